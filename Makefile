@@ -1,0 +1,60 @@
+# make demo   the whole pipeline on drawn cards, in a few minutes
+# make test   the tests
+# The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+ARGS ?=
+IMG ?=
+
+.PHONY: demo test lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
+
+demo: $(VENV)/.installed
+	$(RUN) scripts/demo.py
+
+test: $(VENV)/.installed
+	$(RUN) -m ruff check .
+	$(RUN) -m pytest -q
+
+lint: $(VENV)/.installed
+	$(RUN) -m ruff check .
+
+download: $(VENV)/.installed
+	$(RUN) download_images.py $(ARGS)
+
+embed: $(VENV)/.installed
+	$(RUN) build_embeddings.py $(ARGS)
+
+build-all: download embed
+
+build: $(VENV)/.installed
+	$(RUN) build_mtg_faiss.py $(ARGS)
+
+export: $(VENV)/.installed
+	$(RUN) export_for_browser.py $(ARGS)
+
+query: $(VENV)/.installed
+	@test -n "$(IMG)" || { echo 'make query needs a picture: make query IMG=photo.jpg' >&2; exit 1; }
+	$(RUN) query_index.py $(ARGS) "$(IMG)"
+
+validate: $(VENV)/.installed
+	$(RUN) scripts/validate_cache.py $(ARGS)
+
+serve: $(VENV)/.installed
+	@test -f index_out/meta.json || { echo 'Nothing to serve yet: run make export first' >&2; exit 1; }
+	$(RUN) -m http.server 8000 --bind 127.0.0.1 --directory index_out
+
+# Pictures, the index and the environment stay: they cost hours. Remove those by hand.
+clean:
+	rm -rf demo_out .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
+
+conda-cpu conda-gpu conda-mps: conda-%:
+	conda env create -f environment-$*.yml
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,362 @@
+"""Image cache -> search index: embed every cached card picture that is new, index them all.
+
+    python build_embeddings.py --kind unique_artwork
+
+Reads   the bulk snapshot and pictures in <cache>, and the previous build in <out> for its vectors
+Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy,
+        rejected.jsonl, and last build_manifest.json; a checkpoint while it runs
+"""
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import orjson
+from filelock import FileLock, Timeout
+
+import search_index
+from artefacts import commit, finish_commit, staged
+from bulk_snapshot import Snapshot, local_snapshot
+from cli import ArgumentParser, number, one_of, script
+from common import (
+    BUILD_MANIFEST,
+    DOWNLOAD_MANIFEST,
+    EMBEDDINGS,
+    EXIT_FAILURES,
+    EXIT_NOTHING,
+    EXIT_OK,
+    INDEX,
+    KEPT,
+    META,
+    PICTURES,
+    REJECTED,
+    VERSION,
+    SuiteError,
+    cached_names,
+    per_second,
+    percent,
+    read_json,
+    require_directory,
+    say,
+    utc_now,
+)
+from embed_cache import Embedded, EmbedOptions, embed_pictures
+from embedder import (
+    DEFAULT_MODEL,
+    DEFAULT_PRETRAINED,
+    DEVICES,
+    FITS,
+    MIN_SIZE,
+    OFFLINE_MODEL,
+    PRECISIONS,
+    ModelSpec,
+    describe_model,
+)
+from scryfall import BulkReport, add_source_flags, cache_name, read_faces
+from vector_store import VectorStore
+
+WRITE_ROWS = 4096
+NORM_TOLERANCE = 1e-5
+MIN_CHECKPOINT = 100
+LOCK_FILE = ".build.lock"
+
+
+@dataclass
+class FaceTable:
+    """The faces of the bulk file: those with a cached picture, row by row, and those left out.
+
+    metadata holds each face's line as JSON bytes, a third of the memory of 500,000 dicts.
+    """
+    positions: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    metadata: list[bytes] = field(default_factory=list)
+    rejected: list[dict] = field(default_factory=list)
+    counts: Counter = field(default_factory=Counter)
+    report: BulkReport = field(default_factory=BulkReport)
+
+
+@dataclass
+class BuildResult:
+    """What a build wrote: its manifest, and where."""
+    manifest: dict
+    out: Path
+
+    @property
+    def failed(self) -> int:
+        return self.manifest["statistics"]["failed_embeddings"]
+
+
+# Faces
+
+def read_face_table(args: argparse.Namespace, snapshot: Snapshot) -> FaceTable:
+    """Every face of the snapshot, sorted into those to embed and those rejected."""
+    table, cached = FaceTable(), cached_names(args.cache)
+    faces = read_faces(snapshot.path, args.image_size, args.include_placeholders, args.limit, table.report)
+    for position, face in enumerate(faces):
+        name = cache_name(face.image_url) if face.image_url else ""
+        reason = face.left_out or ("" if name in cached else "missing")
+        if reason:
+            table.counts[reason.split(":")[0]] += 1
+            table.rejected.append(_rejection(face.metadata(), name, reason))
+        else:
+            table.positions.append(position)
+            table.names.append(name)
+            table.metadata.append(orjson.dumps(face.metadata()))
+    return table
+
+
+def _rejection(face: dict, name: str, reason: str) -> dict:
+    return {"name": face["name"], "scryfall_id": face["scryfall_id"], "face_id": face["face_id"], "file": name,
+            "reason": reason}
+
+
+# Artefacts
+
+def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> tuple[np.ndarray, np.ndarray]:
+    """Stage the vectors, what they were made from, kept indices and rejections.
+
+    Returns (float32 [N, D] mapped from disk, PICTURE [N]), rows in the order of the faces.
+    """
+    kept = np.flatnonzero(embedded.refs >= 0)
+    vectors = np.lib.format.open_memmap(staged(out, EMBEDDINGS), "w+", np.float32, (len(kept), store.dimension))
+    pictures = np.empty(len(kept), store.previous_pictures.dtype)
+    for start in range(0, len(kept), WRITE_ROWS):
+        rows = slice(start, start + WRITE_ROWS)
+        pictures[rows], vectors[rows] = store.take(embedded.refs[kept[rows]])
+    vectors.flush()
+    for i, reason in sorted(embedded.reasons.items()):
+        table.rejected.append(_rejection(orjson.loads(table.metadata[i]), table.names[i], reason))
+    with open(staged(out, PICTURES), "wb") as file:
+        np.save(file, pictures)
+    with open(staged(out, KEPT), "wb") as file:
+        np.save(file, np.array(table.positions, np.int64)[kept])
+    with open(staged(out, REJECTED), "wb") as file:
+        file.writelines(orjson.dumps(line) + b"\n" for line in table.rejected)
+    return vectors, pictures
+
+
+def write_metadata(out: Path, table: FaceTable, embedded: Embedded, pictures: np.ndarray) -> np.ndarray:
+    """Stage the metadata lines; returns the rows (int64) that become nodes of the index.
+
+    Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
+    The other rows name the node's face in same_image_as.
+    """
+    nodes, first_face = [], {}
+    kept = np.flatnonzero(embedded.refs >= 0)
+    with open(staged(out, META), "wb") as file:
+        for row, (i, digest) in enumerate(zip(kept.tolist(), pictures["digest"].tolist(), strict=True)):
+            line = orjson.loads(table.metadata[i])
+            line["same_image_as"] = first_face.get(digest)
+            if digest not in first_face:
+                first_face[digest] = line["face_id"]
+                nodes.append(row)
+            file.write(orjson.dumps(line) + b"\n")
+    return np.array(nodes, np.int64)
+
+
+# Build
+
+def build(args: argparse.Namespace) -> BuildResult:
+    """The whole build. Raises SuiteError; what was embedded until then is kept for the next run."""
+    require_directory(args.cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
+    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(args.out / LOCK_FILE, timeout=0):
+            finish_commit(args.out)
+            return _build(args)
+    except Timeout as error:
+        raise SuiteError("Build Error", "another build is writing to the same directory", args.out,
+                         "Wait for it to end, or give this one another --out.") from error
+
+
+def _build(args: argparse.Namespace) -> BuildResult:
+    clock = Clock()
+    snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
+    table = read_face_table(args, snapshot)
+    clock.lap("read_faces")
+    spec = describe_model(args.model, args.pretrained, args.fit, args.size)
+    store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild, resume=args.resume)
+    if store.resumed:
+        say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
+    if not table.names:
+        raise _nothing_to_embed(table, "no face has a picture in the cache", args)
+    clock.lap("prepare")
+    embedded = embed_pictures([args.cache / name for name in table.names], store, spec, EmbedOptions(
+        args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
+    clock.lap("embed")
+    if not (embedded.refs >= 0).any():
+        table.counts["invalid"] += len(embedded.reasons)
+        raise _nothing_to_embed(table, "no cached picture is valid", args)
+    vectors, pictures = write_rows(args.out, table, embedded, store)
+    nodes = write_metadata(args.out, table, embedded, pictures)
+    clock.lap("write")
+    index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
+    search_index.save(index, staged(args.out, INDEX))
+    clock.lap("index")
+    quality = search_index.measure(index, vectors, nodes)
+    if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
+        raise SuiteError("Build Error", "a vector is not of norm 1", f"norms {quality.min_norm} to {quality.max_norm}",
+                         "Run the build with --rebuild.")
+    clock.lap("quality")
+    manifest = {
+        "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded),
+        "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
+        "environment": _environment(spec), "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
+        "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
+        "git_commit": _git_commit()}
+    commit(args.out, manifest)
+    store.discard_checkpoint()
+    return BuildResult(manifest, args.out)
+
+
+def _nothing_to_embed(table: FaceTable, what: str, args: argparse.Namespace) -> SuiteError:
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.counts.items()))
+    return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {counts or 'none'}",
+                      f"Run python download_images.py --kind {args.kind} --image-size {args.image_size} "
+                      f"--cache {args.cache}.", EXIT_NOTHING)
+
+
+class Clock:
+    """Seconds of each stage, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[stage] = round(now - self._last, 3)
+        self._last = now
+
+
+# Manifest
+
+def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded) -> dict:
+    """As the vectors were made: where none was new, device and precision are the previous build's."""
+    previous = (read_json(args.out / BUILD_MANIFEST) or {}).get("parameters", {})
+    return {"kind": args.kind, "batch_size": args.batch, "target_size": spec.size, "hnsw_m": args.hnsw_m,
+            "hnsw_ef_construction": args.hnsw_ef_construction, "hnsw_ef_search": args.hnsw_ef_search,
+            "image_size": args.image_size, "fit": spec.fit, "model": spec.model, "pretrained": spec.pretrained,
+            "precision": embedded.precision or previous.get("precision"),
+            "device": embedded.device or previous.get("device"), "limit": args.limit}
+
+
+def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes: np.ndarray, clock: Clock) -> dict:
+    """total_records = successful + failed + placeholders_skipped; failed = missing + invalid."""
+    failed = len(embedded.reasons) + table.counts["missing"] + table.counts["invalid"]
+    return {"total_records": table.report.faces, "successful_embeddings": len(vectors), "failed_embeddings": failed,
+            "success_rate": round(len(vectors) / (len(vectors) + failed), 6) if len(vectors) + failed else None,
+            "missing_from_cache": table.counts["missing"],
+            "validation_failures": len(embedded.reasons) + table.counts["invalid"],
+            "placeholders_skipped": table.counts["placeholder"], "identical_images": len(vectors) - len(nodes),
+            "reused_embeddings": embedded.reused, "new_embeddings": embedded.new,
+            "bad_bulk_lines": len(table.report.bad_lines), "other_image_size": table.report.fell_back,
+            "images_per_second": round(embedded.new / embedded.seconds, 2) if embedded.new else None,
+            "seconds": clock.seconds}
+
+
+def _environment(spec: ModelSpec) -> dict:
+    import torch
+
+    versions = {f"{name.replace('-', '_').removesuffix('_cpu').removesuffix('_torch')}_version": _version(name)
+                for name in ("numpy", "torch", "faiss-cpu")}
+    return {"python_version": platform.python_version(), **versions,
+            "open_clip_version": _version("open_clip_torch"),
+            "clip_model": spec.model, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
+                              timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+# Command line
+
+def add_build_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME",
+                        help=f"an open_clip architecture, or {OFFLINE_MODEL} (default: {DEFAULT_MODEL})")
+    parser.add_argument("--pretrained", metavar="TAG|FILE",
+                        help=f"a tag of the architecture or a weights file (default: {DEFAULT_PRETRAINED})")
+    parser.add_argument("--fit", type=one_of(*FITS), default="crop", metavar="FIT",
+                        help="crop (centre square), pad (black bars) or squash (default: crop)")
+    parser.add_argument("--size", type=number(int, MIN_SIZE), metavar="N",
+                        help="side of the model's input in pixels, >= 64 (default: the model's own)")
+    parser.add_argument("--batch", type=number(int, 1), default=64, metavar="N",
+                        help="pictures through the model at once (default: 64)")
+    parser.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
+                        help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
+                        help="auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--hnsw-m", type=number(int, 4, 128), default=search_index.HNSW_M, metavar="M",
+                        help="links of a node, 4-128 (default: 32)")
+    parser.add_argument("--hnsw-ef-construction", type=number(int, 4, 2000), default=search_index.EF_CONSTRUCTION,
+                        metavar="N", help="effort of building, from M to 2000 (default: 200)")
+    parser.add_argument("--hnsw-ef-search", type=number(int, 1), default=search_index.EF_SEARCH, metavar="N",
+                        help="effort of a search, stored in the index (default: 128)")
+    parser.add_argument("--checkpoint-frequency", type=number(int, 0), default=500, metavar="N",
+                        help="new pictures between two checkpoints, 0 (off) or >= 100 (default: 500)")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
+                        help="continue an interrupted build (default: yes)")
+    parser.add_argument("--validate-cache", action=argparse.BooleanOptionalAction, default=True,
+                        help="add Pillow's integrity check to the decoding (default: yes)")
+    parser.add_argument("--rebuild", action="store_true", help="ignore the previous build's vectors")
+
+
+def check_build(args: argparse.Namespace) -> Iterator[str]:
+    """A sentence for each combination of arguments that makes no sense."""
+    if args.hnsw_ef_construction < args.hnsw_m:
+        yield f"--hnsw-ef-construction {args.hnsw_ef_construction}: must be at least --hnsw-m ({args.hnsw_m})"
+    if 0 < args.checkpoint_frequency < MIN_CHECKPOINT:
+        yield f"--checkpoint-frequency {args.checkpoint_frequency}: must be 0 or at least {MIN_CHECKPOINT}"
+    if args.model == OFFLINE_MODEL and args.pretrained:
+        yield f"--pretrained {args.pretrained}: {OFFLINE_MODEL} has the weights of its package only"
+    if args.out.is_file():
+        yield f"--out {args.out}: is a file, not a directory"
+
+
+def report_end(result: BuildResult) -> None:
+    done, quality = result.manifest["statistics"], result.manifest["quality"]
+    tried = done["successful_embeddings"] + done["failed_embeddings"]
+    say(f"Indexed {done['successful_embeddings']:,} of {tried:,} faces "
+        f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded at "
+        f"{per_second(done['new_embeddings'], done['seconds']['embed'])}/s, {done['reused_embeddings']:,} reused; "
+        f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
+    if done["failed_embeddings"]:
+        say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
+            f"{result.out / REJECTED}.")
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    add_source_flags(parser)
+    add_build_flags(parser)
+    args = parser.parse(argv, check_build)
+    result = build(args)
+    report_end(result)
+    say(f"Next: python query_index.py IMAGE --index-dir {args.out}")
+    return EXIT_FAILURES if args.strict and result.failed else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

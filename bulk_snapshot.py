@@ -1,0 +1,171 @@
+"""Scryfall's bulk data on disk: one snapshot of each kind, at most a day behind the server.
+
+Reads   the API's bulk descriptor and the file it names
+Writes  <cache>/bulk/<kind>.jsonl.gz and, beside it, <kind>.json: what was fetched, and when
+"""
+from __future__ import annotations
+
+import datetime
+import gzip
+import hashlib
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from common import (
+    FetchError,
+    HttpClient,
+    InvalidContent,
+    SuiteError,
+    read_json,
+    say,
+    stream_body,
+    utc_now,
+    write_json,
+)
+
+SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
+MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A bulk file on disk, and the updated_at of the API's descriptor (None for a file of one's own)."""
+    path: Path
+    kind: str
+    updated_at: str | None
+
+
+def local_snapshot(kind: str, cache: Path, bulk_file: Path | None = None) -> Snapshot:
+    """The bulk file to read without touching the network: bulk_file, or what the download left."""
+    if bulk_file is not None:
+        return Snapshot(bulk_file, kind, None)
+    path = _snapshot_path(kind, cache)
+    if not path.exists():
+        raise SuiteError("Configuration Error", f"there is no bulk snapshot of {kind}", path,
+                         f"Run python download_images.py --kind {kind} --cache {cache} first.")
+    return Snapshot(path, kind, (_descriptor(path) or {}).get("updated_at"))
+
+
+def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
+    """The bulk file of this kind, from disk while it is younger than a day, else from Scryfall.
+
+    One conditional request for the descriptor; the file only when it changed, resumed by Range
+    where an earlier run was cut off, checked whole, then put in place. Raises SuiteError.
+    """
+    path = _snapshot_path(kind, cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # two downloads at once fetch it once
+        known = _descriptor(path)
+        if known and known["api_url"] != client.api_url:
+            known = None
+        if known and _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
+            return Snapshot(path, kind, known["updated_at"])
+        try:
+            descriptor, etag = _ask_descriptor(client, kind, known)
+            if descriptor is None or (known and descriptor.get("updated_at") == known["updated_at"]):
+                write_json(path.with_name(f"{kind}.json"), {**known, "checked_at": utc_now()})
+                return Snapshot(path, kind, known["updated_at"])
+            url = descriptor.get("jsonl_download_uri") or descriptor.get("download_uri")
+            if not isinstance(url, str):
+                raise FetchError("the descriptor names no file to download", "invalid")
+            _download(client, url, descriptor.get("compressed_size"), path)
+        except FetchError as error:
+            raise SuiteError("Network Error", f"the bulk data of {kind} could not be fetched",
+                             f"{client.api_url}: {error.cause} (attempts: {error.attempts})",
+                             "Check the connection, then run the same command again.") from error
+        write_json(path.with_name(f"{kind}.json"),
+                   {"type": kind, "api_url": client.api_url, "url": url, "etag": etag,
+                    "bytes": path.stat().st_size, "updated_at": descriptor.get("updated_at"),
+                    "checked_at": utc_now()})
+        return Snapshot(path, kind, descriptor.get("updated_at"))
+
+
+def _snapshot_path(kind: str, cache: Path) -> Path:
+    return cache / "bulk" / f"{kind}.jsonl.gz"
+
+
+def _descriptor(path: Path) -> dict | None:
+    """What is known of the snapshot at path; None where the two do not belong together."""
+    known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
+    if known is None or not known.keys() >= {"api_url", "updated_at", "checked_at", "bytes"}:
+        return None
+    return known if path.exists() and path.stat().st_size == known["bytes"] else None
+
+
+def _hours_since(timestamp: str) -> float:
+    then = datetime.datetime.fromisoformat(timestamp.replace("Z", "+00:00"))  # 3.10 reads no "Z"
+    return (datetime.datetime.now(datetime.timezone.utc) - then).total_seconds() / 3600
+
+
+def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[dict | None, str | None]:
+    """(descriptor, ETag), or (None, None) where the API says that nothing changed."""
+    headers = {"Accept": "application/json;q=0.9,*/*;q=0.8"}
+    if known and known.get("etag"):
+        headers["If-None-Match"] = known["etag"]
+
+    def consume(response):
+        if response.status_code == 304:
+            return None, None
+        try:
+            descriptor = response.json()
+        except ValueError:
+            descriptor = None
+        if not isinstance(descriptor, dict):
+            raise InvalidContent("the reply is not a JSON object")
+        return descriptor, response.headers.get("ETag")
+
+    return client.fetch(f"{client.api_url}/bulk-data/{kind}", consume, lambda: headers, api=True)[0]
+
+
+def _download(client: HttpClient, url: str, compressed_size: int | None, path: Path) -> None:
+    """Fetch url into place. The partial file carries the URL's hash, and Scryfall's URLs carry the
+    time of the file, so what is resumed always belongs to the same version."""
+    version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
+    partial = path.with_name(f"{path.name}.{version}.part")
+    say(f"Fetching {url} ({f'{compressed_size / 1e6:,.1f} MB' if compressed_size else 'size unknown'}).")
+
+    def resume() -> dict[str, str]:
+        return {"Range": f"bytes={partial.stat().st_size}-"} if partial.exists() else {}
+
+    def consume(response) -> None:
+        with open(partial, "ab" if response.status_code == 206 else "wb") as file:
+            stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS)
+            file.flush()
+            os.fsync(file.fileno())
+        size = partial.stat().st_size
+        try:
+            if compressed_size is not None and size != compressed_size:
+                raise InvalidContent(f"{size} bytes instead of the announced {compressed_size}")
+            _check_gzip(partial)
+        except InvalidContent:
+            partial.unlink()
+            raise
+
+    try:
+        client.fetch(url, consume, resume)
+    except FetchError as error:
+        if error.status != 416:  # the partial file is no beginning of the server's
+            raise
+        partial.unlink()
+        client.fetch(url, consume, resume)
+    os.replace(partial, path)
+    for leftover in path.parent.glob(f"{path.name}.*.part"):
+        leftover.unlink()
+
+
+def _check_gzip(path: Path) -> None:
+    """Raises InvalidContent where the file is gzip and its checksum does not hold."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(READ_BYTES):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidContent(f"damaged gzip data: {error}") from error

@@ -1,0 +1,149 @@
+"""The command line's side of every script: argument types and their errors, exit codes, progress.
+
+stdout is for results; everything here writes to stderr.
+"""
+from __future__ import annotations
+
+import argparse
+import datetime
+import errno
+import functools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from common import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, SuiteError, say
+
+PROGRESS_SECONDS = 5.0
+
+
+def script(main: Callable[..., int]) -> Callable[..., int]:
+    """Turn what ends a script early into three lines on stderr and the contract's exit code.
+
+    SIGTERM counts as Ctrl-C; a second signal ends the process at once.
+    """
+    def on_signal(*_: object) -> NoReturn:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+        raise KeyboardInterrupt
+
+    @functools.wraps(main)
+    def run(argv: list[str] | None = None) -> int:
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
+        try:
+            return main(argv)
+        except SuiteError as error:
+            say(str(error))
+            return error.exit_code
+        except KeyboardInterrupt:
+            say("Interrupted. The same command continues where this one stopped.")
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:  # `query_index.py ... | head` is not an error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return EXIT_OK
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            say(str(SuiteError("Disk Error", "the disk is full" if full else "a file could not be read or written",
+                               f"{error.filename or 'unnamed file'}: {error.strerror or error}",
+                               "Free some space, then run the same command again: it continues where it stopped."
+                               if full else "Check that the path exists and that you may write there.")))
+            return EXIT_ERROR
+    return run
+
+
+class Refused(str):
+    """Stands in the namespace for a value an argument type refused: the sentence that says why."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse with every invalid argument of a call reported together, as one SuiteError."""
+
+    def __init__(self, doc: str | None) -> None:
+        self._shown: dict[str, str] = {}
+        super().__init__(description=doc, allow_abbrev=False,
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        action = super().add_argument(*names, **options)
+        self._shown[action.dest] = action.option_strings[-1] if action.option_strings else str(action.metavar)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        self._refuse([message])
+
+    def parse(self, argv: list[str] | None,
+              check: Callable[[argparse.Namespace], Iterable[str]] | None = None) -> argparse.Namespace:
+        """The arguments; check yields a sentence for each combination that makes no sense."""
+        args, unknown = self.parse_known_args(argv)
+        problems = [f"{word}: no such argument" for word in unknown]
+        for name, value in vars(args).items():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, Refused):
+                    problems.append(f"{self._shown[name]} {item}")
+        if check and not problems:
+            problems += check(args)
+        if problems:
+            self._refuse(problems)
+        return args
+
+    def _refuse(self, problems: list[str]) -> NoReturn:
+        raise SuiteError("Invalid Arguments", f"{len(problems)} invalid argument{'s' * (len(problems) > 1)}",
+                         "; ".join(problems), f"python {self.prog} --help lists every flag and its range.")
+
+
+def number(kind: type, low: float, high: float | None = None) -> Callable[[str], Any]:
+    """Argument type: an int or float from low to high (None: no upper end)."""
+    span = f"at least {low}" if high is None else f"from {low} to {high}"
+    noun = "a whole number" if kind is int else "a number"
+
+    def parse(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            return Refused(f"{text}: must be {noun} {span}")
+        return value if low <= value <= (float("inf") if high is None else high) \
+            else Refused(f"{text}: must be {noun} {span}")
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Argument type: one of the words."""
+    return lambda text: text if text in choices else Refused(f"{text}: must be one of {', '.join(choices)}")
+
+
+def existing_file(text: str) -> Path | Refused:
+    """Argument type: a file that is there."""
+    path = Path(text)
+    return path if path.is_file() else Refused(f"{text}: {'is a directory' if path.is_dir() else 'no such file'}")
+
+
+class Progress:
+    """A tqdm bar on a terminal; elsewhere a plain line every few seconds."""
+
+    def __init__(self, label: str, total: int, unit: str = "images") -> None:
+        self.label, self.total, self.unit, self.done = label, total, unit, 0
+        self.started = self.last_line = time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+            self._bar = tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, smoothing=0.05)
+
+    def update(self, count: int = 1) -> None:
+        self.done += count
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(count)
+        elif now - self.last_line >= PROGRESS_SECONDS:
+            self.last_line = now
+            rate = self.done / (now - self.started)
+            left = datetime.timedelta(seconds=round((self.total - self.done) / rate)) if rate else "N/A"
+            say(f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, {rate:,.1f}/s, {left} left")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,331 @@
+"""Scryfall -> image cache: fetch every card picture that is not there yet, whole or not at all.
+
+    python download_images.py --kind unique_artwork --workers 16
+
+Reads   Scryfall's bulk data, at most once a day, and its card images
+Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, <cache>/bulk/, and in <out>: download_manifest.json,
+        download_failures.jsonl, and download_checkpoint.json while it runs
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from bulk_snapshot import Snapshot, fetch_snapshot
+from cli import ArgumentParser, Progress, number, script
+from common import (
+    DOWNLOAD_CHECKPOINT,
+    DOWNLOAD_FAILURES,
+    DOWNLOAD_MANIFEST,
+    EXIT_FAILURES,
+    EXIT_NOTHING,
+    EXIT_OK,
+    MAX_PICTURE_BYTES,
+    VERSION,
+    FetchError,
+    HttpClient,
+    Stopped,
+    SuiteError,
+    api_url_default,
+    atomic_file,
+    cached_names,
+    open_picture,
+    per_second,
+    percent,
+    say,
+    stream_body,
+    utc_now,
+    write_json,
+)
+from scryfall import BulkReport, Face, add_source_flags, cache_name, read_faces
+
+# Mean bytes of a picture, from the table of image sizes in Scryfall's documentation and live
+# measurements of 2026; the estimate of --dry-run.
+MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000, "large": 181_000,
+              "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000}
+PARAMETERS = ("kind", "cache", "out", "limit", "image_size", "bulk_file", "include_placeholders", "workers",
+              "timeout_connect", "timeout_read", "max_retries", "api_url")
+PICTURE_SECONDS = 120.0  # for one picture's body; the largest is 2 MB
+CHECKPOINT_SECONDS = 5.0
+STOP_SECONDS = 5.0  # what workers get to finish their picture after Ctrl-C
+
+
+@dataclass
+class DownloadResult:
+    """What a download did; the manifest's `statistics`."""
+    faces: int = 0
+    cached: int = 0
+    to_fetch: int = 0
+    downloaded: int = 0
+    failed: int = 0
+    failed_by_kind: dict[str, int] = field(default_factory=dict)
+    placeholders_skipped: int = 0
+    refused_urls: int = 0
+    other_image_size: int = 0
+    shared_pictures: int = 0
+    bad_bulk_lines: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    rate_limit_pauses: int = 0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to fetch, and the first face that shows it."""
+    face: Face
+    path: Path
+
+
+class Work:
+    """What the workers share: the tasks, one lock, and the tally."""
+
+    def __init__(self, tasks: Iterator[Task], client: HttpClient, failures: BinaryIO,
+                 progress: Progress, result: DownloadResult) -> None:
+        self.tasks, self.client, self.failures = tasks, client, failures
+        self.progress, self.result = progress, result
+        self.lock = threading.Lock()
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """A worker: take tasks until there are none, the run stops, or the disk fails."""
+        try:
+            while not self.client.stopping.is_set():
+                with self.lock:
+                    task = next(self.tasks, None)
+                if task is None:
+                    return
+                self._fetch(task)
+        except Stopped:
+            return
+        except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
+            self.error = error
+            self.client.stopping.set()
+
+    def _fetch(self, task: Task) -> None:
+        failure, size = None, 0
+        try:
+            size, _ = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path))
+        except FetchError as error:
+            failure = error
+        with self.lock:
+            self.progress.update()
+            if failure is None:
+                self.result.downloaded += 1
+                self.result.bytes += size
+                return
+            self.result.failed += 1
+            kinds = self.result.failed_by_kind
+            kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
+            self.failures.write(json.dumps(
+                {"name": task.face.name, "scryfall_id": task.face.scryfall_id, "face_id": task.face.face_id,
+                 "url": task.face.image_url, "error": failure.cause, "http_status": failure.status,
+                 "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
+
+
+def save_picture(response, path: Path) -> int:
+    """Stream the body beside path, decode it whole, then give it its name. Returns its bytes."""
+    with atomic_file(path) as file:
+        size = stream_body(response, file.write, MAX_PICTURE_BYTES, PICTURE_SECONDS)
+        file.flush()
+        open_picture(Path(file.name))
+    return size
+
+
+def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter | None = None) -> Iterator[Task]:
+    """A task for each picture not in the cache, once, however many faces show it."""
+    tally = Counter() if tally is None else tally
+    seen: set[bytes] = set()
+    for face in faces:
+        if face.left_out:
+            tally["placeholders" if face.left_out == "placeholder" else "refused"] += 1
+            continue
+        name = cache_name(face.image_url)
+        key = bytes.fromhex(name[:40])  # half the memory of the text, for 500,000 pictures
+        if key in seen:
+            tally["shared"] += 1
+        elif name in cached:
+            tally["cached"] += 1
+        else:
+            tally["to_fetch"] += 1
+            yield Task(face, cache / name)
+        seen.add(key)
+
+
+def plan(args: argparse.Namespace, snapshot: Snapshot, cached: set[str]) -> DownloadResult:
+    """Count what there is to do: one pass over the bulk file."""
+    report, tally = BulkReport(), Counter()
+    for _ in tasks_of(_faces(args, snapshot, report), args.cache, cached, tally):
+        pass
+    for line in report.bad_lines[:5]:
+        say(f"Skipped in the bulk file: {line}")
+    return DownloadResult(faces=report.faces, cached=tally["cached"], to_fetch=tally["to_fetch"],
+                          placeholders_skipped=tally["placeholders"], refused_urls=tally["refused"],
+                          other_image_size=report.fell_back, shared_pictures=tally["shared"],
+                          bad_bulk_lines=len(report.bad_lines))
+
+
+def _faces(args: argparse.Namespace, snapshot: Snapshot, report: BulkReport | None = None) -> Iterator[Face]:
+    return read_faces(snapshot.path, args.image_size, args.include_placeholders, args.limit, report)
+
+
+def download(args: argparse.Namespace) -> DownloadResult:
+    """Fetch what is missing from the cache and write the manifest; with --dry-run only count it.
+
+    Raises SuiteError where there is no bulk data, OSError where the disk fails.
+    """
+    started = time.monotonic()
+    client = HttpClient(args.api_url, args.workers, (args.timeout_connect, args.timeout_read), args.max_retries)
+    snapshot = Snapshot(args.bulk_file, args.kind, None) if args.bulk_file \
+        else fetch_snapshot(client, args.kind, args.cache)
+    cached = cached_names(args.cache)
+    result = plan(args, snapshot, cached)
+    say(_start_line(args, result))
+    if args.dry_run:
+        return result
+    args.cache.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with atomic_file(args.out / DOWNLOAD_FAILURES) as failures:
+        if result.to_fetch:
+            tasks = tasks_of(_faces(args, snapshot), args.cache, cached)
+            progress = Progress("Downloading", result.to_fetch)
+            _run_workers(Work(tasks, client, failures, progress, result), args)
+            progress.close()
+    result.seconds = round(time.monotonic() - started, 3)
+    result.retries, result.rate_limit_pauses = client.retries, client.pauses
+    _write_manifest(args, snapshot, result)
+    return result
+
+
+def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
+    parts = [f"{result.cached:,} pictures cached", f"{result.to_fetch:,} to fetch with {args.workers} workers"]
+    if result.placeholders_skipped:
+        parts.append(f"{result.placeholders_skipped:,} without a scan skipped")
+    if result.other_image_size:
+        parts.append(f"{result.other_image_size:,} in another size than {args.image_size}")
+    return f"{result.faces:,} faces of {args.kind}: {', '.join(parts)}."
+
+
+def _run_workers(work: Work, args: argparse.Namespace) -> None:
+    """Run the workers to the end of the tasks; on Ctrl-C let them finish or drop their picture."""
+    checkpoint = args.out / DOWNLOAD_CHECKPOINT
+    threads = [threading.Thread(target=work.run, daemon=True) for _ in range(args.workers)]
+    try:
+        for thread in threads:
+            thread.start()
+        saved = time.monotonic()
+        while any(thread.is_alive() for thread in threads):
+            for thread in threads:
+                thread.join(0.05 if thread.is_alive() else 0)
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                saved = time.monotonic()
+                _write_checkpoint(checkpoint, work)
+    except KeyboardInterrupt:
+        work.result.interrupted = True
+        work.client.stopping.set()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if work.error is not None:
+        raise work.error
+    if work.result.interrupted:
+        _write_checkpoint(checkpoint, work)
+    else:
+        checkpoint.unlink(missing_ok=True)
+
+
+def _write_checkpoint(path: Path, work: Work) -> None:
+    with work.lock:
+        write_json(path, {"timestamp": utc_now(), "to_fetch": work.result.to_fetch,
+                          "downloaded": work.result.downloaded, "failed": work.result.failed})
+
+
+def _write_manifest(args: argparse.Namespace, snapshot: Snapshot, result: DownloadResult) -> None:
+    write_json(args.out / DOWNLOAD_MANIFEST, {
+        "version": VERSION, "timestamp": utc_now(),
+        "parameters": {name: str(getattr(args, name)) if isinstance(getattr(args, name), Path) else getattr(args, name)
+                       for name in PARAMETERS},
+        "source": {"kind": args.kind, "updated_at": snapshot.updated_at, "file": str(snapshot.path)},
+        "statistics": asdict(result)})
+
+
+def finish_download(result: DownloadResult, args: argparse.Namespace) -> int:
+    """Say how it ended; returns the exit code. Raises SuiteError where the cache has nothing usable,
+    KeyboardInterrupt where the download was interrupted."""
+    done = result.downloaded + result.failed
+    if result.to_fetch:
+        say(f"Downloaded {result.downloaded:,} of {result.to_fetch:,} pictures "
+            f"({percent(result.downloaded, done)} ok, {result.bytes / 1e6:,.1f} MB, "
+            f"{per_second(done, result.seconds)}/s, {result.retries:,} retries) into {args.cache}.")
+    else:
+        say(f"Nothing to download: {result.cached:,} pictures are in {args.cache} already.")
+    if result.failed:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result.failed_by_kind.items()))
+        say(f"{result.failed:,} failed ({kinds}): {args.out / DOWNLOAD_FAILURES}. The same command tries them again.")
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.downloaded + result.cached == 0:
+        raise SuiteError("Network Error" if result.failed else "Validation Error",
+                         "every download failed" if result.failed else "no face has a picture to fetch",
+                         f"{result.failed:,} of {result.to_fetch:,} failed, {result.placeholders_skipped:,} faces "
+                         f"without a scan, {result.refused_urls:,} refused addresses",
+                         f"See {args.out / DOWNLOAD_FAILURES}; check the connection, --kind and --bulk-file.",
+                         EXIT_NOTHING)
+    return EXIT_FAILURES if args.strict and result.failed else EXIT_OK
+
+
+def print_plan(result: DownloadResult, image_size: str) -> None:
+    """The answer of --dry-run, on stdout."""
+    print(f"faces: {result.faces}\nalready cached: {result.cached}\nto fetch: {result.to_fetch}\n"
+          f"estimated bytes: {result.to_fetch * MEAN_BYTES[image_size]}")
+
+
+def add_download_flags(parser: ArgumentParser) -> None:
+    parser.add_argument("--workers", type=number(int, 1, 128), default=16, metavar="N",
+                        help="pictures fetched at once, 1-128 (default: 16)")
+    parser.add_argument("--timeout-connect", type=number(float, 1), default=5.0, metavar="S",
+                        help="seconds to connect, >= 1 (default: 5)")
+    parser.add_argument("--timeout-read", type=number(float, 5), default=30.0, metavar="S",
+                        help="seconds between two bytes, >= 5 (default: 30)")
+    parser.add_argument("--max-retries", type=number(int, 0), default=5, metavar="N",
+                        help="attempts after the first, waiting 1, 2, 4, 8, 16 s (default: 5)")
+    parser.add_argument("--api-url", default=api_url_default(), metavar="URL",
+                        help="a mirror of Scryfall (default: $MTG_SCRYFALL_API or https://api.scryfall.com)")
+    parser.add_argument("--dry-run", action="store_true", help="count and estimate; fetch no picture")
+
+
+def check_download(args: argparse.Namespace) -> Iterator[str]:
+    """A sentence for each combination of arguments that makes no sense."""
+    if not args.api_url.startswith(("https://", "http://")):
+        yield f"--api-url {args.api_url}: must start with https:// or http://"
+    for flag in ("cache", "out"):
+        if getattr(args, flag).is_file():
+            yield f"--{flag} {getattr(args, flag)}: is a file, not a directory"
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    add_source_flags(parser)
+    add_download_flags(parser)
+    args = parser.parse(argv, check_download)
+    result = download(args)
+    if args.dry_run:
+        print_plan(result, args.image_size)
+        return EXIT_OK
+    code = finish_download(result, args)
+    say(f"Next: python build_embeddings.py --kind {args.kind} --cache {args.cache} --out {args.out}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Cached pictures -> vectors: decoded by threads ahead of the model, embedded in batches, kept in the store.
+
+Reads   the pictures in the cache
+Writes  through the vector store: the checkpoint in <out>
+"""
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cli import Progress
+from common import InvalidContent, open_picture, say
+from vector_store import VectorStore
+
+if TYPE_CHECKING:
+    from embedder import Embedder, ModelSpec
+
+DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How to embed, beyond what decides the vectors (ModelSpec)."""
+    batch: int
+    device: str
+    precision: str
+    verify: bool
+    checkpoint_frequency: int
+
+
+@dataclass
+class Embedded:
+    """refs[i] is the vector of picture i in the store, or -1; reasons[i] says why it is -1."""
+    refs: np.ndarray
+    reasons: dict[int, str] = field(default_factory=dict)
+    reused: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    device: str | None = None  # of the model, where it was needed
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A cache file read: known (a ref), or decoded (uint8 [S, S, 3]), or the reason it is neither."""
+    picture: tuple
+    known: int | None = None
+    pixels: np.ndarray | None = None
+    reason: str | None = None
+
+
+def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) -> Loaded:
+    """Read once: the bytes give the digest, decoding them for the model is the validation."""
+    from embedder import prepare
+
+    try:
+        data, status = path.read_bytes(), path.stat()
+    except OSError as error:
+        return Loaded((path.name, "", 0, 0), reason=f"invalid: {error.strerror}")
+    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    picture = (path.name, digest, status.st_size, status.st_mtime_ns)
+    known = store.with_content(digest)
+    if known is not None:
+        return Loaded(picture, known=known)
+    try:
+        return Loaded(picture, pixels=prepare(open_picture(data, verify), spec))
+    except InvalidContent as error:
+        return Loaded(picture, reason=f"invalid: {error}")
+
+
+def _load_ahead(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, verify: bool,
+                ahead: int) -> Iterator[Loaded]:
+    """The pictures in order, decoded by threads at most `ahead` pictures before they are asked for."""
+    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+    waiting: deque[Future] = deque()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(load_picture, path, store, spec, verify))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, options: EmbedOptions) -> Embedded:
+    """A vector in the store for every picture that is whole, known ones without opening the file.
+
+    Loads the model when the first new picture needs it. Every checkpoint_frequency new pictures
+    (0: never), and when the build is interrupted, the new vectors are made safe.
+    """
+    started = time.monotonic()
+    done = Embedded(np.full(len(paths), -1, np.int64))
+    to_read = _reuse_unchanged(paths, store, done)
+    say(f"{len(paths):,} pictures in the cache: {done.reused:,} already embedded, {len(to_read):,} to read.")
+    progress = Progress("Embedding", len(to_read))
+    batch = _Batch(store, spec, options, done)
+    loaded = _load_ahead([paths[i] for i in to_read], store, spec, options.verify, DECODE_AHEAD * options.batch)
+    try:
+        for i, picture in zip(to_read, loaded, strict=True):
+            batch.take(i, picture)
+            progress.update()
+        batch.embed()
+    finally:
+        loaded.close()
+        progress.close()
+        if options.checkpoint_frequency:
+            store.checkpoint()
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def _reuse_unchanged(paths: Sequence[Path], store: VectorStore, done: Embedded) -> list[int]:
+    """Fill in the vectors of unchanged files; returns the pictures that must be read."""
+    to_read = []
+    for i, path in enumerate(paths):
+        status = path.stat()
+        known = store.unchanged(path.name, status.st_size, status.st_mtime_ns)
+        if known is None:
+            to_read.append(i)
+        else:
+            done.refs[i] = known
+            done.reused += 1
+    return to_read
+
+
+class _Batch:
+    """Decoded pictures waiting for the model, byte-identical ones once."""
+
+    def __init__(self, store: VectorStore, spec: ModelSpec, options: EmbedOptions, done: Embedded) -> None:
+        self.store, self.spec, self.options, self.done = store, spec, options, done
+        self.waiting: dict[str, tuple[Loaded, list[int]]] = {}
+        self.model: Embedder | None = None
+        self.since_checkpoint = 0
+
+    def take(self, i: int, loaded: Loaded) -> None:
+        digest = loaded.picture[1]
+        known = loaded.known if loaded.known is not None else self.store.with_content(digest)
+        if loaded.reason is not None:
+            self.done.reasons[i] = loaded.reason
+        elif known is not None:
+            self.done.refs[i] = known
+            self.done.reused += 1
+        elif digest in self.waiting:
+            self.waiting[digest][1].append(i)
+        else:
+            self.waiting[digest] = loaded, [i]
+            if len(self.waiting) == self.options.batch:
+                self.embed()
+
+    def embed(self) -> None:
+        if not self.waiting:
+            return
+        waiting, self.waiting = list(self.waiting.values()), {}
+        self.model = self.model or self._load_model()
+        vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
+        good = np.isfinite(vectors[:, 0])
+        refs = iter(self.store.append([loaded.picture for (loaded, _), ok in zip(waiting, good, strict=True) if ok],
+                                      vectors[good]))
+        for (_, wanted), ok in zip(waiting, good, strict=True):
+            if ok:
+                self.done.refs[wanted] = next(refs)
+            else:
+                self.done.reasons.update(dict.fromkeys(wanted, "invalid: the model gave no finite vector"))
+        self.done.new += int(good.sum())
+        self.done.device, self.done.precision = self.model.device, self.model.precision
+        self.since_checkpoint += len(waiting)
+        if 0 < self.options.checkpoint_frequency <= self.since_checkpoint:
+            self.since_checkpoint = 0
+            self.store.checkpoint()
+
+    def _load_model(self) -> Embedder:
+        from embedder import Embedder
+
+        model = Embedder(self.spec, self.options.device, self.options.precision)
+        say(f"Model {self.spec.model} ({self.spec.pretrained}) on {model.device}, {model.precision}, "
+            f"{self.spec.size} pixels, fit {self.spec.fit}.")
+        return model

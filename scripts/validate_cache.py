@@ -1,0 +1,155 @@
+"""Check every picture in the cache: decode it whole, report what is broken, delete what is asked.
+
+    python scripts/validate_cache.py --cache image_cache --fix --prune
+
+Reads   the cache, and for --prune the bulk snapshots in <cache>/bulk
+Writes  --report FILE; with --fix and --prune it deletes files
+"""
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cli import ArgumentParser, Progress, number, script  # noqa: E402
+from common import (  # noqa: E402
+    EXIT_ERROR,
+    EXIT_OK,
+    TEMPORARY_SUFFIX,
+    VERSION,
+    InvalidContent,
+    SuiteError,
+    cached_names,
+    open_picture,
+    percent,
+    require_directory,
+    say,
+    utc_now,
+    write_json,
+)
+from scryfall import IMAGE_SIZES, cache_name, read_faces  # noqa: E402
+
+AHEAD = 64  # pictures handed to the threads at once
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that is no whole picture."""
+    filename: str
+    reason: str
+    size_bytes: int
+
+
+@dataclass
+class CacheReport:
+    """What was found; failures lists the invalid files."""
+    total_files: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    deleted: int = 0
+    pruned: int = 0
+
+
+def check(path: Path) -> Failure | None:
+    try:
+        open_picture(path, verify=True)
+    except InvalidContent as error:
+        return Failure(path.name, str(error), path.stat().st_size)
+    except OSError as error:
+        return Failure(path.name, str(error.strerror), 0)
+    return None
+
+
+def check_all(paths: list[Path], workers: int) -> Iterator[Failure | None]:
+    """The verdict on every file, in order."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future] = deque()
+        for path in paths:
+            waiting.append(pool.submit(check, path))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def referred_names(cache: Path) -> set[str]:
+    """The cache names of every picture, in any size, that a bulk snapshot in the cache refers to."""
+    names: set[str] = set()
+    for snapshot in sorted((cache / "bulk").glob("*.jsonl.gz")):
+        for size in IMAGE_SIZES:
+            names.update(cache_name(face.image_url) for face in read_faces(snapshot, size, True) if face.image_url)
+    return names
+
+
+def prune(cache: Path) -> int:
+    """Delete pictures no snapshot refers to, and leftovers of broken writes. Returns how many.
+
+    Raises SuiteError where there is no snapshot: everything would go.
+    """
+    referred = referred_names(cache)
+    if not referred:
+        raise SuiteError("Configuration Error", "--prune needs a bulk snapshot to know what is referred to",
+                         cache / "bulk", "Run python download_images.py first.")
+    unused = [cache / name for name in cached_names(cache) - referred]
+    unused += [path for path in cache.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)]
+    for path in unused:
+        path.unlink()
+    return len(unused)
+
+
+def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:
+    """Check the whole cache, after pruning it. Raises SuiteError where it does not exist."""
+    require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
+    report = CacheReport(pruned=prune(cache) if prune_unused else 0)
+    paths = [cache / name for name in sorted(cached_names(cache))]
+    report.total_files = len(paths)
+    say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
+    progress = Progress("Validating", len(paths))
+    for failure in check_all(paths, workers):
+        progress.update()
+        if failure is not None:
+            report.failures.append(failure)
+            if fix:
+                (cache / failure.filename).unlink()
+                report.deleted += 1
+    progress.close()
+    return report
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
+                        help="the cache to check (default: image_cache)")
+    parser.add_argument("--fix", action="store_true", help="delete invalid files, to be fetched again")
+    parser.add_argument("--prune", action="store_true",
+                        help="delete files no bulk snapshot refers to, and leftovers of broken writes")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--workers", type=number(int, 1, 128), default=os.cpu_count(), metavar="N",
+                        help="files checked at once, 1-128 (default: one for each core)")
+    args = parser.parse(argv)
+    result = validate_cache(args.cache, args.fix, args.prune, args.workers)
+    invalid = len(result.failures)
+    for failure in result.failures:
+        print(f"{failure.filename}: {failure.reason}")
+    if args.report:
+        write_json(args.report, {
+            "version": VERSION, "timestamp": utc_now(), "cache_directory": str(args.cache),
+            "total_files": result.total_files, "valid_files": result.total_files - invalid, "invalid_files": invalid,
+            "failures": [asdict(failure) for failure in result.failures]})
+    say(f"{result.total_files - invalid:,} of {result.total_files:,} pictures valid "
+        f"({percent(result.total_files - invalid, result.total_files)}), {invalid:,} invalid, "
+        f"{result.deleted:,} deleted, {result.pruned:,} pruned.")
+    if invalid:
+        say("Next: python download_images.py fetches what was deleted." if args.fix
+            else "Next: --fix deletes the invalid files, python download_images.py fetches them again.")
+    return EXIT_ERROR if invalid else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

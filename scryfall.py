@@ -1,0 +1,248 @@
+"""Bulk file -> faces: Scryfall's card objects read one at a time, a face for each picture.
+
+    for face in read_faces(Path("unique-artwork.jsonl.gz"), "normal"): ...
+
+Reads   JSON Lines or a JSON array, plain or gzip, told apart by their first bytes
+Writes  nothing
+"""
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import itertools
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+import orjson
+
+from cli import ArgumentParser, existing_file, number, one_of
+from common import EXIT_NOTHING, SuiteError, printable
+
+KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
+# Each key of a whole card's picture, and where to look when a card lacks it: the same pixels in
+# the other format, then the next larger. From the table of image sizes in Scryfall's documentation.
+_ASCENDING = ("thumb", "small", "grid", "normal", "display", "large", "png")
+IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
+    "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
+    "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
+}
+IMAGE_SIZES = ("png", "large", "normal", "small", "border_crop", "display", "grid", "thumb", "crop")
+WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_uris all show "no image"
+# Card images live on cards.scryfall.io; other hosts of Scryfall's serve backs and the "soon" picture.
+CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
+
+MAX_LINE_BYTES = 16 << 20  # a card object is about 5 KB
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One picture of a card: the card itself, or one side of it. The fields up to image_status are
+    the metadata line of the index; left_out is why this face has no place there, or ""."""
+    name: str
+    scryfall_id: str
+    face_id: str
+    set: str
+    collector_number: str
+    frame: str
+    layout: str
+    lang: str
+    colors: list[str]
+    image_url: str
+    card_url: str
+    scryfall_uri: str
+    oracle_id: str | None
+    illustration_id: str | None
+    artist: str
+    released_at: str | None
+    image_status: str | None
+    fell_back: bool
+    left_out: str
+
+    def metadata(self) -> dict:
+        return {name: getattr(self, name) for name in METADATA_FIELDS}
+
+
+METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
+
+
+def cache_name(image_url: str) -> str:
+    """A picture's file in the cache: sha1 of its whole URL, whose query is the scan's epoch."""
+    suffix = os.path.splitext(urlsplit(image_url).path)[1].lower()
+    digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
+    return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
+
+
+@dataclass
+class BulkReport:
+    """What was met while reading a bulk file; filled in by read_faces as it goes."""
+    cards: int = 0
+    faces: int = 0
+    left_out: int = 0
+    fell_back: int = 0
+    bad_lines: list[str] = field(default_factory=list)
+
+
+def add_source_flags(parser: ArgumentParser) -> None:
+    """The flags that say which faces are meant, the same for every script that reads the bulk file."""
+    parser.add_argument("--kind", type=one_of(*KINDS), default="unique_artwork", metavar="KIND",
+                        help=f"which bulk file: {', '.join(KINDS)} (default: unique_artwork)")
+    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
+                        help="where pictures and bulk files are kept (default: image_cache)")
+    parser.add_argument("--out", type=Path, default=Path("index_out"), metavar="DIR",
+                        help="where results and manifests are written (default: index_out)")
+    parser.add_argument("--limit", type=number(int, 1), metavar="N", help="only the first N faces (default: all)")
+    parser.add_argument("--image-size", type=one_of(*IMAGE_SIZES), default="normal", metavar="KEY",
+                        help=f"which picture of a card: {', '.join(IMAGE_SIZES)} (default: normal)")
+    parser.add_argument("--bulk-file", type=existing_file, metavar="PATH",
+                        help="a bulk file of your own: JSON Lines or a JSON array, plain or gzip")
+    parser.add_argument("--include-placeholders", action="store_true",
+                        help="also cards that Scryfall has no scan of yet")
+    parser.add_argument("--strict", action="store_true", help="exit with 4 if any picture failed")
+
+
+# Faces
+
+def read_faces(path: Path, image_size: str, include_placeholders: bool = False, limit: int | None = None,
+               report: BulkReport | None = None) -> Iterator[Face]:
+    """Every face of the bulk file in its order, those without a usable picture too (Face.left_out);
+    ends after limit usable ones. Holds one card at a time.
+
+    Raises SuiteError where the file is not a bulk file or is cut short.
+    """
+    report = report or BulkReport()
+    usable = 0
+    for card in _read_cards(path, report):
+        for face in _faces_of(card, image_size, include_placeholders):
+            if usable == limit:
+                return
+            report.faces += 1
+            report.fell_back += face.fell_back
+            report.left_out += bool(face.left_out)
+            usable += not face.left_out
+            yield face
+
+
+def _faces_of(card: dict, image_size: str, include_placeholders: bool) -> Iterator[Face]:
+    """Where image_uris are decides, never layout: new layouts appear every year."""
+    if isinstance(card.get("image_uris"), dict):
+        yield _face(card, card, card["id"], image_size, include_placeholders)
+        return
+    for i, side in enumerate(card.get("card_faces") or ()):
+        if isinstance(side, dict) and isinstance(side.get("image_uris"), dict):
+            yield _face(card, side, f"{card['id']}:face:{i}", image_size, include_placeholders)
+
+
+def _face(card: dict, side: dict, face_id: str, image_size: str, include_placeholders: bool) -> Face:
+    def value(key: str, default=None):
+        return side.get(key) or card.get(key) or default
+
+    uris = side["image_uris"]
+    # Next the larger ones; a card that has only smaller pictures still has its largest.
+    order = *IMAGE_KEYS[image_size], *reversed(_ASCENDING)
+    key = next((key for key in order if isinstance(uris.get(key), str)), "")
+    url = uris.get(key, "")
+    return Face(
+        name=value("name", ""), scryfall_id=card["id"], face_id=face_id, set=card.get("set") or "",
+        collector_number=card.get("collector_number") or "", frame=card.get("frame") or "",
+        layout=card.get("layout") or "", lang=card.get("lang") or "", colors=value("colors", []),
+        image_url=url, card_url=uris.get("normal") or url, scryfall_uri=card.get("scryfall_uri") or "",
+        oracle_id=value("oracle_id"), illustration_id=value("illustration_id"), artist=value("artist", ""),
+        released_at=card.get("released_at"), image_status=card.get("image_status"),
+        fell_back=key != image_size, left_out=_why_left_out(url, card, include_placeholders))
+
+
+def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
+    if card.get("image_status") in WITHOUT_SCAN and not include_placeholders:
+        return "placeholder"
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        host = ""
+    if not host or not url.startswith(("https://", "http://")):
+        return f"invalid: not a web address: {printable(url)[:100]}"
+    if host != CARD_HOST and host.endswith(SCRYFALL_DOMAINS):
+        return f"invalid: {printable(host)} serves no card images"
+    return ""
+
+
+# Cards
+
+def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
+    with open(path, "rb") as file:
+        stream: BinaryIO = file
+        if file.read(2) == b"\x1f\x8b":
+            stream = gzip.open(path)  # type: ignore[assignment]
+        stream.seek(0)
+        reader = io.BufferedReader(stream, READ_BYTES)  # type: ignore[arg-type]
+        start = reader.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        try:
+            for position, value in enumerate(_array(reader) if start == b"[" else _lines(reader, report), 1):
+                if _is_card(value):
+                    report.cards += 1
+                    yield value
+                else:
+                    report.bad_lines.append(f"object {position}: not a card")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise _broken(path, f"the gzip data is damaged or cut short ({error})") from error
+        except ValueError as error:
+            raise _broken(path, str(error)) from error
+    if not report.cards:
+        raise SuiteError("Validation Error", "the bulk file holds no card", path,
+                         "Give --bulk-file a file of Scryfall card objects, or leave it away.", EXIT_NOTHING)
+
+
+def _is_card(value: object) -> bool:
+    return isinstance(value, dict) and value.get("object", "card") == "card" and isinstance(value.get("id"), str)
+
+
+def _broken(path: Path, why: str) -> SuiteError:
+    return SuiteError("Validation Error", "the bulk file cannot be read", f"{path}: {why}",
+                      "Delete the file and run python download_images.py to fetch it again.")
+
+
+def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:
+    """One object a line; a line that is none is skipped and reported."""
+    for line_number in itertools.count(1):
+        line = reader.readline(MAX_LINE_BYTES)
+        if not line:
+            return
+        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = reader.readline(MAX_LINE_BYTES)
+            report.bad_lines.append(f"line {line_number}: longer than {MAX_LINE_BYTES:,} bytes")
+        elif not line.isspace():
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                report.bad_lines.append(f"line {line_number}: {printable(error)}")
+
+
+def _array(reader: io.BufferedReader) -> Iterator[object]:
+    """The elements of one JSON array, however it is broken into lines, holding a window of it.
+
+    Raises ValueError where an element is not JSON or the array does not end.
+    """
+    decoder = json.JSONDecoder()
+    text = io.TextIOWrapper(reader, encoding="utf-8-sig", errors="replace")
+    window, at = text.read(READ_BYTES).lstrip()[1:], 0
+    while True:
+        while at < len(window) and window[at] in " \t\r\n,":
+            at += 1
+        if window[at:at + 1] == "]":
+            return
+        try:
+            element, at = decoder.raw_decode(window, at)
+            yield element
+        except json.JSONDecodeError:
+            more = text.read(READ_BYTES)
+            if not more or len(window) - at > MAX_LINE_BYTES:
+                raise ValueError("the JSON array is broken or cut short") from None
+            window, at = window[at:] + more, 0

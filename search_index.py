@@ -1,0 +1,101 @@
+"""Vectors -> FAISS HNSW index; searching it, and how good it is.
+
+Reads and writes  mtg_cards.faiss: IndexIDMap over IndexHNSWFlat, inner product, ids are row numbers
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cli import Progress
+from common import SuiteError
+
+HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
+ADD_ROWS = 2048  # between two steps of the progress bar
+QUALITY_SAMPLE = 1000
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measured on sample_size rows drawn at random (seed 0). None where there was nothing to measure."""
+    min_norm: float | None
+    max_norm: float | None
+    self_recall_at_1: float | None
+    recall_at_10: float | None
+    sample_size: int
+
+
+def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: int, ef_search: int):
+    """A faiss index over vectors[rows] (float32 [N, D]), ids = rows (int64); stores ef_search.
+
+    Raises SuiteError for no rows: an empty array never reaches faiss.
+    """
+    import faiss
+
+    if not len(rows):
+        raise SuiteError("Build Error", "there are no vectors to index", "0 rows",
+                         "Run python scripts/validate_cache.py to see what is in the cache.")
+    graph = faiss.IndexHNSWFlat(vectors.shape[1], m, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction, graph.hnsw.efSearch = ef_construction, ef_search
+    index = faiss.IndexIDMap(graph)
+    progress = Progress("Indexing", len(rows), "vectors")
+    for start in range(0, len(rows), ADD_ROWS):
+        ids = rows[start:start + ADD_ROWS]
+        index.add_with_ids(np.ascontiguousarray(vectors[ids]), ids)
+        progress.update(len(ids))
+    progress.close()
+    return index
+
+
+def save(index, path: Path) -> None:
+    import faiss
+
+    faiss.write_index(index, str(path))
+
+
+def load(path: Path):
+    """The index in the file. Raises SuiteError where faiss cannot read it."""
+    import faiss
+
+    try:
+        return faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise SuiteError("Validation Error", "the index file cannot be read", f"{path}: {error}",
+                         "Run python build_embeddings.py again.") from error
+
+
+def search(index, queries: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(scores float32 [Q, k], rows int64 [Q, k], -1 where there is none) for unit queries [Q, D].
+
+    ef_search overrides the stored one for this search; the index is not rebuilt.
+    """
+    import faiss
+
+    k = min(k, index.ntotal)
+    stored = faiss.downcast_index(index.index).hnsw.efSearch
+    parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search or stored, k))
+    return index.search(np.ascontiguousarray(queries), k, params=parameters)
+
+
+def search_exact(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """As search, by comparing with every row of vectors."""
+    import faiss
+
+    return faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(vectors), min(k, len(vectors)),
+                     metric=faiss.METRIC_INNER_PRODUCT)
+
+
+def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
+    """How often a row finds itself first, and how many of its true 10 nearest rows the graph finds."""
+    norms = np.concatenate([np.linalg.norm(vectors[i:i + 1 << 16], axis=1) for i in range(0, len(vectors), 1 << 16)])
+    sample = np.sort(np.random.default_rng(0).choice(len(rows), min(QUALITY_SAMPLE, len(rows)), replace=False))
+    queries = vectors[rows[sample]]
+    _, found = search(index, queries, NEIGHBOURS)
+    _, exact = search_exact(vectors[rows], queries, NEIGHBOURS)
+    itself = found[:, 0] == rows[sample]
+    hits = [len(np.intersect1d(mine, rows[true])) / len(true) for mine, true in zip(found, exact, strict=True)]
+    return Quality(round(float(norms.min()), 7), round(float(norms.max()), 7),
+                   round(float(itself.mean()), 4), round(float(np.mean(hits)), 4), len(sample))

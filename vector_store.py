@@ -1,0 +1,176 @@
+"""Every vector already known for a model: of the finished build in index_out/ and of an interrupted one.
+
+Reads   <out>/mtg_embeddings.npy and mtg_pictures.npy, and the checkpoint
+Writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows.bin while a build is unfinished
+"""
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import artefacts
+from common import (
+    BUILD_MANIFEST,
+    EMBEDDINGS,
+    PICTURES,
+    VERSION,
+    SuiteError,
+    atomic_file,
+    read_json,
+    say,
+    utc_now,
+    write_json,
+)
+
+CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
+# Which picture a vector was made from. name is the cache file; bytes and mtime_ns tell an unchanged file
+# without opening it, digest (BLAKE2b, 16 bytes, hex) tells equal content under any name.
+PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8")])
+
+
+class VectorStore:
+    """Every vector known for one model fingerprint, by a number (ref): the previous build's rows, then
+    the rows of this build, which an interruption keeps.
+
+    The checkpoint is an append-only file of rows; checkpoint.npz holds where its segments end and
+    their CRC-32, so a checkpoint costs the rows since the last one, and a damaged segment is noticed.
+    """
+
+    def __init__(self, out: Path, fingerprint: str, use_previous: bool = True, resume: bool = True) -> None:
+        self.out, self.fingerprint = out, fingerprint
+        self.previous_pictures, self.previous_vectors = _previous_build(out, fingerprint) if use_previous \
+            else (np.empty(0, PICTURE), None)
+        self._ends, self._crcs, self._crc, self._rows = [], [], 0, 0
+        self._dimension = self._resume() if resume else 0
+        self._file = None
+        self._by_name: dict[bytes, int] = {}
+        self._by_digest: dict[bytes, int] = {}
+        fresh = self._fresh()["picture"] if self._rows else np.empty(0, PICTURE)
+        self.resumed = len(fresh)
+        self._pictures: list[np.ndarray] = [self.previous_pictures, fresh]
+        for ref, (name, digest) in enumerate(zip(*(np.concatenate([p[key] for p in self._pictures]).tolist()
+                                                   for key in ("name", "digest")), strict=True)):
+            self._by_name[name] = self._by_digest[digest] = ref
+
+    def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
+        """The vector of a cache file that is as it was when the vector was made."""
+        ref = self._by_name.get(name.encode())
+        if ref is None:
+            return None
+        known = self.previous_pictures[ref] if ref < len(self.previous_pictures) else \
+            self._pictures[1][ref - len(self.previous_pictures)]
+        return ref if (known["bytes"], known["mtime_ns"]) == (size, mtime_ns) else None
+
+    def with_content(self, digest: str) -> int | None:
+        return self._by_digest.get(digest.encode())
+
+    def append(self, pictures: Sequence[tuple], vectors: np.ndarray) -> list[int]:
+        """Keep float32 vectors [n, D] of n pictures (fields of PICTURE); returns their refs."""
+        if self._file is None:
+            self._dimension = self._dimension or vectors.shape[1]
+            self._file = open(self.out / CHECKPOINT_ROWS, "r+b" if self._rows else "w+b")
+            self._file.truncate(self._rows * self._row_type().itemsize)
+            self._file.seek(0, os.SEEK_END)
+        rows = np.empty(len(pictures), self._row_type())
+        rows["picture"], rows["vector"] = pictures, vectors
+        data = rows.tobytes()
+        self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+        first = len(self.previous_pictures) + self._rows
+        self._rows += len(rows)
+        for ref, digest in enumerate(rows["picture"]["digest"].tolist(), first):
+            self._by_digest[digest] = ref
+        return list(range(first, first + len(rows)))
+
+    def checkpoint(self) -> None:
+        """Make everything appended so far survive a power cut."""
+        if self._file is None or self._rows == (self._ends[-1] if self._ends else 0):
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._ends.append(self._rows)
+        self._crcs.append(self._crc)
+        self._crc = 0
+        write_json(self.out / CHECKPOINT_META,
+                   {"version": VERSION, "timestamp": utc_now(), "model_fingerprint": self.fingerprint,
+                    "dimension": self._dimension, "rows": self._rows})
+        with atomic_file(self.out / CHECKPOINT) as file:
+            np.savez(file, ends=np.array(self._ends, np.int64), crcs=np.array(self._crcs, np.uint32))
+
+    def take(self, refs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(PICTURE [n], float32 [n, D]) of the refs."""
+        old = refs < len(self.previous_pictures)
+        pictures = np.empty(len(refs), PICTURE)
+        vectors = np.empty((len(refs), self.dimension), np.float32)
+        if old.any():
+            pictures[old], vectors[old] = self.previous_pictures[refs[old]], self.previous_vectors[refs[old]]
+        if not old.all():
+            rows = self._fresh()[refs[~old] - len(self.previous_pictures)]
+            pictures[~old], vectors[~old] = rows["picture"], rows["vector"]
+        return pictures, vectors
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension or self.previous_vectors.shape[1]
+
+    def discard_checkpoint(self) -> None:
+        """Remove the checkpoint: the finished build holds its rows."""
+        if self._file is not None:
+            self._file.close()
+        for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
+            (self.out / name).unlink(missing_ok=True)
+
+    def _row_type(self) -> np.dtype:
+        return np.dtype([("picture", PICTURE), ("vector", "<f4", (self._dimension,))])
+
+    def _fresh(self) -> np.ndarray:
+        if self._file is not None:
+            self._file.flush()
+        return np.memmap(self.out / CHECKPOINT_ROWS, self._row_type(), "r", shape=(self._rows,))
+
+    def _resume(self) -> int:
+        """Read how far an interrupted build came; returns D, or 0 where nothing of it can be used."""
+        about = read_json(self.out / CHECKPOINT_META)
+        rows_path = self.out / CHECKPOINT_ROWS
+        if about is None or about.get("model_fingerprint") != self.fingerprint or not rows_path.exists():
+            return 0
+        try:
+            with np.load(self.out / CHECKPOINT, allow_pickle=False) as saved:
+                ends, crcs = saved["ends"].tolist(), saved["crcs"].tolist()
+            self._dimension = int(about["dimension"])
+            size = self._row_type().itemsize
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            say(f"The checkpoint in {self.out} is damaged and is not used.")
+            return 0
+        with open(rows_path, "rb") as file:
+            for end, crc in zip(ends, crcs, strict=False):
+                length = (end - self._rows) * size
+                data = file.read(length) if length > 0 else b""
+                if len(data) != length or zlib.crc32(data) != crc:
+                    say(f"The checkpoint in {self.out} is damaged after {self._rows:,} pictures; those are used.")
+                    break
+                self._rows = end
+                self._ends.append(end)
+                self._crcs.append(crc)
+        return self._dimension
+
+
+def _previous_build(out: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """(PICTURE [N], float32 [N, D]) of the finished build in out, where it used the same model."""
+    nothing = np.empty(0, PICTURE), None
+    manifest = read_json(out / BUILD_MANIFEST)
+    if manifest is None or manifest.get("model_fingerprint") != fingerprint:
+        return nothing
+    try:
+        artefacts.verify(out, manifest, (EMBEDDINGS, PICTURES))
+        pictures = np.load(out / PICTURES, allow_pickle=False)
+        vectors = np.load(out / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+    except (SuiteError, OSError, ValueError, KeyError, TypeError) as error:
+        say(f"The previous build's vectors are not used: {str(error).splitlines()[-1].strip()}")
+        return nothing
+    return (pictures, vectors) if pictures.dtype == PICTURE and len(pictures) == len(vectors) else nothing
