@@ -50,17 +50,8 @@ from common import (
     utc_now,
 )
 from embed_cache import Embedded, EmbedOptions, embed_pictures
-from embedder import (
-    DEFAULT_MODEL,
-    DEFAULT_PRETRAINED,
-    DEVICES,
-    FITS,
-    MIN_SIZE,
-    OFFLINE_MODEL,
-    PRECISIONS,
-    ModelSpec,
-    describe_model,
-)
+from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
+from models import DEFAULT_MODEL, DEFAULT_PRETRAINED, OFFLINE_MODEL, ModelSpec, describe_model
 from scryfall import BulkReport, add_source_flags, cache_name, read_faces
 from vector_store import VectorStore
 
@@ -121,30 +112,29 @@ def _rejection(face: dict, name: str, reason: str) -> dict:
 
 # Artefacts
 
-def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> tuple[np.ndarray, np.ndarray]:
+def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> np.ndarray:
     """Stage the vectors, what they were made from, kept indices and rejections.
 
-    Returns (float32 [N, D] mapped from disk, PICTURE [N]), rows in the order of the faces.
+    Returns the vectors, float32 [N, D] mapped from disk, rows in the order of the faces.
     """
     kept = np.flatnonzero(embedded.refs >= 0)
     vectors = np.lib.format.open_memmap(staged(out, EMBEDDINGS), "w+", np.float32, (len(kept), store.dimension))
-    pictures = np.empty(len(kept), store.previous_pictures.dtype)
     for start in range(0, len(kept), WRITE_ROWS):
         rows = slice(start, start + WRITE_ROWS)
-        pictures[rows], vectors[rows] = store.take(embedded.refs[kept[rows]])
+        vectors[rows] = store.take(embedded.refs[kept[rows]])
     vectors.flush()
     for i, reason in sorted(embedded.reasons.items()):
         table.rejected.append(_rejection(orjson.loads(table.metadata[i]), table.names[i], reason))
     with open(staged(out, PICTURES), "wb") as file:
-        np.save(file, pictures)
+        np.save(file, embedded.pictures[kept])
     with open(staged(out, KEPT), "wb") as file:
         np.save(file, np.array(table.positions, np.int64)[kept])
     with open(staged(out, REJECTED), "wb") as file:
         file.writelines(orjson.dumps(line) + b"\n" for line in table.rejected)
-    return vectors, pictures
+    return vectors
 
 
-def write_metadata(out: Path, table: FaceTable, embedded: Embedded, pictures: np.ndarray) -> np.ndarray:
+def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarray:
     """Stage the metadata lines; returns the rows (int64) that become nodes of the index.
 
     Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
@@ -153,7 +143,8 @@ def write_metadata(out: Path, table: FaceTable, embedded: Embedded, pictures: np
     nodes, first_face = [], {}
     kept = np.flatnonzero(embedded.refs >= 0)
     with open(staged(out, META), "wb") as file:
-        for row, (i, digest) in enumerate(zip(kept.tolist(), pictures["digest"].tolist(), strict=True)):
+        for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.pictures["digest"][kept].tolist(),
+                                               strict=True)):
             line = orjson.loads(table.metadata[i])
             line["same_image_as"] = first_face.get(digest)
             if digest not in first_face:
@@ -196,8 +187,8 @@ def _build(args: argparse.Namespace) -> BuildResult:
     if not (embedded.refs >= 0).any():
         table.counts["invalid"] += len(embedded.reasons)
         raise _nothing_to_embed(table, "no cached picture is valid", args)
-    vectors, pictures = write_rows(args.out, table, embedded, store)
-    nodes = write_metadata(args.out, table, embedded, pictures)
+    vectors = write_rows(args.out, table, embedded, store)
+    nodes = write_metadata(args.out, table, embedded)
     clock.lap("write")
     index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
     search_index.save(index, staged(args.out, INDEX))

@@ -127,7 +127,7 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
     time of the file, so what is resumed always belongs to the same version."""
     version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
     partial = path.with_name(f"{path.name}.{version}.part")
-    say(f"Fetching {url} ({f'{compressed_size / 1e6:,.1f} MB' if compressed_size else 'size unknown'}).")
+    say(f"Fetching {url} ({f'{compressed_size / 1e6:,.2f} MB' if compressed_size else 'size unknown'}).")
 
     def resume() -> dict[str, str]:
         return {"Range": f"bytes={partial.stat().st_size}-"} if partial.exists() else {}

@@ -35,7 +35,7 @@ PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
 
 EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-PICTURE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 100_000_000  # a phone's largest photo is about 50 million, a card 0.8
 MAX_PICTURE_BYTES = 64 << 20
 
@@ -73,10 +73,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def require_directory(path: Path, what: str, suggestion: str) -> None:
+def require_directory(path: Path, what: str, suggestion: str, exit_code: int = EXIT_NO_DIRECTORY) -> None:
     if not path.is_dir():
-        raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion,
-                         EXIT_NO_DIRECTORY)
+        raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion, exit_code)
 
 
 def percent(part: float, whole: float) -> str:

@@ -78,7 +78,7 @@ def _match(match: Any, picture: Image | None) -> str:
     title = f"<b>{html.escape(match.name)}</b>"
     if match.scryfall_uri.startswith(WEB_ADDRESS):
         title = f"<a href='{html.escape(match.scryfall_uri, quote=True)}'>{title}</a>"
-    artist = f"<div class=quiet>Illustrated by {html.escape(match.artist)}</div>" if match.artist else ""
+    artist = f"<div class=quiet>Art: {html.escape(match.artist)}</div>" if match.artist else ""
     return (f"<figure><img src='{source}' alt='{html.escape(match.name, quote=True)}' loading=lazy><figcaption>{title}"
             f"<div class=quiet>{html.escape(match.set.upper())} {html.escape(match.collector_number)}</div>{artist}"
             f"<div class=score><i style='width:{100 * max(0.0, min(1.0, match.score)):.0f}%'></i></div>"

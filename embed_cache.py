@@ -19,10 +19,11 @@ import numpy as np
 
 from cli import Progress
 from common import InvalidContent, open_picture, say
-from vector_store import VectorStore
+from vector_store import PICTURE, VectorStore
 
 if TYPE_CHECKING:
-    from embedder import Embedder, ModelSpec
+    from embedder import Embedder
+    from models import ModelSpec
 
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
 
@@ -39,8 +40,12 @@ class EmbedOptions:
 
 @dataclass
 class Embedded:
-    """refs[i] is the vector of picture i in the store, or -1; reasons[i] says why it is -1."""
+    """refs[i] (int64) is the vector of picture i in the store, or -1: then reasons[i] says why.
+
+    pictures (PICTURE) says which file each was read from.
+    """
     refs: np.ndarray
+    pictures: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
     reused: int = 0
     new: int = 0
@@ -100,7 +105,7 @@ def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, o
     (0: never), and when the build is interrupted, the new vectors are made safe.
     """
     started = time.monotonic()
-    done = Embedded(np.full(len(paths), -1, np.int64))
+    done = Embedded(np.full(len(paths), -1, np.int64), np.zeros(len(paths), PICTURE))
     to_read = _reuse_unchanged(paths, store, done)
     say(f"{len(paths):,} pictures in the cache: {done.reused:,} already embedded, {len(to_read):,} to read.")
     progress = Progress("Embedding", len(to_read))
@@ -130,6 +135,7 @@ def _reuse_unchanged(paths: Sequence[Path], store: VectorStore, done: Embedded) 
             to_read.append(i)
         else:
             done.refs[i] = known
+            done.pictures[i] = store.picture(known)
             done.reused += 1
     return to_read
 
@@ -144,6 +150,7 @@ class _Batch:
         self.since_checkpoint = 0
 
     def take(self, i: int, loaded: Loaded) -> None:
+        self.done.pictures[i] = loaded.picture
         digest = loaded.picture[1]
         known = loaded.known if loaded.known is not None else self.store.with_content(digest)
         if loaded.reason is not None:

@@ -37,7 +37,8 @@ from common import (
     printable,
     say,
 )
-from embedder import DEVICES, PRECISIONS, Embedder, ModelSpec, describe_model, prepare
+from embedder import DEVICES, PRECISIONS, Embedder, prepare
+from models import ModelSpec, describe_model
 from scryfall import cache_name
 
 if TYPE_CHECKING:

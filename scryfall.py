@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import orjson
@@ -40,6 +39,7 @@ CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.c
 
 MAX_LINE_BYTES = 16 << 20  # a card object is about 5 KB
 READ_BYTES = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +177,14 @@ def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
 
 def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
     with open(path, "rb") as file:
-        stream: BinaryIO = file
-        if file.read(2) == b"\x1f\x8b":
-            stream = gzip.open(path)  # type: ignore[assignment]
-        stream.seek(0)
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as stream:
         reader = io.BufferedReader(stream, READ_BYTES)  # type: ignore[arg-type]
-        start = reader.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         try:
-            for position, value in enumerate(_array(reader) if start == b"[" else _lines(reader, report), 1):
+            if reader.peek(3).startswith(BYTE_ORDER_MARK):
+                reader.read(3)
+            values = _array(reader) if reader.peek(64).lstrip()[:1] == b"[" else _lines(reader, report)
+            for position, value in enumerate(values, 1):
                 if _is_card(value):
                     report.cards += 1
                     yield value
@@ -231,7 +231,7 @@ def _array(reader: io.BufferedReader) -> Iterator[object]:
     Raises ValueError where an element is not JSON or the array does not end.
     """
     decoder = json.JSONDecoder()
-    text = io.TextIOWrapper(reader, encoding="utf-8-sig", errors="replace")
+    text = io.TextIOWrapper(reader, encoding="utf-8", errors="replace")
     window, at = text.read(READ_BYTES).lstrip()[1:], 0
     while True:
         while at < len(window) and window[at] in " \t\r\n,":

@@ -48,22 +48,23 @@ class VectorStore:
         self._ends, self._crcs, self._crc, self._rows = [], [], 0, 0
         self._dimension = self._resume() if resume else 0
         self._file = None
-        self._by_name: dict[bytes, int] = {}
-        self._by_digest: dict[bytes, int] = {}
-        fresh = self._fresh()["picture"] if self._rows else np.empty(0, PICTURE)
-        self.resumed = len(fresh)
-        self._pictures: list[np.ndarray] = [self.previous_pictures, fresh]
-        for ref, (name, digest) in enumerate(zip(*(np.concatenate([p[key] for p in self._pictures]).tolist()
-                                                   for key in ("name", "digest")), strict=True)):
-            self._by_name[name] = self._by_digest[digest] = ref
+        self._resumed_pictures = np.array(self._fresh()["picture"]) if self._rows else np.empty(0, PICTURE)
+        self.resumed = len(self._resumed_pictures)
+        known = np.concatenate([self.previous_pictures, self._resumed_pictures])
+        self._by_name = {name: ref for ref, name in enumerate(known["name"].tolist())}
+        self._by_digest = {digest: ref for ref, digest in enumerate(known["digest"].tolist())}
+
+    def picture(self, ref: int) -> np.void:
+        """The PICTURE a vector of the previous build or the resumed checkpoint was made from."""
+        old = len(self.previous_pictures)
+        return self.previous_pictures[ref] if ref < old else self._resumed_pictures[ref - old]
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
         """The vector of a cache file that is as it was when the vector was made."""
         ref = self._by_name.get(name.encode())
         if ref is None:
             return None
-        known = self.previous_pictures[ref] if ref < len(self.previous_pictures) else \
-            self._pictures[1][ref - len(self.previous_pictures)]
+        known = self.picture(ref)
         return ref if (known["bytes"], known["mtime_ns"]) == (size, mtime_ns) else None
 
     def with_content(self, digest: str) -> int | None:
@@ -102,17 +103,15 @@ class VectorStore:
         with atomic_file(self.out / CHECKPOINT) as file:
             np.savez(file, ends=np.array(self._ends, np.int64), crcs=np.array(self._crcs, np.uint32))
 
-    def take(self, refs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(PICTURE [n], float32 [n, D]) of the refs."""
+    def take(self, refs: np.ndarray) -> np.ndarray:
+        """float32 [n, D] of the refs."""
         old = refs < len(self.previous_pictures)
-        pictures = np.empty(len(refs), PICTURE)
         vectors = np.empty((len(refs), self.dimension), np.float32)
         if old.any():
-            pictures[old], vectors[old] = self.previous_pictures[refs[old]], self.previous_vectors[refs[old]]
+            vectors[old] = self.previous_vectors[refs[old]]
         if not old.all():
-            rows = self._fresh()[refs[~old] - len(self.previous_pictures)]
-            pictures[~old], vectors[~old] = rows["picture"], rows["vector"]
-        return pictures, vectors
+            vectors[~old] = self._fresh()[refs[~old] - len(self.previous_pictures)]["vector"]
+        return vectors
 
     @property
     def dimension(self) -> int:

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cli import ArgumentParser, Progress, number, script  # noqa: E402
 from common import (  # noqa: E402
     EXIT_ERROR,
+    EXIT_NOTHING,
     EXIT_OK,
     TEMPORARY_SUFFIX,
     VERSION,
@@ -104,7 +105,8 @@ def prune(cache: Path) -> int:
 
 def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:
     """Check the whole cache, after pruning it. Raises SuiteError where it does not exist."""
-    require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
+    require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.",
+                      EXIT_NOTHING)
     report = CacheReport(pruned=prune(cache) if prune_unused else 0)
     paths = [cache / name for name in sorted(cached_names(cache))]
     report.total_files = len(paths)

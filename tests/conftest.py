@@ -1,0 +1,149 @@
+"""Fixtures: the real scripts run by subprocess against a local mirror, on drawn cards."""
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+for folder in (ROOT, ROOT / "scripts"):
+    sys.path.insert(0, str(folder))
+
+from drawn_cards import write_mirror  # noqa: E402
+from scryfall_mirror import Mirror  # noqa: E402
+
+CARDS = 40  # 40 running numbers hold one card of every special kind
+
+
+@dataclass
+class Workspace:
+    """A user's folder: where the scripts run, with the mirror they talk to."""
+    path: Path
+    api_url: str = "http://127.0.0.1:9"  # refuses connections: what must not touch the network may not
+
+    @property
+    def cache(self) -> Path:
+        return self.path / "image_cache"
+
+    @property
+    def out(self) -> Path:
+        return self.path / "index_out"
+
+    def command(self, script: str, *flags: object) -> list[str]:
+        return [sys.executable, str(ROOT / script), *map(str, flags)]
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return {**os.environ, "MTG_SCRYFALL_API": self.api_url, "HF_HUB_OFFLINE": "1", **extra}
+
+    def run(self, script: str, *flags: object, code: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a script here; fails the test where the exit code is another than code."""
+        done = subprocess.run(self.command(script, *flags), cwd=self.path, env=self.environment(**env), text=True,
+                              capture_output=True, timeout=300, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def download(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        return self.run("download_images.py", *flags, code=code)
+
+    def build(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        return self.run("build_embeddings.py", "--model", "efficientnet-lite0", *flags, code=code)
+
+    def query(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        return self.run("query_index.py", *flags, code=code)
+
+    def manifest(self) -> dict:
+        return json.loads((self.out / "build_manifest.json").read_text())
+
+    def download_statistics(self) -> dict:
+        return json.loads((self.out / "download_manifest.json").read_text())["statistics"]
+
+    def lines(self, name: str) -> list[dict]:
+        return [json.loads(line) for line in (self.out / name).read_text().splitlines()]
+
+    def pictures(self) -> list[Path]:
+        return sorted(path for path in self.cache.iterdir() if path.suffix in (".jpg", ".png", ".webp"))
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Path:
+    """A mirror folder of drawn cards; tests that change it take a copy (own_mirror)."""
+    root = tmp_path_factory.mktemp("drawn")
+    write_mirror(root, CARDS)
+    return root
+
+
+@pytest.fixture
+def mirror(drawn) -> Iterator[Mirror]:
+    with Mirror(drawn) as server:
+        yield server
+
+
+@pytest.fixture
+def own_mirror(drawn, tmp_path) -> Iterator[Mirror]:
+    """A mirror over a copy of the folder, for tests that change what it serves."""
+    root = tmp_path / "mirror"
+    shutil.copytree(drawn, root)
+    with Mirror(root) as server:
+        yield server
+
+
+@pytest.fixture
+def workspace(tmp_path, mirror) -> Workspace:
+    path = tmp_path / "work"
+    path.mkdir()
+    return Workspace(path, mirror.url)
+
+
+@pytest.fixture(scope="session")
+def finished(drawn, tmp_path_factory) -> Workspace:
+    """A finished download and build, shared: read only. `built` is a copy to change."""
+    path = tmp_path_factory.mktemp("finished")
+    with Mirror(drawn) as server:
+        space = Workspace(path, server.url)
+        space.download()
+        space.build()
+    space.api_url = Workspace.api_url
+    return space
+
+
+@pytest.fixture
+def built(finished, tmp_path) -> Workspace:
+    """A copy of the finished workspace, its mirror gone."""
+    path = tmp_path / "built"
+    shutil.copytree(finished.path, path)
+    return Workspace(path)
+
+
+@pytest.fixture
+def bulk_cards(drawn) -> list[dict]:
+    return read_bulk(drawn)
+
+
+def read_bulk(root: Path) -> list[dict]:
+    with gzip.open(root / "unique-artwork.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def write_bulk(path: Path, cards: list[dict]) -> Path:
+    """A bulk file of one's own, for --bulk-file."""
+    path.write_text("".join(json.dumps(card) + "\n" for card in cards))
+    return path
+
+
+def assert_three_lines(stderr: str, category: str) -> None:
+    """The contract's form of an error: it ends stderr."""
+    lines = stderr.rstrip("\n").splitlines()[-3:]
+    assert lines[0].startswith(f"ERROR: {category}: "), stderr
+    assert lines[1].startswith("  Details: ") and lines[2].startswith("  Suggestion: "), stderr
+
+

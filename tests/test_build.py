@@ -1,0 +1,349 @@
+"""build_embeddings.py on drawn cards: the artefacts, what is reused, what survives an interruption."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import faiss
+import numpy as np
+import pytest
+from conftest import Workspace, assert_three_lines, read_bulk, write_bulk
+from drawn_cards import write_mirror
+
+from scryfall import cache_name, read_faces
+
+ARTEFACTS = ("mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss", "kept_indices.npy", "mtg_pictures.npy",
+             "rejected.jsonl")
+META_KEYS = ["name", "scryfall_id", "face_id", "set", "collector_number", "frame", "layout", "lang", "colors",
+             "image_url", "card_url", "scryfall_uri", "oracle_id", "illustration_id", "artist", "released_at",
+             "image_status", "same_image_as"]
+
+
+def faces_of(workspace: Workspace) -> list:
+    return list(read_faces(workspace.cache / "bulk" / "unique_artwork.jsonl.gz", "normal"))
+
+
+def vectors_of(workspace: Workspace) -> np.ndarray:
+    return np.load(workspace.out / "mtg_embeddings.npy", allow_pickle=False)
+
+
+def picture_of(workspace: Workspace, name: str):
+    return next(workspace.cache / cache_name(face.image_url) for face in faces_of(workspace) if face.name == name)
+
+
+# Artefacts
+
+def test_vectors_are_unit_float32_rows(finished):
+    vectors = vectors_of(finished)
+    assert vectors.dtype == np.float32 and vectors.flags.c_contiguous and vectors.shape == (53, 1008)
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+
+
+def test_metadata_describes_every_row(finished):
+    faces, meta = faces_of(finished), finished.lines("mtg_meta.jsonl")
+    kept = np.load(finished.out / "kept_indices.npy", allow_pickle=False)
+    assert kept.dtype == np.int64 and len(meta) == len(kept) == len(vectors_of(finished))
+    for line, position in zip(meta, kept, strict=True):
+        assert list(line) == META_KEYS
+        assert (line["face_id"], line["image_url"]) == (faces[position].face_id, faces[position].image_url)
+    assert any(line["face_id"].endswith(":face:1") for line in meta)
+
+
+def test_the_index_has_the_promised_type_and_stored_effort(finished):
+    index = faiss.read_index(str(finished.out / "mtg_cards.faiss"))
+    graph = faiss.downcast_index(index.index)
+    assert isinstance(index, faiss.IndexIDMap) and isinstance(graph, faiss.IndexHNSWFlat)
+    assert index.metric_type == faiss.METRIC_INNER_PRODUCT
+    assert (graph.hnsw.efSearch, graph.hnsw.efConstruction, graph.hnsw.nb_neighbors(1)) == (128, 200, 32)
+    vectors = vectors_of(finished)
+    ids = faiss.vector_to_array(index.id_map)
+    for position, row in enumerate(ids):
+        assert np.allclose(graph.reconstruct(position), vectors[row])
+
+
+def test_byte_identical_pictures_are_one_node(finished):
+    meta = finished.lines("mtg_meta.jsonl")
+    sharing = {row: line["same_image_as"] for row, line in enumerate(meta) if line["same_image_as"]}
+    (row, face_id), = sharing.items()
+    first = next(line for line in meta if line["face_id"] == face_id)
+    assert first["name"] == meta[row]["name"] and first["set"] != meta[row]["set"]
+    index = faiss.read_index(str(finished.out / "mtg_cards.faiss"))
+    ids = faiss.vector_to_array(index.id_map)
+    assert row not in ids and len(ids) == len(meta) - 1
+    assert finished.manifest()["statistics"]["identical_images"] == 1
+
+
+def test_identical_pictures_score_one_and_others_clearly_lower(finished):
+    vectors, meta = vectors_of(finished), finished.lines("mtg_meta.jsonl")
+    scores = vectors @ vectors.T
+    assert np.diag(scores).min() >= 0.99
+    shared = next(row for row, line in enumerate(meta) if line["same_image_as"])
+    original = next(row for row, line in enumerate(meta) if line["face_id"] == meta[shared]["same_image_as"])
+    assert scores[shared, original] >= 0.99
+    np.fill_diagonal(scores, 0)
+    scores[shared, original] = scores[original, shared] = 0
+    assert scores.max() < 0.95
+
+
+def test_the_manifest_is_complete_and_true(finished):
+    import hashlib
+
+    manifest = finished.manifest()
+    assert manifest["version"] == "1.1.0" and manifest["timestamp"].endswith("Z")
+    assert set(manifest["parameters"]) >= {"kind", "batch_size", "target_size", "hnsw_m", "hnsw_ef_construction",
+                                           "hnsw_ef_search", "image_size", "fit", "model", "pretrained", "precision",
+                                           "device"}
+    done = manifest["statistics"]
+    assert (done["total_records"], done["successful_embeddings"], done["failed_embeddings"]) == (55, 53, 0)
+    assert (done["success_rate"], done["missing_from_cache"], done["validation_failures"]) == (1.0, 0, 0)
+    assert (done["placeholders_skipped"], done["new_embeddings"], done["reused_embeddings"]) == (2, 52, 0)
+    assert done["images_per_second"] > 0 and set(done["seconds"]) >= {"embed", "index"}
+    assert manifest["quality"]["self_recall_at_1"] == 1.0 and manifest["quality"]["recall_at_10"] >= 0.99
+    assert abs(manifest["quality"]["min_norm"] - 1) < 1e-5 and manifest["quality"]["sample_size"] == 52
+    assert set(manifest["environment"]) == {"python_version", "numpy_version", "torch_version", "open_clip_version",
+                                            "faiss_version", "clip_model", "cpu_capability"}
+    assert all(manifest["environment"].values())
+    assert manifest["source"]["updated_at"] and manifest["download"]["statistics"]["downloaded"] == 53
+    assert set(manifest["outputs"]) == set(ARTEFACTS)
+    for name, expected in manifest["outputs"].items():
+        data = (finished.out / name).read_bytes()
+        assert expected == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_placeholders_are_rejected_with_their_reason(finished):
+    rejected = finished.lines("rejected.jsonl")
+    assert [line["reason"] for line in rejected] == ["placeholder", "placeholder"]
+    assert set(rejected[0]) == {"name", "scryfall_id", "face_id", "file", "reason"}
+
+
+def test_nothing_unfinished_is_left(finished):
+    assert not [path.name for path in finished.out.iterdir()
+                if path.name.startswith("checkpoint") or path.suffix in (".next", ".part")]
+
+
+# Rejections
+
+@pytest.mark.parametrize("damage, reason", [
+    (lambda data: b"", "empty"), (lambda data: data[:len(data) // 2], "truncated"),
+    (lambda data: b"<html><body>502</body></html>", "web page"), (lambda data: b"\0" * 999, "not a picture")])
+def test_a_broken_cache_file_is_a_rejection_not_a_crash(built, damage, reason):
+    path = picture_of(built, built.lines("mtg_meta.jsonl")[10]["name"])
+    path.write_bytes(damage(path.read_bytes()))
+    done = built.build()
+    line, = (line for line in built.lines("rejected.jsonl") if line["reason"] != "placeholder")
+    assert line["file"] == path.name and line["reason"].startswith("invalid: ") and reason in line["reason"]
+    assert "1 invalid" in done.stderr
+    assert built.manifest()["statistics"]["validation_failures"] == 1
+    assert line["face_id"] not in {row["face_id"] for row in built.lines("mtg_meta.jsonl")}
+    built.build("--strict", code=4)
+
+
+def test_a_missing_picture_is_rejected_as_missing(built):
+    picture_of(built, built.lines("mtg_meta.jsonl")[3]["name"]).unlink()
+    built.build()
+    assert [line["reason"] for line in built.lines("rejected.jsonl")].count("missing") == 1
+    done = built.manifest()["statistics"]
+    assert (done["missing_from_cache"], done["failed_embeddings"], done["successful_embeddings"]) == (1, 1, 52)
+    assert done["success_rate"] == round(52 / 53, 6)
+
+
+def test_no_valid_picture_is_exit_2_before_any_index(built):
+    for path in built.pictures():
+        path.write_bytes(b"x")
+    before = (built.out / "mtg_cards.faiss").read_bytes()
+    assert_three_lines(built.build("--rebuild", code=2).stderr, "Validation Error")
+    for path in built.pictures():
+        path.unlink()
+    assert_three_lines(built.build(code=2).stderr, "Validation Error")
+    assert (built.out / "mtg_cards.faiss").read_bytes() == before
+
+
+# Reuse
+
+def test_a_second_build_embeds_nothing_and_gives_the_same_files(built):
+    before = {name: (built.out / name).read_bytes() for name in ARTEFACTS if name != "mtg_cards.faiss"}
+    done = built.build()
+    assert "53 already embedded, 0 to read" in done.stderr and "Model " not in done.stderr
+    assert built.manifest()["statistics"]["new_embeddings"] == 0
+    assert before == {name: (built.out / name).read_bytes() for name in before}
+
+
+def test_ten_new_cards_cost_ten_embeddings(own_mirror, workspace):
+    workspace.api_url = own_mirror.url
+    workspace.download()
+    workspace.build()
+    write_mirror(own_mirror.root, 50)
+    (workspace.cache / "bulk" / "unique_artwork.json").unlink()
+    workspace.download()
+    workspace.build()
+    done = workspace.manifest()["statistics"]
+    assert (done["new_embeddings"], done["reused_embeddings"], done["successful_embeddings"]) == (10, 53, 63)
+
+
+def test_a_touched_file_is_read_but_not_embedded_again(built):
+    for path in built.pictures():
+        os.utime(path)
+    assert "0 already embedded, 53 to read" in built.build().stderr
+    done = built.manifest()["statistics"]
+    assert (done["new_embeddings"], done["reused_embeddings"]) == (0, 53)
+
+
+def test_a_changed_picture_is_embedded_again(built):
+    one, other = built.pictures()[:2]
+    row = next(row for row, line in enumerate(built.lines("mtg_meta.jsonl"))
+               if cache_name(line["image_url"]) == one.name)
+    before = vectors_of(built)[row]
+    one.write_bytes(other.read_bytes())
+    built.build()
+    assert not np.allclose(vectors_of(built)[row], before, atol=1e-3)
+    assert built.manifest()["statistics"]["identical_images"] == 2
+
+
+def test_reordered_and_removed_cards_keep_their_vectors(built):
+    cards = read_bulk_of(built)
+    before = {line["face_id"]: vector for line, vector in zip(built.lines("mtg_meta.jsonl"), vectors_of(built),
+                                                              strict=True)}
+    built.build("--bulk-file", write_bulk(built.path / "mine", cards[:20:-1]))
+    assert built.manifest()["statistics"]["new_embeddings"] == 0
+    for line, vector in zip(built.lines("mtg_meta.jsonl"), vectors_of(built), strict=True):
+        assert np.array_equal(vector, before[line["face_id"]])
+
+
+def read_bulk_of(workspace: Workspace) -> list[dict]:
+    (workspace.cache / "bulk" / "unique-artwork.jsonl.gz").write_bytes(
+        (workspace.cache / "bulk" / "unique_artwork.jsonl.gz").read_bytes())
+    return read_bulk(workspace.cache / "bulk")
+
+
+@pytest.mark.parametrize("flags", [["--rebuild"], ["--fit", "pad"], ["--size", "192"]])
+def test_another_model_fingerprint_or_rebuild_embeds_everything(built, flags):
+    built.build(*flags)
+    done = built.manifest()
+    assert done["statistics"]["new_embeddings"] == 52
+    assert done["parameters"]["fit"] == ("pad" if "pad" in flags else "crop")
+    assert done["parameters"]["target_size"] == (192 if "192" in flags else 224)
+
+
+@pytest.mark.parametrize("name", ["mtg_embeddings.npy", "mtg_pictures.npy"])
+def test_a_damaged_previous_build_is_not_reused(built, name):
+    data = bytearray((built.out / name).read_bytes())
+    data[-5] ^= 1
+    (built.out / name).write_bytes(data)
+    assert "previous build's vectors are not used" in built.build().stderr
+    assert built.manifest()["statistics"]["new_embeddings"] == 52
+
+
+def test_hnsw_flags_reach_the_index(built):
+    built.build("--hnsw-m", 8, "--hnsw-ef-construction", 50, "--hnsw-ef-search", 33)
+    index = faiss.read_index(str(built.out / "mtg_cards.faiss"))
+    graph = faiss.downcast_index(index.index)  # a view: index must outlive it
+    assert (graph.hnsw.nb_neighbors(1), graph.hnsw.efConstruction, graph.hnsw.efSearch) == (8, 50, 33)
+    assert built.manifest()["statistics"]["new_embeddings"] == 0
+
+
+# Interruption
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, drawn) -> Workspace:
+    """300 faces over the drawn pictures, all different bytes: enough for several checkpoints."""
+    space = Workspace(tmp_path_factory.mktemp("many"))
+    space.cache.mkdir()
+    cards = [card for card in read_bulk(drawn) if "image_uris" in card and "scan" in card["image_status"]]
+    made = []
+    for n in range(300):
+        source = cards[n % len(cards)]
+        face = {**source, "id": f"{n:08d}-{source['id'][9:]}",
+                "image_uris": {"normal": f"https://cards.scryfall.io/normal/front/0/0/{n}.jpg?1"}}
+        picture = drawn / "images/normal/front" / source["id"][0] / source["id"][1] / f"{source['id']}.jpg"
+        data = picture.read_bytes() + n.to_bytes(2, "big")  # trailing bytes: the same picture, other content
+        (space.cache / cache_name(face["image_uris"]["normal"])).write_bytes(data)
+        made.append(face)
+    write_bulk(space.path / "bulk.jsonl", made)
+    return space
+
+
+def start_build(workspace: Workspace, *flags: object) -> subprocess.Popen:
+    return subprocess.Popen(workspace.command(
+        "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", workspace.path / "bulk.jsonl",
+        "--checkpoint-frequency", 100, "--batch", 20, "--size", 128, "--precision", "fp32", *flags),
+        cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(process: subprocess.Popen, out, rows: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if json.loads((out / "checkpoint_meta.json").read_text())["rows"] >= rows:
+                return
+        except (FileNotFoundError, ValueError):
+            time.sleep(0.02)
+    raise AssertionError(f"no checkpoint of {rows} rows: {process.stderr.read()}")
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_an_interrupted_build_continues(many, tmp_path, number, code):
+    out = tmp_path / "out"
+    process = start_build(many, "--out", out)
+    wait_for_checkpoint(process, out, 100)
+    process.send_signal(number)
+    assert process.wait(20) == code and "Traceback" not in process.stderr.read()
+    with np.load(out / "checkpoint.npz", allow_pickle=False) as saved:
+        safe = int(saved["ends"][-1])
+    assert 100 <= safe < 300 and not (out / "mtg_cards.faiss").exists()
+    done = start_build(many, "--out", out)
+    assert done.wait(120) == 0 and f"{safe} pictures are embedded already" in done.stderr.read()
+    manifest = json.loads((out / "build_manifest.json").read_text())
+    assert manifest["statistics"]["new_embeddings"] == 300 - safe
+    assert not (out / "checkpoint.npz").exists()
+    reference = tmp_path / "reference"
+    assert start_build(many, "--out", reference).wait(120) == 0
+    ours, theirs = np.load(out / "mtg_embeddings.npy"), np.load(reference / "mtg_embeddings.npy")
+    assert (ours * theirs).sum(axis=1).min() > 0.9999
+    assert (out / "mtg_meta.jsonl").read_bytes() == (reference / "mtg_meta.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["npz", "meta", "rows", "model", "no-resume"])
+def test_a_checkpoint_that_does_not_fit_is_not_used(many, tmp_path, damage):
+    out = tmp_path / "out"
+    process = start_build(many, "--out", out)
+    wait_for_checkpoint(process, out, 200)
+    process.kill()
+    process.wait()
+    path = out / {"npz": "checkpoint.npz", "meta": "checkpoint_meta.json"}.get(damage, "checkpoint_rows.bin")
+    data = bytearray(path.read_bytes())
+    if damage in ("npz", "meta"):
+        path.write_bytes(data[:len(data) // 2])
+    elif damage == "rows":
+        data[-(len(data) // 3)] ^= 1  # in the second segment
+        path.write_bytes(data)
+    flags = {"model": ["--fit", "squash"], "no-resume": ["--no-resume"]}.get(damage, [])
+    again = start_build(many, "--out", out, *flags)
+    assert again.wait(120) == 0, again.stderr.read()
+    new = json.loads((out / "build_manifest.json").read_text())["statistics"]["new_embeddings"]
+    assert new == (200 if damage == "rows" else 300)
+
+
+def test_a_second_build_of_the_same_directory_is_refused(many, tmp_path):
+    out = tmp_path / "out"
+    process = start_build(many, "--out", out)
+    wait_for_checkpoint(process, out, 100)
+    second = start_build(many, "--out", out)
+    assert second.wait(30) == 1
+    assert_three_lines(second.stderr.read(), "Build Error")
+    process.kill()
+    process.wait()
+    assert start_build(many, "--out", out).wait(120) == 0, "a crash leaves no lock behind"
+
+
+def test_a_crash_while_files_are_put_in_place_is_mended(built):
+    """As after a kill between two renames: some files have their final name, the rest are staged."""
+    for name in ("build_manifest.json", "mtg_cards.faiss"):
+        (built.out / name).rename(built.out / f"{name}.next")
+    photo = built.pictures()[0]
+    assert_three_lines(built.query(photo, code=1).stderr, "Configuration Error")
+    assert built.build().returncode == 0
+    assert built.manifest()["statistics"]["new_embeddings"] == 0
+    assert built.query(photo).stdout

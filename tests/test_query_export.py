@@ -1,0 +1,193 @@
+"""query_index.py and export_for_browser.py on a finished index."""
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from conftest import assert_three_lines
+from PIL import Image
+
+from scryfall import cache_name
+
+LINE = re.compile(r"^(\d+)\. (.+) \[(\S+) (\S+)\] score=(\d\.\d{3}) (https://\S+)$")
+
+
+def cached(workspace, row: int):
+    return workspace.cache / cache_name(workspace.lines("mtg_meta.jsonl")[row]["image_url"])
+
+
+@pytest.mark.parametrize("flags", [[], ["--exact"], ["--ef-search", "16"]])
+def test_a_cached_picture_finds_itself(finished, flags):
+    meta = finished.lines("mtg_meta.jsonl")
+    rows = [0, 7, 20, 50]
+    done = finished.query(*(cached(finished, row) for row in rows), "--json", "--k", 3, *flags)
+    for row, line in zip(rows, done.stdout.splitlines(), strict=True):
+        answer = json.loads(line)
+        best = answer["matches"][0]
+        assert answer["query"] == str(cached(finished, row))
+        assert best["score"] >= 0.99 and (best["rank"], best["face_id"]) == (1, meta[row]["face_id"])
+        assert {"rank", "score", "name", "set", "collector_number", "scryfall_id", "face_id", "image_url",
+                "scryfall_uri"} <= set(best)
+        assert [match["rank"] for match in answer["matches"]] == [1, 2, 3]
+        assert answer["matches"][1]["score"] <= best["score"]
+
+
+def test_text_is_one_line_a_match(finished):
+    done = finished.query(cached(finished, 4), "--k", 4)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4 and all(LINE.match(line) for line in lines), lines
+    card = finished.lines("mtg_meta.jsonl")[4]
+    assert LINE.match(lines[0]).group(2, 3, 4) == (card["name"], card["set"], card["collector_number"])
+
+
+def test_a_query_needs_no_cache_no_bulk_file_and_no_network(finished, tmp_path):
+    shutil.copytree(finished.out, tmp_path / "elsewhere")
+    (tmp_path / "photo.jpg").write_bytes(cached(finished, 9).read_bytes())
+    finished.query(tmp_path / "photo.jpg", "--index-dir", tmp_path / "elsewhere")
+
+
+def test_faces_that_share_a_picture_are_all_named(finished):
+    meta = finished.lines("mtg_meta.jsonl")
+    row = next(row for row, line in enumerate(meta) if line["same_image_as"])
+    for flags in ([], ["--exact"]):
+        matches = json.loads(finished.query(cached(finished, row), "--k", 2, "--json", *flags).stdout)["matches"]
+        assert {match["face_id"] for match in matches} == {meta[row]["face_id"], meta[row]["same_image_as"]}
+        assert min(match["score"] for match in matches) >= 0.99
+
+
+def test_more_matches_than_rows_is_every_row(finished):
+    answer = json.loads(finished.query(cached(finished, 0), "--k", 500, "--json").stdout)
+    assert len(answer["matches"]) == 53
+    assert len({match["face_id"] for match in answer["matches"]}) == 53
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16", "1", "LA"])
+def test_every_kind_of_picture_can_be_asked_for(finished, tmp_path, mode):
+    picture = Image.open(cached(finished, 12))
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / ("photo.jpg" if mode in ("CMYK", "L") else "photo.png")
+    picture.save(path)
+    match = json.loads(finished.query(path, "--json").stdout)["matches"][0]
+    if mode in ("CMYK", "RGBA", "P"):
+        assert match["face_id"] == finished.lines("mtg_meta.jsonl")[12]["face_id"] and match["score"] > 0.9
+
+
+def test_a_photo_is_turned_upright_by_its_exif(finished, tmp_path):
+    picture = Image.open(cached(finished, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    match = json.loads(finished.query(tmp_path / "photo.jpg", "--json").stdout)["matches"][0]
+    assert match["face_id"] == finished.lines("mtg_meta.jsonl")[12]["face_id"] and match["score"] > 0.95
+
+
+def test_transparency_lies_on_white_as_in_scryfalls_jpegs(finished, tmp_path):
+    picture = Image.open(cached(finished, 12)).convert("RGBA")
+    picture.putalpha(Image.new("L", picture.size, 0))
+    picture.save(tmp_path / "clear.png")
+    Image.new("RGB", picture.size, "white").save(tmp_path / "white.png")
+    clear, white = finished.query(tmp_path / "clear.png", tmp_path / "white.png", "--json").stdout.splitlines()
+    assert json.loads(clear)["matches"] == json.loads(white)["matches"]
+
+
+def test_an_unreadable_picture_is_named_and_the_others_answered(finished, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 nothing")
+    done = finished.query(tmp_path / "bad.jpg", cached(finished, 0), "--json")
+    bad, good = map(json.loads, done.stdout.splitlines())
+    assert bad["matches"] == [] and bad["error"] and good["matches"]
+    assert "ERROR: Validation Error: a picture could not be read" in done.stderr and "bad.jpg" in done.stderr
+    finished.query(tmp_path / "bad.jpg", code=2)
+
+
+def test_html_is_one_self_contained_page(finished, tmp_path):
+    page_path = tmp_path / "page.html"
+    finished.query(cached(finished, 0), cached(finished, 1), "--k", 2, "--html", page_path, "--cache", finished.cache)
+    page = page_path.read_text()
+    sources = re.findall(r"src='([^']+)'", page)
+    assert len(sources) == 6 and not re.search(r"<script|<link|@import", page)
+    for source in sources:
+        Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/jpeg;base64,")))).load()
+    finished.query(cached(finished, 0), "--html", page_path, "--cache", tmp_path / "no cache here")
+    assert f"src='{finished.lines('mtg_meta.jsonl')[0]['image_url']}'" in page_path.read_text()
+
+
+def test_names_cannot_break_out_of_the_page_or_the_terminal(built, tmp_path):
+    """The index is data from the network: a name with markup and control characters stays text."""
+    import hashlib
+
+    meta = built.lines("mtg_meta.jsonl")
+    meta[0]["name"], meta[0]["scryfall_uri"] = "<script>alert(1)</script>\x1b[31m\n'x", "javascript:alert(1)"
+    path = built.out / "mtg_meta.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in meta))
+    manifest = built.manifest()
+    manifest["outputs"]["mtg_meta.jsonl"] = {"bytes": path.stat().st_size,
+                                             "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    done = built.query(cached(built, 0), "--html", tmp_path / "page.html")
+    assert "\x1b" not in done.stdout and len(done.stdout.splitlines()) == 1
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>" not in page and "href='javascript" not in page
+
+
+@pytest.mark.parametrize("name", ["mtg_cards.faiss", "mtg_meta.jsonl"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "missing"])
+def test_artefacts_that_do_not_match_the_manifest_are_refused(built, name, damage):
+    path = built.out / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "flip" else data[:-10])
+    done = built.query(cached_first(built), code=1)
+    assert_three_lines(done.stderr, "Validation Error")
+    assert name in done.stderr and done.stdout == ""
+    if name == "mtg_meta.jsonl":
+        assert_three_lines(built.run("export_for_browser.py", code=1).stderr, "Validation Error")
+
+
+def cached_first(workspace):
+    return workspace.pictures()[0]
+
+
+def test_an_index_of_other_weights_is_refused(built):
+    manifest = built.manifest()
+    manifest["model_fingerprint"] = "0" * 64
+    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    assert_three_lines(built.query(cached_first(built), code=1).stderr, "Configuration Error")
+
+
+# Export
+
+def test_export_is_what_the_browser_reads(built):
+    done = built.run("export_for_browser.py")
+    assert done.stdout == "" and "Exported 53 x 1008" in done.stderr
+    meta = json.loads((built.out / "meta.json").read_text())
+    data = (built.out / "embeddings.i8bin").read_bytes()
+    assert meta["version"] == "1.0" and meta["shape"] == [53, 1008]
+    assert {key: meta["quantization"][key] for key in ("dtype", "scale_factor", "original_dtype")} == \
+        {"dtype": "int8", "scale_factor": 127, "original_dtype": "float32"} and meta["quantization"]["note"]
+    assert len(data) == 53 * 1008 and len(meta["records"]) == 53
+    vectors = np.load(built.out / "mtg_embeddings.npy")
+    assert np.array_equal(np.frombuffer(data, np.int8).reshape(53, 1008), np.rint(vectors * 127))
+    assert meta["records"] == built.lines("mtg_meta.jsonl")
+    assert (meta["model"], meta["fit"], meta["size"]) == ("efficientnet-lite0", "crop", 224)
+    assert meta["fidelity"]["recall_at_1"] >= 0.99 and 0.9 <= meta["fidelity"]["recall_at_10"] <= 1
+
+
+def test_export_writes_elsewhere_and_refuses_what_does_not_match(built, tmp_path):
+    built.run("export_for_browser.py", "--output-dir", tmp_path / "web" / "data")
+    assert {path.name for path in (tmp_path / "web" / "data").iterdir()} == {"embeddings.i8bin", "meta.json"}
+    vectors = built.out / "mtg_embeddings.npy"
+    vectors.write_bytes(vectors.read_bytes()[:-4])
+    done = built.run("export_for_browser.py", "--output-dir", tmp_path / "other", code=1)
+    assert_three_lines(done.stderr, "Validation Error")
+    assert not (tmp_path / "other").exists()

@@ -1,0 +1,143 @@
+"""The bulk reader: four forms of the file, faces by presence of pictures, nothing held in memory."""
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from conftest import ROOT, SHARED
+
+from common import SuiteError
+from scryfall import IMAGE_SIZES, BulkReport, cache_name, read_faces
+
+CARD = "https://cards.scryfall.io/{}/front/a/b/{}.{}?17"
+
+
+def card(card_id: str = "c1", keys: tuple[str, ...] = ("small", "normal", "large", "png"), **fields) -> dict:
+    return {"object": "card", "id": card_id, "name": "A", "set": "s", "collector_number": "12b", "lang": "en",
+            "image_uris": {key: CARD.format(key, card_id, "png" if key == "png" else "jpg") for key in keys}, **fields}
+
+
+def forms(cards: list[dict]) -> dict[str, bytes]:
+    lines = "\n".join(json.dumps(each) for each in cards)
+    array = "[\n" + ",\n".join(json.dumps(each) for each in cards) + "\n]"
+    return {"lines": lines.encode(), "array": array.encode(), "one line": json.dumps(cards).encode(),
+            "pretty": json.dumps(cards, indent=2).encode(), "bom": b"\xef\xbb\xbf" + array.encode(),
+            "bom lines": b"\xef\xbb\xbf" + lines.encode()}
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "one line", "pretty", "bom", "bom lines"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_form_of_the_bulk_file_gives_the_same_faces(tmp_path, bulk_cards, form, packed):
+    data = forms(bulk_cards)[form]
+    path = tmp_path / "bulk"  # no suffix: the bytes decide
+    path.write_bytes(gzip.compress(data) if packed else data)
+    reference = tmp_path / "reference"
+    reference.write_bytes(forms(bulk_cards)["lines"])
+    assert list(read_faces(path, "normal")) == list(read_faces(reference, "normal"))
+
+
+def test_faces_follow_where_the_pictures_are(tmp_path):
+    sides = [{"name": "Front", "image_uris": card("f")["image_uris"], "illustration_id": "i1", "artist": "P"},
+             {"name": "Back", "image_uris": card("b")["image_uris"], "colors": ["R"]}]
+    cards = [card("root", layout="split", card_faces=[{"name": "L"}, {"name": "R"}]),
+             {**card("two", layout="never_seen_before", colors=["W"]), "image_uris": None, "card_faces": sides},
+             {"object": "card", "id": "none", "name": "No picture"}]
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps(cards))
+    faces = list(read_faces(path, "normal"))
+    assert [(face.face_id, face.name) for face in faces] == [("root", "A"), ("two:face:0", "Front"),
+                                                             ("two:face:1", "Back")]
+    assert (faces[1].illustration_id, faces[1].artist, faces[1].colors) == ("i1", "P", ["W"])
+    assert faces[2].colors == ["R"] and faces[2].scryfall_id == "two"
+
+
+@pytest.mark.parametrize("wanted, has, gets", [
+    ("normal", ("small", "normal", "png"), "normal"), ("grid", ("small", "normal", "large"), "normal"),
+    ("display", ("normal", "large", "png"), "large"), ("normal", ("small", "png"), "png"),
+    ("crop", ("small", "border_crop", "png"), "border_crop"), ("png", ("small", "large"), "large"),
+    ("thumb", ("small", "normal"), "small")])
+def test_a_missing_size_falls_back_to_the_next_larger(tmp_path, wanted, has, gets):
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps([card(keys=has)]))
+    report = BulkReport()
+    face, = read_faces(path, wanted, report=report)
+    assert f"/{gets}/" in face.image_url
+    assert report.fell_back == (wanted != gets)
+
+
+def test_cards_without_a_scan_and_other_hosts_are_left_out(tmp_path):
+    elsewhere = {"normal": "https://backs.scryfall.io/normal/0/a.jpg?1"}
+    cards = [card("a", image_status="missing"), card("b", image_status="placeholder"), card("c", image_status="lowres"),
+             card("d", image_uris=elsewhere), card("e", image_uris={"normal": "file:///etc/passwd"}),
+             card("f", image_uris={"normal": "http://["}), card("g", image_uris={})]
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps(cards))
+    reasons = [face.left_out.split(":")[0] for face in read_faces(path, "normal")]
+    assert reasons == ["placeholder", "placeholder", "", "invalid", "invalid", "invalid", "invalid"]
+    included = [face.left_out for face in read_faces(path, "normal", include_placeholders=True)]
+    assert included[:3] == ["", "", ""] and all(included[3:])
+
+
+def test_limit_counts_usable_faces(tmp_path):
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps([card("a", image_status="missing"), card("b"), card("c"), card("d")]))
+    assert [face.scryfall_id for face in read_faces(path, "normal", limit=2)] == ["a", "b", "c"]
+
+
+def test_one_bad_line_is_skipped_and_reported(tmp_path):
+    path = tmp_path / "bulk.jsonl"
+    path.write_bytes(b'\n'.join([json.dumps(card("a")).encode(), b'{"object": "card", "id": ', b'"text"',
+                                 b'{"object":"error"}', b"x" * (17 << 20), json.dumps(card("b")).encode()]))
+    report = BulkReport()
+    assert [face.scryfall_id for face in read_faces(path, "normal", report=report)] == ["a", "b"]
+    assert len(report.bad_lines) == 4 and report.cards == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no card", "array cut short"])
+def test_a_broken_bulk_file_is_an_error_in_three_lines(tmp_path, bulk_cards, damage):
+    path = tmp_path / "bulk"
+    packed = gzip.compress(forms(bulk_cards)["lines"])
+    path.write_bytes({"truncated": packed[:len(packed) // 2], "no card": b'{"object":"list"}\n',
+                      "array cut short": forms(bulk_cards)["array"][:-200]}[damage])
+    with pytest.raises(SuiteError, match="bulk file"):
+        list(read_faces(path, "normal"))
+
+
+def test_cache_name_is_the_hash_of_the_whole_url():
+    old, new = CARD.format("normal", "x", "jpg"), CARD.format("normal", "x", "jpg") + "8"
+    assert cache_name(old) == hashlib.sha1(old.encode()).hexdigest() + ".jpg"
+    assert cache_name(old) != cache_name(new)
+    assert cache_name("https://h/a.webp?1").endswith(".webp") and cache_name("https://h/a.PNG?1").endswith(".png")
+
+
+def test_real_cards_of_every_layout_and_language():
+    if not SHARED.is_dir():
+        pytest.skip("../shared/sample is not there: real Scryfall objects are not part of the repository")
+    for size in IMAGE_SIZES:
+        faces = list(read_faces(SHARED / "sample" / "edge-cases.jsonl.gz", size))
+        assert Counter(face.left_out for face in faces).keys() == {"", "placeholder"}
+        assert all(face.image_url and face.name and face.face_id.startswith(face.scryfall_id) for face in faces)
+    placeholders = list(read_faces(SHARED / "sample" / "placeholders.jsonl.gz", "normal"))
+    assert len(placeholders) >= 60 and all(face.left_out == "placeholder" for face in placeholders)
+
+
+def test_a_file_the_size_of_default_cards_is_read_in_little_memory(tmp_path, bulk_cards):
+    line = json.dumps({**bulk_cards[0], "oracle_text": "words " * 800}).encode() + b"\n"
+    path = tmp_path / "bulk.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range((640 << 20) // len(line)):
+            file.write(line)
+    code = ("import resource, sys; from pathlib import Path; from scryfall import read_faces;"
+            "n = sum(1 for _ in read_faces(Path(sys.argv[1]), 'normal'));"
+            "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
+    faces, kilobytes = map(int, done.stdout.split())
+    if sys.platform == "darwin":
+        kilobytes //= 1024
+    assert faces == (640 << 20) // len(line)
+    assert kilobytes < 200 * 1024
