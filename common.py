@@ -69,8 +69,11 @@ def printable(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """One line of progress for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    """One line of progress for the person at the terminal, above the bar if there is one."""
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def require_directory(path: Path, what: str, suggestion: str, exit_code: int = EXIT_NO_DIRECTORY) -> None:

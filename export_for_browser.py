@@ -43,6 +43,7 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
     if len(records) != len(vectors):
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
+    say(f"{len(vectors):,} vectors of {input_dir} to export to {output_dir}.")
     output_dir.mkdir(parents=True, exist_ok=True)
     quantised = np.empty(vectors.shape, np.int8)
     for start in range(0, len(vectors), BLOCK_ROWS):

@@ -213,12 +213,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
-                        help="auto, fp32, bf16 or fp16 (default: auto)")
+                        help="auto, fp32, bf16 or fp16 (default: auto; fp32 for an index built with it)")
     args = parser.parse(argv)
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
+    say(f"{len(args.images):,} pictures to match against {len(index.metadata):,} faces with {spec.model}.")
+    built_at = index.manifest["parameters"]["precision"]
+    precision = "fp32" if args.precision == "auto" and built_at == "fp32" else args.precision
     started = time.monotonic()
-    queries = run_queries(args.images, index, spec, args.k, args.ef_search, args.device, args.precision)
+    queries = run_queries(args.images, index, spec, args.k, args.ef_search, args.device, precision)
     _print(queries, args.json)
     for query in queries:
         if query.error:
@@ -228,8 +231,8 @@ def main(argv: list[str] | None = None) -> int:
         write_sheet(args.html, queries, index, args.cache)
     named = sum(bool(query.matches) for query in queries)
     seconds = time.monotonic() - started
-    say(f"{named:,} of {len(queries):,} pictures matched against {len(index.metadata):,} faces "
-        f"({per_second(named, seconds)}/s)" + (f": {args.html}" if args.html else "."))
+    say(f"{named:,} of {len(queries):,} pictures matched ({per_second(named, seconds)}/s)"
+        + (f", shown in {args.html}." if args.html else "."))
     return EXIT_OK if named else EXIT_NOTHING
 
 

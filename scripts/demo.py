@@ -94,8 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     right = sum(mine == true for mine, true in zip(named, truth.values(), strict=True))
     say(f"\n{right} of {len(truth)} distorted cards named rightly in {time.monotonic() - started:.0f} s. "
         f"Open {OUT / 'matches.html'} to see them.")
-    say("\nNext, with the real cards: make download (54,000 pictures, 6 GB), make embed (fetches the CLIP weights\n"
-        'once; make embed ARGS="--model efficientnet-lite0" needs none), make query IMG=photo.jpg')
+    say('\nNext, with the real cards:\n  make download              # 54,000 pictures, 6 GB\n'
+        "  make embed                 # fetches the CLIP weights once\n  make query IMG=photo.jpg")
     return EXIT_OK if right == len(truth) else EXIT_ERROR
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from common import SuiteError, open_picture
 from embedder import Embedder, input_tensor, pick_precision, prepare
-from models import CLIP_MEAN, CLIP_STD, ModelSpec, import_open_clip, describe_model
+from models import CLIP_MEAN, CLIP_STD, ModelSpec, describe_model, import_open_clip
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 
@@ -119,7 +119,8 @@ def test_the_default_model_end_to_end_from_a_weights_file(built, random_weights)
     done = built.query(built.pictures()[0], "--index-dir", "clip_out", "--json")
     assert json.loads(done.stdout)["matches"][0]["score"] >= 0.99
     moved = random_weights.rename(random_weights.with_name("moved.pt"))
-    assert_three_lines(built.query(built.pictures()[0], "--index-dir", "clip_out", code=1).stderr, "Configuration Error")
+    lost = built.query(built.pictures()[0], "--index-dir", "clip_out", code=1)
+    assert_three_lines(lost.stderr, "Configuration Error")
     built.query(built.pictures()[0], "--index-dir", "clip_out", "--pretrained", moved)
     moved.rename(random_weights)
 
@@ -130,7 +131,7 @@ def test_the_fingerprint_follows_what_decides_a_vector(random_weights, tmp_path)
     base = describe_model(ARCHITECTURE, str(random_weights)).fingerprint
     assert describe_model(ARCHITECTURE, str(same)).fingerprint == base
     assert describe_model(ARCHITECTURE, str(same), size=224).fingerprint == base
-    same.write_bytes(same.read_bytes()[:-1] + b"\0")
+    same.write_bytes(same.read_bytes()[:-1] + b"\1")
     others = [describe_model(ARCHITECTURE, str(same)), describe_model(ARCHITECTURE, str(random_weights), "pad"),
               describe_model(ARCHITECTURE, str(random_weights), size=256),
               describe_model("ViT-B-32", str(random_weights))]
@@ -206,7 +207,7 @@ def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictu
     assert model.precision == precision
     assert ("using fp32" in capsys.readouterr().err) == (precision == "fp32")
     exact = Embedder(spec, "cpu", "fp32").embed(pixels)
-    assert (vectors * exact).sum(1).min() > (0.9999999 if precision == "fp32" else 0.99)
+    assert (vectors * exact).sum(1).min() > (0.999999 if precision == "fp32" else 0.98)
 
 
 def test_a_row_the_model_cannot_make_is_nan(monkeypatch):

@@ -66,18 +66,22 @@ def test_more_matches_than_rows_is_every_row(finished):
     assert len({match["face_id"] for match in answer["matches"]}) == 53
 
 
-@pytest.mark.parametrize("mode", ["CMYK", "L", "P", "RGBA", "I;16", "1", "LA"])
-def test_every_kind_of_picture_can_be_asked_for(finished, tmp_path, mode):
+def test_every_kind_of_picture_can_be_asked_for(finished, tmp_path):
     picture = Image.open(cached(finished, 12))
-    if mode == "I;16":
-        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    else:
-        picture = picture.convert(mode)
-    path = tmp_path / ("photo.jpg" if mode in ("CMYK", "L") else "photo.png")
-    picture.save(path)
-    match = json.loads(finished.query(path, "--json").stdout)["matches"][0]
-    if mode in ("CMYK", "RGBA", "P"):
-        assert match["face_id"] == finished.lines("mtg_meta.jsonl")[12]["face_id"] and match["score"] > 0.9
+    modes = {mode: picture.convert(mode) for mode in ("CMYK", "L", "P", "RGBA", "1", "LA")}
+    modes["I;16"] = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    for mode, converted in modes.items():
+        converted.save(tmp_path / f"{mode.replace(';', '')}.{'jpg' if mode == 'CMYK' else 'png'}")
+    picture.convert("RGB").save(tmp_path / "animated.webp", save_all=True, append_images=[picture.rotate(90)])
+    paths = sorted(tmp_path.glob("*.*"))
+    answers = dict(zip([path.stem for path in paths],
+                       map(json.loads, finished.query(*paths, "--json").stdout.splitlines()), strict=True))
+    for mode in ("CMYK", "RGBA", "P", "animated"):
+        match = answers[mode]["matches"][0]
+        assert match["face_id"] == finished.lines("mtg_meta.jsonl")[12]["face_id"] and match["score"] > 0.9, mode
+    grey, deep = answers["L"]["matches"][0], answers["I16"]["matches"][0]
+    assert grey["face_id"] == deep["face_id"] and abs(grey["score"] - deep["score"]) < 0.01
+    assert answers["1"]["matches"] and answers["LA"]["matches"][0]["score"] == grey["score"]
 
 
 def test_a_photo_is_turned_upright_by_its_exif(finished, tmp_path):

@@ -1,0 +1,76 @@
+"""The whole pipeline on 1,537 real card pictures, where they are at hand, through the mirror over HTTP."""
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from conftest import SHARED, Workspace
+from scryfall_mirror import Mirror
+
+SAMPLE = SHARED / "sample"
+PICTURES = 1537
+
+pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real card pictures are "
+                                                            "not part of the repository")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> Workspace:
+    """The sample downloaded, validated and built with the offline model; figures.json has the seconds."""
+    space, seconds = Workspace(tmp_path_factory.mktemp("real")), {}
+
+    def timed(stage: str, *command: object) -> None:
+        started = time.monotonic()
+        space.run(*command)
+        seconds[stage] = round(time.monotonic() - started, 1)
+
+    with Mirror(SAMPLE) as mirror:
+        space.api_url = mirror.url
+        timed("download", "download_images.py")
+    timed("validate", "scripts/validate_cache.py")
+    timed("build", "build_embeddings.py", "--model", "efficientnet-lite0")
+    timed("rebuild", "build_embeddings.py", "--model", "efficientnet-lite0")
+    timed("export", "export_for_browser.py")
+    print(f"\nseconds: {seconds}")
+    return space
+
+
+def test_every_real_card_is_downloaded_and_indexed(real):
+    done = real.manifest()
+    assert done["download"]["statistics"]["faces"] == PICTURES and len(real.pictures()) == PICTURES
+    assert done["statistics"]["successful_embeddings"] == PICTURES
+    assert (done["statistics"]["new_embeddings"], done["statistics"]["failed_embeddings"]) == (0, 0)
+    print(f"\nquality: {done['quality']}, seconds: {done['statistics']['seconds']}")
+    assert done["quality"]["self_recall_at_1"] >= 0.999 and done["quality"]["recall_at_10"] >= 0.99
+    rows = sum(line["face_id"].endswith(":face:1") for line in real.lines("mtg_meta.jsonl"))
+    assert rows == 37
+    vectors = np.load(real.out / "mtg_embeddings.npy")
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+
+
+def test_second_scans_of_the_cards_are_named(real):
+    scans = [json.loads(line) for line in (SAMPLE / "alt_scans.jsonl").read_text().splitlines()]
+    found = real.query(*(SAMPLE / scan["file"] for scan in scans), "--json")
+    right = [json.loads(line)["matches"][0]["scryfall_id"] == scan["card_id"]
+             for line, scan in zip(found.stdout.splitlines(), scans, strict=True)]
+    print(f"\nalternative scans: recall@1 {np.mean(right):.3f} of {len(right)}")
+    assert np.mean(right) >= 0.97
+
+
+def test_the_default_architecture_indexes_a_part_of_the_real_cards(real, tmp_path):
+    """The real open_clip path on random weights: its vectors name no card, but a card still finds itself."""
+    import torch
+
+    from models import import_open_clip
+
+    torch.manual_seed(0)
+    torch.save(import_open_clip().create_model("ViT-B-32-quickgelu", pretrained=None).state_dict(), tmp_path / "w.pt")
+    real.run("build_embeddings.py", "--pretrained", tmp_path / "w.pt", "--out", tmp_path / "out", "--limit", 400)
+    manifest = json.loads((tmp_path / "out" / "build_manifest.json").read_text())
+    print(f"\nViT-B/32, random weights: {manifest['statistics']['seconds']}, {manifest['quality']}")
+    assert manifest["statistics"]["successful_embeddings"] == 400
+    assert manifest["quality"]["self_recall_at_1"] >= 0.99
+    done = real.query(real.pictures()[0], "--index-dir", tmp_path / "out", "--json", code=None)
+    assert json.loads(done.stdout)["matches"]

@@ -1,0 +1,137 @@
+"""What a newcomer types: pins that agree everywhere, documented flags that exist, targets that are there, the demo."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import ROOT, SHARED
+from PIL import Image
+
+SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
+           "export_for_browser.py", "scripts/validate_cache.py"]
+TARGETS = ("demo test download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps "
+           "lint").split()
+CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open_clip_torch": {"open-clip-torch"},
+               "Pillow": {"pillow"}}
+
+
+def pins() -> dict[str, str]:
+    """requirements.txt as Python 3.11 and newer read it."""
+    found = {}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#") and 'python_version < "3.11"' not in line:
+            name, version = line.split(";")[0].split("==")
+            found[name] = version.strip()
+    return found
+
+
+def conda(kind: str) -> tuple[dict, dict[str, str]]:
+    """(the environment file, its pins from conda and pip)."""
+    environment = yaml.safe_load((ROOT / f"environment-{kind}.yml").read_text())
+    found = {}
+    for entry in environment["dependencies"]:
+        for line in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, _, version = line.replace("==", "=").partition("=")
+            found[name] = version
+    return environment, found
+
+
+def test_the_pins_of_the_issue_are_the_pins():
+    assert pins().items() >= {"torch": "2.13.0", "torchvision": "0.28.0", "open_clip_torch": "3.3.0",
+                              "faiss-cpu": "1.15.1"}.items()
+
+
+def test_what_is_installed_is_what_is_pinned():
+    from importlib.metadata import version
+
+    if sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 takes older releases of some packages")
+    assert {name: version(name).split("+")[0] for name in pins()} == pins()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "mps"])
+def test_conda_files_agree_with_requirements(kind):
+    environment, found = conda(kind)
+    assert environment["name"] == f"mtg-faiss-{kind}"
+    assert [channel for channel in environment["channels"] if channel != "nodefaults"] == ["conda-forge"]
+    for name, version in pins().items():
+        names = CONDA_NAMES.get(name, {name}) & found.keys()
+        assert names and all(found[each] == version for each in names), f"{name}=={version}"
+    one_openmp = {name for entry in environment["dependencies"] if isinstance(entry, dict) for name in entry["pip"]}
+    assert not any(name.startswith(("torch", "faiss")) for name in one_openmp)
+
+
+def test_every_python_has_a_pin_for_every_package():
+    names = {"new": set(), "old": set()}
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            for age in ("new", "old"):
+                if ("< " if age == "new" else ">= ") not in line.partition(";")[2]:
+                    names[age].add(line.split("==")[0])
+    assert names["new"] == names["old"]
+
+
+def flags_of(script: str) -> set[str]:
+    done = subprocess.run([sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True, check=True,
+                          env={"COLUMNS": "200", "PATH": ""})
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", done.stdout)) - {"--help"}
+
+
+def test_every_flag_is_documented_and_every_documented_flag_exists():
+    readme = (ROOT / "README.md").read_text()
+    documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", readme))
+    existing = set().union(*map(flags_of, SCRIPTS))
+    assert existing - documented == set(), "not in the README"
+    assert documented - existing == set(), "in no script"
+
+
+def test_every_documented_command_and_target_exists():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.search(r"^\.PHONY: (.+)$", makefile, re.M).group(1).split())
+    assert targets >= set(TARGETS)
+    assert set(re.findall(r"\bmake ([a-z][a-z-]*)", readme)) <= targets
+    for script in re.findall(r"python ((?:scripts/)?\w+\.py)", readme):
+        assert (ROOT / script).is_file(), script
+
+
+def test_the_readme_names_every_artefact():
+    from artefacts import OUTPUTS
+    from common import BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST
+    from vector_store import CHECKPOINT, CHECKPOINT_META
+
+    readme = (ROOT / "README.md").read_text()
+    for name in (*OUTPUTS, BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST, CHECKPOINT, CHECKPOINT_META,
+                 "embeddings.i8bin", "meta.json"):
+        assert f"`{name}`" in readme, name
+
+
+def test_a_query_target_without_a_picture_says_how():
+    done = subprocess.run(["make", "-s", "-o", ".venv/.installed", "query"], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode and "make query IMG=photo.jpg" in done.stderr
+
+
+def test_no_modules_private_name_is_used_elsewhere():
+    for path in [*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+        for line in path.read_text().splitlines():
+            assert not re.match(r"\s*from \w+ import .*\b_[a-z]", line), f"{path.name}: {line}"
+
+
+def test_the_demo_names_every_distorted_card():
+    done = subprocess.run([sys.executable, "scripts/demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=280,
+                          check=False)
+    assert done.returncode == 0 and "6 of 6 distorted cards named rightly" in done.stderr, done.stderr
+    assert (ROOT / "demo_out" / "matches.html").stat().st_size > 100_000
+    assert len(list((ROOT / "demo_out" / "photos").iterdir())) == 6
+
+
+def test_no_sample_picture_is_in_the_repository():
+    if not SHARED.is_dir():
+        pytest.skip("../shared/sample is not there: nothing to compare the repository with")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    for name in tracked:
+        if name.endswith((".jpg", ".png", ".webp")):
+            assert Image.open(ROOT / name).width > 488, name
