@@ -26,7 +26,9 @@ download: $(VENV)/.installed
 embed: $(VENV)/.installed
 	$(RUN) build_embeddings.py $(ARGS)
 
-build-all: download embed
+build-all:
+	$(MAKE) download
+	$(MAKE) embed
 
 build: $(VENV)/.installed
 	$(RUN) build_mtg_faiss.py $(ARGS)

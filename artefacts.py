@@ -22,9 +22,11 @@ from common import (
     SuiteError,
     read_json,
     require_directory,
+    sync_directory,
     write_json,
 )
 
+PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # what a query needs of them
 OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED)
 STAGED_SUFFIX = ".next"
 READ_BYTES = 1 << 22
@@ -55,16 +57,29 @@ def finish_commit(out: Path) -> None:
     """Complete a commit that was cut off; does nothing where there is none."""
     if not staged(out, BUILD_MANIFEST).exists():
         return
-    for name in (*OUTPUTS, BUILD_MANIFEST):
-        if staged(out, name).exists():
-            os.replace(staged(out, name), out / name)
+    for names in (OUTPUTS, (BUILD_MANIFEST,)):
+        for name in names:
+            if staged(out, name).exists():
+                os.replace(staged(out, name), out / name)
+        sync_directory(out)
+
+
+def read_manifest(out: Path) -> dict | None:
+    """The manifest in out, or None where there is none or it lacks what readers rely on."""
+    manifest = read_json(out / BUILD_MANIFEST)
+    if manifest is None or not isinstance(manifest.get("model_fingerprint"), str):
+        return None
+    outputs, parameters = manifest.get("outputs"), manifest.get("parameters")
+    if not isinstance(outputs, dict) or not all(isinstance(value, dict) for value in outputs.values()):
+        return None
+    return manifest if isinstance(parameters, dict) and PARAMETERS <= parameters.keys() else None
 
 
 def load_manifest(out: Path) -> dict:
     """The manifest of a finished build. Raises SuiteError where there is none."""
     require_directory(out, "index", "Run python build_embeddings.py first, or name the directory it wrote to.")
-    manifest = read_json(out / BUILD_MANIFEST)
-    if manifest is None or not isinstance(manifest.get("outputs"), dict):
+    manifest = read_manifest(out)
+    if manifest is None:
         raise SuiteError("Configuration Error", "the index directory holds no finished build",
                          out / BUILD_MANIFEST, "Run python build_embeddings.py to its end.")
     return manifest

@@ -24,11 +24,10 @@ import orjson
 from filelock import FileLock, Timeout
 
 import search_index
-from artefacts import commit, finish_commit, staged
+from artefacts import commit, finish_commit, read_manifest, staged
 from bulk_snapshot import Snapshot, local_snapshot
 from cli import ArgumentParser, number, one_of, script
 from common import (
-    BUILD_MANIFEST,
     DOWNLOAD_MANIFEST,
     EMBEDDINGS,
     EXIT_FAILURES,
@@ -52,7 +51,7 @@ from common import (
 from embed_cache import Embedded, EmbedOptions, embed_pictures
 from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
 from models import DEFAULT_MODEL, DEFAULT_PRETRAINED, OFFLINE_MODEL, ModelSpec, describe_model
-from scryfall import BulkReport, add_source_flags, cache_name, read_faces
+from scryfall import BulkReport, add_source_flags, cache_name, read_faces, shown_flags
 from vector_store import VectorStore
 
 WRITE_ROWS = 4096
@@ -118,11 +117,12 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
     Returns the vectors, float32 [N, D] mapped from disk, rows in the order of the faces.
     """
     kept = np.flatnonzero(embedded.refs >= 0)
-    vectors = np.lib.format.open_memmap(staged(out, EMBEDDINGS), "w+", np.float32, (len(kept), store.dimension))
-    for start in range(0, len(kept), WRITE_ROWS):
-        rows = slice(start, start + WRITE_ROWS)
-        vectors[rows] = store.take(embedded.refs[kept[rows]])
-    vectors.flush()
+    with open(staged(out, EMBEDDINGS), "wb") as file:
+        # written, not mapped: on a full disk a write fails with an error, a mapped page with a bus error
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
+        for start in range(0, len(kept), WRITE_ROWS):
+            file.write(store.take(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
     for i, reason in sorted(embedded.reasons.items()):
         table.rejected.append(_rejection(orjson.loads(table.metadata[i]), table.names[i], reason))
     with open(staged(out, PICTURES), "wb") as file:
@@ -131,7 +131,7 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
         np.save(file, np.array(table.positions, np.int64)[kept])
     with open(staged(out, REJECTED), "wb") as file:
         file.writelines(orjson.dumps(line) + b"\n" for line in table.rejected)
-    return vectors
+    return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
 
 
 def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarray:
@@ -174,12 +174,12 @@ def _build(args: argparse.Namespace) -> BuildResult:
     snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
     table = read_face_table(args, snapshot)
     clock.lap("read_faces")
+    if not table.names:
+        raise _nothing_to_embed(table, "no face has a picture in the cache", args)
     spec = describe_model(args.model, args.pretrained, args.fit, args.size)
     store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild, resume=args.resume)
     if store.resumed:
         say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
-    if not table.names:
-        raise _nothing_to_embed(table, "no face has a picture in the cache", args)
     clock.lap("prepare")
     embedded = embed_pictures([args.cache / name for name in table.names], store, spec, EmbedOptions(
         args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
@@ -212,8 +212,7 @@ def _build(args: argparse.Namespace) -> BuildResult:
 def _nothing_to_embed(table: FaceTable, what: str, args: argparse.Namespace) -> SuiteError:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.counts.items()))
     return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {counts or 'none'}",
-                      f"Run python download_images.py --kind {args.kind} --image-size {args.image_size} "
-                      f"--cache {args.cache}.", EXIT_NOTHING)
+                      f"Run python download_images.py {shown_flags(args)}", EXIT_NOTHING)
 
 
 class Clock:
@@ -233,7 +232,7 @@ class Clock:
 
 def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded) -> dict:
     """As the vectors were made: where none was new, device and precision are the previous build's."""
-    previous = (read_json(args.out / BUILD_MANIFEST) or {}).get("parameters", {})
+    previous = (read_manifest(args.out) or {}).get("parameters", {})
     return {"kind": args.kind, "batch_size": args.batch, "target_size": spec.size, "hnsw_m": args.hnsw_m,
             "hnsw_ef_construction": args.hnsw_ef_construction, "hnsw_ef_search": args.hnsw_ef_search,
             "image_size": args.image_size, "fit": spec.fit, "model": spec.model, "pretrained": spec.pretrained,
@@ -250,7 +249,8 @@ def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes
             "validation_failures": len(embedded.reasons) + table.counts["invalid"],
             "placeholders_skipped": table.counts["placeholder"], "identical_images": len(vectors) - len(nodes),
             "reused_embeddings": embedded.reused, "new_embeddings": embedded.new,
-            "bad_bulk_lines": len(table.report.bad_lines), "other_image_size": table.report.fell_back,
+            "bad_bulk_lines": len(table.report.bad_lines),
+            "cards_without_picture": table.report.without_picture, "other_image_size": table.report.fell_back,
             "images_per_second": round(embedded.new / embedded.seconds, 2) if embedded.new else None,
             "seconds": clock.seconds}
 
@@ -302,8 +302,8 @@ def add_build_flags(parser: ArgumentParser) -> None:
                         help="links of a node, 4-128 (default: 32)")
     parser.add_argument("--hnsw-ef-construction", type=number(int, 4, 2000), default=search_index.EF_CONSTRUCTION,
                         metavar="N", help="effort of building, from M to 2000 (default: 200)")
-    parser.add_argument("--hnsw-ef-search", type=number(int, 1), default=search_index.EF_SEARCH, metavar="N",
-                        help="effort of a search, stored in the index (default: 128)")
+    parser.add_argument("--hnsw-ef-search", type=number(int, 1, search_index.MAX_EF), default=search_index.EF_SEARCH,
+                        metavar="N", help="effort of a search, stored in the index (default: 128)")
     parser.add_argument("--checkpoint-frequency", type=number(int, 0), default=500, metavar="N",
                         help="new pictures between two checkpoints, 0 (off) or >= 100 (default: 500)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
@@ -321,8 +321,6 @@ def check_build(args: argparse.Namespace) -> Iterator[str]:
         yield f"--checkpoint-frequency {args.checkpoint_frequency}: must be 0 or at least {MIN_CHECKPOINT}"
     if args.model == OFFLINE_MODEL and args.pretrained:
         yield f"--pretrained {args.pretrained}: {OFFLINE_MODEL} has the weights of its package only"
-    if args.out.is_file():
-        yield f"--out {args.out}: is a file, not a directory"
 
 
 def report_end(result: BuildResult) -> None:

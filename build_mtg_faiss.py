@@ -21,8 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     add_source_flags(parser)
     download_images.add_download_flags(parser)
     build_embeddings.add_build_flags(parser)
-    args = parser.parse(argv, lambda args: [*download_images.check_download(args),
-                                            *build_embeddings.check_build(args)])
+    args = parser.parse(argv, build_embeddings.check_build)
     downloaded = download_images.download(args)
     if args.dry_run:
         download_images.print_plan(downloaded, args.image_size)

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from common import (
+    TIMESTAMP,
     FetchError,
     HttpClient,
     InvalidContent,
@@ -73,7 +74,8 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
             url = descriptor.get("jsonl_download_uri") or descriptor.get("download_uri")
             if not isinstance(url, str):
                 raise FetchError("the descriptor names no file to download", "invalid")
-            _download(client, url, descriptor.get("compressed_size"), path)
+            size = descriptor.get("compressed_size")
+            _download(client, url, size if isinstance(size, int) else None, path)
         except FetchError as error:
             raise SuiteError("Network Error", f"the bulk data of {kind} could not be fetched",
                              f"{client.api_url}: {error.cause} (attempts: {error.attempts})",
@@ -92,13 +94,17 @@ def _snapshot_path(kind: str, cache: Path) -> Path:
 def _descriptor(path: Path) -> dict | None:
     """What is known of the snapshot at path; None where the two do not belong together."""
     known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
-    if known is None or not known.keys() >= {"api_url", "updated_at", "checked_at", "bytes"}:
+    if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
-    return known if path.exists() and path.stat().st_size == known["bytes"] else None
+    whole = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at"))
+    return known if whole else None
 
 
 def _hours_since(timestamp: str) -> float:
-    then = datetime.datetime.fromisoformat(timestamp.replace("Z", "+00:00"))  # 3.10 reads no "Z"
+    try:
+        then = datetime.datetime.strptime(timestamp, TIMESTAMP).replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return float("inf")
     return (datetime.datetime.now(datetime.timezone.utc) - then).total_seconds() / 3600
 
 
@@ -109,7 +115,7 @@ def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[
         headers["If-None-Match"] = known["etag"]
 
     def consume(response):
-        if response.status_code == 304:
+        if response.status_code == 304 and known:
             return None, None
         try:
             descriptor = response.json()
@@ -119,7 +125,7 @@ def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[
             raise InvalidContent("the reply is not a JSON object")
         return descriptor, response.headers.get("ETag")
 
-    return client.fetch(f"{client.api_url}/bulk-data/{kind}", consume, lambda: headers, api=True)[0]
+    return client.fetch(f"{client.api_url}/bulk-data/{kind}", consume, lambda: headers, api=True)
 
 
 def _download(client: HttpClient, url: str, compressed_size: int | None, path: Path) -> None:
@@ -146,13 +152,9 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
             partial.unlink()
             raise
 
-    try:
-        client.fetch(url, consume, resume)
-    except FetchError as error:
-        if error.status != 416:  # the partial file is no beginning of the server's
-            raise
-        partial.unlink()
-        client.fetch(url, consume, resume)
+    if partial.exists() and partial.stat().st_size >= (compressed_size or 0):
+        partial.unlink()  # cut off between its last byte and its check, or not this file: nothing to resume
+    client.fetch(url, consume, resume)
     os.replace(partial, path)
     for leftover in path.parent.glob(f"{path.name}.*.part"):
         leftover.unlink()

@@ -15,10 +15,16 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 from common import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, SuiteError, say
 
 PROGRESS_SECONDS = 5.0
+
+
+def _silence_stdout() -> None:
+    """What is still unwritten goes nowhere: the interpreter would fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def script(main: Callable[..., int]) -> Callable[..., int]:
@@ -35,8 +41,11 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
     def run(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets every name
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()  # here, where a closed pipe or a full disk is handled
+            return code
         except SuiteError as error:
             say(str(error))
             return error.exit_code
@@ -44,9 +53,14 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
             say("Interrupted. The same command continues where this one stopped.")
             return EXIT_INTERRUPTED
         except BrokenPipeError:  # `query_index.py ... | head` is not an error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence_stdout()
             return EXIT_OK
+        except MemoryError:
+            say(str(SuiteError("Build Error", "the machine has too little memory for this", "out of memory",
+                               "Use a smaller --batch, --size or --workers.")))
+            return EXIT_ERROR
         except OSError as error:
+            _silence_stdout()
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
             say(str(SuiteError("Disk Error", "the disk is full" if full else "a file could not be read or written",
                                f"{error.filename or 'unnamed file'}: {error.strerror or error}",
@@ -82,11 +96,11 @@ class ArgumentParser(argparse.ArgumentParser):
         args, unknown = self.parse_known_args(argv)
         problems = [f"{word}: no such argument" for word in unknown]
         for name, value in vars(args).items():
-            for item in value if isinstance(value, list) else [value]:
-                if isinstance(item, Refused):
-                    problems.append(f"{self._shown[name]} {item}")
-        if check and not problems:
-            problems += check(args)
+            refused = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Refused)]
+            problems += [f"{self._shown[name]} {item}" for item in refused]
+            if refused:  # so that check sees values that make sense
+                setattr(args, name, self.get_default(name))
+        problems += check(args) if check else ()
         if problems:
             self._refuse(problems)
         return args
@@ -106,14 +120,29 @@ def number(kind: type, low: float, high: float | None = None) -> Callable[[str],
             value = kind(text)
         except ValueError:
             return Refused(f"{text}: must be {noun} {span}")
-        return value if low <= value <= (float("inf") if high is None else high) \
-            else Refused(f"{text}: must be {noun} {span}")
+        fits = low <= value and (high is None or value <= high) and value != float("inf")
+        return value if fits else Refused(f"{text}: must be {noun} {span}")
     return parse
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
     """Argument type: one of the words."""
     return lambda text: text if text in choices else Refused(f"{text}: must be one of {', '.join(choices)}")
+
+
+def directory(text: str) -> Path | Refused:
+    """Argument type: a directory, there or to be made."""
+    return Refused(f"{text}: is a file, not a directory") if Path(text).is_file() else Path(text)
+
+
+def web_address(text: str) -> str | Refused:
+    """Argument type: the http or https address of a server."""
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname
+    except ValueError:
+        whole = False
+    return text if whole else Refused(f"{text}: must be an http:// or https:// address")
 
 
 def existing_file(text: str) -> Path | Refused:

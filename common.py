@@ -31,12 +31,15 @@ KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jso
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_failures.jsonl"
 TEMPORARY_SUFFIX = ".part"
+TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, UTC
 PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
 
 EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_PIXELS = 100_000_000  # a phone's largest photo is about 50 million, a card 0.8
+MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones' photos 12 to 50
+# Goes into every vector's fingerprint: raise it when open_picture or embedder.prepare changes what it returns.
+PREPROCESSING = 1
 MAX_PICTURE_BYTES = 64 << 20
 
 Result = TypeVar("Result")
@@ -90,7 +93,7 @@ def per_second(count: float, seconds: float) -> str:
 
 
 def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.now(datetime.timezone.utc).strftime(TIMESTAMP)
 
 
 # Files
@@ -114,16 +117,26 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 def write_json(path: Path, value: object) -> None:
     with atomic_file(path) as handle:
-        handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+        # surrogateescape: a path that is no UTF-8 is written as the bytes it has
+        handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="surrogateescape") + b"\n")
 
 
 def read_json(path: Path) -> dict | None:
     """The object in the file, or None where there is no such file or it holds no JSON object."""
     try:
         value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def sync_directory(path: Path) -> None:
+    """Make the renames in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def cached_names(cache: Path) -> set[str]:
@@ -238,7 +251,11 @@ class HttpClient:
 
     def address(self, url: str) -> str:
         """Where url is asked for. Raises FetchError for anything but Scryfall's hosts and the mirror."""
-        parts, api = urlsplit(url), urlsplit(self.api_url)
+        api = urlsplit(self.api_url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise FetchError(f"no web address: {url[:200]}", "refused") from error
         if parts.scheme in ("http", "https") and parts.hostname == api.hostname:
             return url
         if parts.scheme == "https" and parts.netloc in SCRYFALL_HOSTS:
@@ -247,8 +264,8 @@ class HttpClient:
         raise FetchError(f"refused address: {url[:200]}", "refused")
 
     def fetch(self, url: str, consume: Callable[[Any], Result], headers: Callable[[], dict[str, str]] = dict,
-              api: bool = False) -> tuple[Result, int]:
-        """GET url; returns (consume(response), attempts). consume reads the body (stream_body) and may
+              api: bool = False) -> Result:
+        """GET url; returns consume(response). consume reads the body (stream_body) and may
         raise InvalidContent. Any status but 200, 206 and 304 is a failure.
 
         An attempt is the whole exchange, from connect to what consume finds in the body. Network faults
@@ -264,7 +281,7 @@ class HttpClient:
             try:
                 with self._get(url, headers()) as response:
                     self._check_status(response)
-                    return consume(response), attempt
+                    return consume(response)
             except InvalidContent as error:
                 failure = FetchError(str(error), "invalid", 200)
             except FetchError as error:
@@ -272,15 +289,17 @@ class HttpClient:
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 failure = FetchError(_plain_cause(error), "network")
             failure.attempts = attempt
+            backoff = min(BACKOFF_CAP, 2.0 ** (attempt - 1))
+            if failure.status == 429:
+                self._pause(max(API_PAUSE if api else backoff, failure.retry_after))
             allowed = {"network": self.max_retries, "invalid": min(INVALID_RETRIES, self.max_retries)}
             if attempt > allowed.get(failure.kind, 0):
                 raise failure
-            backoff = min(BACKOFF_CAP, 2.0 ** (attempt - 1))
             with self._lock:
                 self.retries += 1
-            if failure.status == 429:
-                self._pause(max(API_PAUSE if api else backoff, failure.retry_after))
-            else:
+            if failure.status != 429:
+                if failure.retry_after > BACKOFF_CAP:
+                    say(f"The server asks to wait {failure.retry_after:.0f} s.")
                 self._sleep(max(backoff, failure.retry_after) * random.uniform(1.0, 1.25))
         raise AssertionError("unreachable")
 
@@ -292,7 +311,10 @@ class HttpClient:
             if target is None:
                 return response
             response.close()
-            url = urljoin(url, target)
+            try:
+                url = urljoin(url, target)
+            except ValueError as error:
+                raise FetchError(f"redirect to no web address: {target[:200]}", "refused") from error
         raise FetchError("redirects without end", "refused")
 
     def _check_status(self, response) -> None:

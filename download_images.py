@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bulk_snapshot import Snapshot, fetch_snapshot
-from cli import ArgumentParser, Progress, number, script
+from bulk_snapshot import Snapshot, fetch_snapshot, local_snapshot
+from cli import ArgumentParser, Progress, number, script, web_address
 from common import (
     DOWNLOAD_CHECKPOINT,
     DOWNLOAD_FAILURES,
@@ -45,7 +45,7 @@ from common import (
     utc_now,
     write_json,
 )
-from scryfall import BulkReport, Face, add_source_flags, cache_name, read_faces
+from scryfall import BulkReport, Face, add_source_flags, cache_name, read_faces, shown_flags
 
 # Mean bytes of a picture, from the table of image sizes in Scryfall's documentation and live
 # measurements of 2026; the estimate of --dry-run.
@@ -114,7 +114,7 @@ class Work:
     def _fetch(self, task: Task) -> None:
         failure, size = None, 0
         try:
-            size, _ = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path))
+            size = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path))
         except FetchError as error:
             failure = error
         with self.lock:
@@ -185,8 +185,9 @@ def download(args: argparse.Namespace) -> DownloadResult:
     """
     started = time.monotonic()
     client = HttpClient(args.api_url, args.workers, (args.timeout_connect, args.timeout_read), args.max_retries)
-    snapshot = Snapshot(args.bulk_file, args.kind, None) if args.bulk_file \
-        else fetch_snapshot(client, args.kind, args.cache)
+    if args.bulk_file is None:
+        fetch_snapshot(client, args.kind, args.cache)
+    snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
     cached = cached_names(args.cache)
     result = plan(args, snapshot, cached)
     say(_start_line(args, result))
@@ -292,24 +293,15 @@ def print_plan(result: DownloadResult, image_size: str) -> None:
 def add_download_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=number(int, 1, 128), default=16, metavar="N",
                         help="pictures fetched at once, 1-128 (default: 16)")
-    parser.add_argument("--timeout-connect", type=number(float, 1), default=5.0, metavar="S",
+    parser.add_argument("--timeout-connect", type=number(float, 1, 3600), default=5.0, metavar="S",
                         help="seconds to connect, >= 1 (default: 5)")
-    parser.add_argument("--timeout-read", type=number(float, 5), default=30.0, metavar="S",
+    parser.add_argument("--timeout-read", type=number(float, 5, 3600), default=30.0, metavar="S",
                         help="seconds between two bytes, >= 5 (default: 30)")
     parser.add_argument("--max-retries", type=number(int, 0), default=5, metavar="N",
                         help="attempts after the first, waiting 1, 2, 4, 8, 16 s (default: 5)")
-    parser.add_argument("--api-url", default=api_url_default(), metavar="URL",
+    parser.add_argument("--api-url", type=web_address, default=api_url_default(), metavar="URL",
                         help="a mirror of Scryfall (default: $MTG_SCRYFALL_API or https://api.scryfall.com)")
     parser.add_argument("--dry-run", action="store_true", help="count and estimate; fetch no picture")
-
-
-def check_download(args: argparse.Namespace) -> Iterator[str]:
-    """A sentence for each combination of arguments that makes no sense."""
-    if not args.api_url.startswith(("https://", "http://")):
-        yield f"--api-url {args.api_url}: must start with https:// or http://"
-    for flag in ("cache", "out"):
-        if getattr(args, flag).is_file():
-            yield f"--{flag} {getattr(args, flag)}: is a file, not a directory"
 
 
 @script
@@ -317,13 +309,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     add_source_flags(parser)
     add_download_flags(parser)
-    args = parser.parse(argv, check_download)
+    args = parser.parse(argv)
     result = download(args)
     if args.dry_run:
         print_plan(result, args.image_size)
         return EXIT_OK
     code = finish_download(result, args)
-    say(f"Next: python build_embeddings.py --kind {args.kind} --cache {args.cache} --out {args.out}")
+    say(f"Next: python build_embeddings.py {shown_flags(args)}")
     return code
 
 

@@ -13,17 +13,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cli import Progress
-from common import InvalidContent, open_picture, say
+from common import InvalidContent, SuiteError, open_picture, say
+from embedder import Embedder, prepare
+from models import ModelSpec
 from vector_store import PICTURE, VectorStore
-
-if TYPE_CHECKING:
-    from embedder import Embedder
-    from models import ModelSpec
 
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
 
@@ -47,8 +44,8 @@ class Embedded:
     refs: np.ndarray
     pictures: np.ndarray
     reasons: dict[int, str] = field(default_factory=dict)
-    reused: int = 0
-    new: int = 0
+    reused: int = 0  # pictures whose vector was there before
+    new: int = 0  # vectors made now; byte-identical pictures share one
     seconds: float = 0.0
     device: str | None = None  # of the model, where it was needed
     precision: str | None = None
@@ -65,8 +62,6 @@ class Loaded:
 
 def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) -> Loaded:
     """Read once: the bytes give the digest, decoding them for the model is the validation."""
-    from embedder import prepare
-
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
@@ -107,7 +102,8 @@ def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, o
     started = time.monotonic()
     done = Embedded(np.full(len(paths), -1, np.int64), np.zeros(len(paths), PICTURE))
     to_read = _reuse_unchanged(paths, store, done)
-    say(f"{len(paths):,} pictures in the cache: {done.reused:,} already embedded, {len(to_read):,} to read.")
+    say(f"{len(paths):,} pictures in the cache: {len(paths) - len(to_read):,} already embedded, "
+        f"{len(to_read):,} to read.")
     progress = Progress("Embedding", len(to_read))
     batch = _Batch(store, spec, options, done)
     loaded = _load_ahead([paths[i] for i in to_read], store, spec, options.verify, DECODE_AHEAD * options.batch)
@@ -121,6 +117,8 @@ def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, o
         progress.close()
         if options.checkpoint_frequency:
             store.checkpoint()
+    good = done.refs[done.refs >= 0]
+    done.reused, done.new = int((good < store.known).sum()), len(np.unique(good[good >= store.known]))
     done.seconds = time.monotonic() - started
     return done
 
@@ -129,14 +127,17 @@ def _reuse_unchanged(paths: Sequence[Path], store: VectorStore, done: Embedded) 
     """Fill in the vectors of unchanged files; returns the pictures that must be read."""
     to_read = []
     for i, path in enumerate(paths):
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:  # gone since the folder was listed: reading it gives the reason
+            to_read.append(i)
+            continue
         known = store.unchanged(path.name, status.st_size, status.st_mtime_ns)
         if known is None:
             to_read.append(i)
         else:
             done.refs[i] = known
             done.pictures[i] = store.picture(known)
-            done.reused += 1
     return to_read
 
 
@@ -157,7 +158,6 @@ class _Batch:
             self.done.reasons[i] = loaded.reason
         elif known is not None:
             self.done.refs[i] = known
-            self.done.reused += 1
         elif digest in self.waiting:
             self.waiting[digest][1].append(i)
         else:
@@ -170,7 +170,12 @@ class _Batch:
             return
         waiting, self.waiting = list(self.waiting.values()), {}
         self.model = self.model or self._load_model()
-        vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
+        try:
+            vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
+        except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
+            raise SuiteError("Build Error", f"the model failed on {len(waiting)} pictures",
+                             str(error).strip().splitlines()[0][:200] or "out of memory",
+                             "Use a smaller --batch; what is embedded so far is kept.") from error
         good = np.isfinite(vectors[:, 0])
         refs = iter(self.store.append([loaded.picture for (loaded, _), ok in zip(waiting, good, strict=True) if ok],
                                       vectors[good]))
@@ -179,7 +184,6 @@ class _Batch:
                 self.done.refs[wanted] = next(refs)
             else:
                 self.done.reasons.update(dict.fromkeys(wanted, "invalid: the model gave no finite vector"))
-        self.done.new += int(good.sum())
         self.done.device, self.done.precision = self.model.device, self.model.precision
         self.since_checkpoint += len(waiting)
         if 0 < self.options.checkpoint_frequency <= self.since_checkpoint:
@@ -187,8 +191,6 @@ class _Batch:
             self.store.checkpoint()
 
     def _load_model(self) -> Embedder:
-        from embedder import Embedder
-
         model = Embedder(self.spec, self.options.device, self.options.precision)
         say(f"Model {self.spec.model} ({self.spec.pretrained}) on {model.device}, {model.precision}, "
             f"{self.spec.size} pixels, fit {self.spec.fit}.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import SuiteError, say
+from common import InvalidContent, SuiteError, say
 from models import ModelSpec, load_model
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16", "fp16")
 MIN_SIZE = 64
+MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES = -1, -3, 1 << 30
@@ -32,11 +33,14 @@ def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     """The model's input picture, uint8 [size, size, 3].
 
     `crop` is open_clip's own preprocessing to the bit: shortest side to size (bicubic), centre square.
-    `pad` keeps the whole card between black bars, `squash` ignores its shape.
+    `pad` keeps the whole card between black bars, `squash` ignores its shape. Raises InvalidContent for
+    a picture more than MAX_RATIO times as long as wide.
     """
     from PIL import Image as Pillow
 
     size, (width, height) = spec.size, picture.size
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise InvalidContent(f"no card's shape: {width} x {height}")
     if spec.fit == "squash":
         return np.array(picture.resize((size, size), Pillow.Resampling.BICUBIC))
     side = min(width, height) if spec.fit == "crop" else max(width, height)

@@ -58,8 +58,10 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
     with atomic_file(output_dir / VECTORS_FILE) as file:
         file.write(quantised.data)
     with atomic_file(output_dir / META_FILE) as file:
-        # the lines are JSON already: joined as they are, 500,000 records need no second copy as objects
-        file.write(orjson.dumps(head)[:-1] + b',"records":[' + b",".join(records) + b"]}")
+        file.write(orjson.dumps(head)[:-1] + b',"records":[')
+        for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
+            file.write(b"," * (row > 0) + record)
+        file.write(b"]}")
     written = sum((output_dir / name).stat().st_size for name in (VECTORS_FILE, META_FILE))
     return ExportResult(*vectors.shape, fidelity, written)
 
@@ -68,7 +70,7 @@ def measure_fidelity(vectors: np.ndarray, quantised: np.ndarray) -> dict[str, fl
     """recall@1 and recall@10 of int8 rows against float32 rows, float32 queries, on sample rows (seed 0)."""
     sample = np.sort(np.random.default_rng(0).choice(len(vectors), min(FIDELITY_SAMPLE, len(vectors)), replace=False))
     exact_scores, exact = search_exact(vectors, vectors[sample], NEIGHBOURS)
-    _, found = search_exact(quantised.astype(np.float32), vectors[sample], NEIGHBOURS)
+    _, found = search_exact(quantised, vectors[sample], NEIGHBOURS)
     # a row whose picture several faces share ties with them: any row as near as the nearest is right
     nearest = np.einsum("qd,qd->q", vectors[sample], vectors[found[:, 0]]) >= exact_scores[:, 0] - 1e-6
     overlap = [len(np.intersect1d(mine, true)) / len(true) for mine, true in zip(found, exact, strict=True)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import SuiteError, say
+from common import PREPROCESSING, SuiteError, say
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,6 @@ OFFLINE_BLOCKS = 11  # blocks 0 to 10: the 14x14 maps; later ones see classes, e
 OFFLINE_GRID = 3  # average-pooled windows 0:5, 4:10, 9:14 of 14 keep where on the card a thing is
 OFFLINE_MEAN, OFFLINE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the network's input is (v - 127) / 128
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-PREPROCESSING = 1  # goes into the fingerprint: raise it when embedder.prepare() changes what it returns
 HUB_SECONDS = 10
 
 

@@ -156,7 +156,7 @@ def run_queries(paths: Sequence[Path], index: OpenIndex, spec: ModelSpec, k: int
 def _read(query: Query, spec: ModelSpec) -> np.ndarray | None:
     try:
         return prepare(open_picture(query.path), spec)
-    except InvalidContent as error:
+    except (InvalidContent, OSError) as error:
         query.error = str(error)
         return None
 
@@ -198,11 +198,11 @@ def write_sheet(path: Path, queries: Sequence[Query], index: OpenIndex, cache: P
 @script
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("images", nargs="+", type=existing_file, metavar="IMAGE", help="pictures to name")
+    parser.add_argument("images", nargs="*", type=existing_file, metavar="IMAGE", help="pictures to name")
     parser.add_argument("--index-dir", type=Path, default=Path("index_out"), metavar="DIR",
                         help="where the build wrote (default: index_out)")
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K", help="matches a picture (default: 1)")
-    parser.add_argument("--ef-search", type=number(int, 1), metavar="N",
+    parser.add_argument("--ef-search", type=number(int, 1, search_index.MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
     parser.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
@@ -214,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
                         help="auto, fp32, bf16 or fp16 (default: auto; fp32 for an index built with it)")
-    args = parser.parse(argv)
+    args = parser.parse(argv, lambda args: () if args.images else ["IMAGE: name at least one picture"])
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
     say(f"{len(args.images):,} pictures to match against {len(index.metadata):,} faces with {spec.model}.")

@@ -7,6 +7,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import io
@@ -21,7 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from cli import ArgumentParser, existing_file, number, one_of
+from cli import ArgumentParser, directory, existing_file, number, one_of
 from common import EXIT_NOTHING, SuiteError, printable
 
 KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
@@ -32,7 +33,7 @@ IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
-IMAGE_SIZES = ("png", "large", "normal", "small", "border_crop", "display", "grid", "thumb", "crop")
+DEFAULT_IMAGE_SIZE = "normal"
 WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_uris all show "no image"
 # Card images live on cards.scryfall.io; other hosts of Scryfall's serve backs and the "soon" picture.
 CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
@@ -75,7 +76,7 @@ METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
 
 def cache_name(image_url: str) -> str:
     """A picture's file in the cache: sha1 of its whole URL, whose query is the scan's epoch."""
-    suffix = os.path.splitext(urlsplit(image_url).path)[1].lower()
+    suffix = os.path.splitext(image_url.partition("?")[0])[1].lower()
     digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
     return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
 
@@ -85,22 +86,32 @@ class BulkReport:
     """What was met while reading a bulk file; filled in by read_faces as it goes."""
     cards: int = 0
     faces: int = 0
-    left_out: int = 0
+    without_picture: int = 0
     fell_back: int = 0
     bad_lines: list[str] = field(default_factory=list)
+
+
+def shown_flags(args: argparse.Namespace) -> str:
+    """The source flags of args that a next command needs to mean the same faces, as one types them."""
+    shown = [f"--kind {args.kind}", f"--cache {args.cache}", f"--out {args.out}"]
+    shown += [f"--image-size {args.image_size}"] if args.image_size != DEFAULT_IMAGE_SIZE else []
+    shown += [f"--limit {args.limit}"] if args.limit else []
+    shown += [f"--bulk-file {args.bulk_file}"] if args.bulk_file else []
+    shown += ["--include-placeholders"] if args.include_placeholders else []
+    return " ".join(shown)
 
 
 def add_source_flags(parser: ArgumentParser) -> None:
     """The flags that say which faces are meant, the same for every script that reads the bulk file."""
     parser.add_argument("--kind", type=one_of(*KINDS), default="unique_artwork", metavar="KIND",
                         help=f"which bulk file: {', '.join(KINDS)} (default: unique_artwork)")
-    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
+    parser.add_argument("--cache", type=directory, default=Path("image_cache"), metavar="DIR",
                         help="where pictures and bulk files are kept (default: image_cache)")
-    parser.add_argument("--out", type=Path, default=Path("index_out"), metavar="DIR",
+    parser.add_argument("--out", type=directory, default=Path("index_out"), metavar="DIR",
                         help="where results and manifests are written (default: index_out)")
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="only the first N faces (default: all)")
-    parser.add_argument("--image-size", type=one_of(*IMAGE_SIZES), default="normal", metavar="KEY",
-                        help=f"which picture of a card: {', '.join(IMAGE_SIZES)} (default: normal)")
+    parser.add_argument("--image-size", type=one_of(*IMAGE_KEYS), default=DEFAULT_IMAGE_SIZE, metavar="KEY",
+                        help=f"which picture of a card: {', '.join(IMAGE_KEYS)} (default: normal)")
     parser.add_argument("--bulk-file", type=existing_file, metavar="PATH",
                         help="a bulk file of your own: JSON Lines or a JSON array, plain or gzip")
     parser.add_argument("--include-placeholders", action="store_true",
@@ -120,43 +131,54 @@ def read_faces(path: Path, image_size: str, include_placeholders: bool = False, 
     report = report or BulkReport()
     usable = 0
     for card in _read_cards(path, report):
-        for face in _faces_of(card, image_size, include_placeholders):
+        sides = _sides(card)
+        report.without_picture += not sides
+        for face_id, side in sides:
             if usable == limit:
                 return
+            face = _face(card, side, face_id, image_size, include_placeholders)
             report.faces += 1
             report.fell_back += face.fell_back
-            report.left_out += bool(face.left_out)
             usable += not face.left_out
             yield face
 
 
-def _faces_of(card: dict, image_size: str, include_placeholders: bool) -> Iterator[Face]:
-    """Where image_uris are decides, never layout: new layouts appear every year."""
+def picture_urls(path: Path) -> Iterator[str]:
+    """Every picture address in the bulk file, of all sizes."""
+    for card in _read_cards(path, BulkReport()):
+        for _, side in _sides(card):
+            yield from filter(lambda url: isinstance(url, str), side["image_uris"].values())
+
+
+def _sides(card: dict) -> list[tuple[str, dict]]:
+    """(face_id, the object that has the picture) of a card. Where image_uris are decides, never layout:
+    new layouts appear every year."""
     if isinstance(card.get("image_uris"), dict):
-        yield _face(card, card, card["id"], image_size, include_placeholders)
-        return
-    for i, side in enumerate(card.get("card_faces") or ()):
-        if isinstance(side, dict) and isinstance(side.get("image_uris"), dict):
-            yield _face(card, side, f"{card['id']}:face:{i}", image_size, include_placeholders)
+        return [(card["id"], card)]
+    sides = card.get("card_faces")
+    return [(f"{card['id']}:face:{i}", side) for i, side in enumerate(sides if isinstance(sides, list) else ())
+            if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
 
 
 def _face(card: dict, side: dict, face_id: str, image_size: str, include_placeholders: bool) -> Face:
-    def value(key: str, default=None):
-        return side.get(key) or card.get(key) or default
+    def text(key: str, default: str | None = "") -> str | None:
+        """The field of the side, else of the card; one that is no text counts as not there."""
+        return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), default)
 
-    uris = side["image_uris"]
+    uris, colors = side["image_uris"], side.get("colors") or card.get("colors")
     # Next the larger ones; a card that has only smaller pictures still has its largest.
     order = *IMAGE_KEYS[image_size], *reversed(_ASCENDING)
     key = next((key for key in order if isinstance(uris.get(key), str)), "")
     url = uris.get(key, "")
     return Face(
-        name=value("name", ""), scryfall_id=card["id"], face_id=face_id, set=card.get("set") or "",
-        collector_number=card.get("collector_number") or "", frame=card.get("frame") or "",
-        layout=card.get("layout") or "", lang=card.get("lang") or "", colors=value("colors", []),
-        image_url=url, card_url=uris.get("normal") or url, scryfall_uri=card.get("scryfall_uri") or "",
-        oracle_id=value("oracle_id"), illustration_id=value("illustration_id"), artist=value("artist", ""),
-        released_at=card.get("released_at"), image_status=card.get("image_status"),
-        fell_back=key != image_size, left_out=_why_left_out(url, card, include_placeholders))
+        name=text("name"), scryfall_id=card["id"], face_id=face_id, set=text("set"),
+        collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
+        colors=[color for color in colors if isinstance(color, str)] if isinstance(colors, list) else [],
+        image_url=url, card_url=uris["normal"] if isinstance(uris.get("normal"), str) else url,
+        scryfall_uri=text("scryfall_uri"), oracle_id=text("oracle_id", None),
+        illustration_id=text("illustration_id", None), artist=text("artist"), released_at=text("released_at", None),
+        image_status=text("image_status", None), fell_back=key != image_size,
+        left_out=_why_left_out(url, card, include_placeholders))
 
 
 def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
@@ -192,7 +214,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
                     report.bad_lines.append(f"object {position}: not a card")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise _broken(path, f"the gzip data is damaged or cut short ({error})") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _broken(path, str(error)) from error
     if not report.cards:
         raise SuiteError("Validation Error", "the bulk file holds no card", path,
@@ -239,10 +261,14 @@ def _array(reader: io.BufferedReader) -> Iterator[object]:
         if window[at:at + 1] == "]":
             return
         try:
-            element, at = decoder.raw_decode(window, at)
-            yield element
+            start, (_, at) = at, decoder.raw_decode(window, at)
         except json.JSONDecodeError:
             more = text.read(READ_BYTES)
             if not more or len(window) - at > MAX_LINE_BYTES:
                 raise ValueError("the JSON array is broken or cut short") from None
             window, at = window[at:] + more, 0
+            continue
+        try:  # as for lines: the standard library lets half a surrogate pass, which no file can hold
+            yield orjson.loads(window[start:at].encode())
+        except orjson.JSONDecodeError:
+            yield None

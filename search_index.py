@@ -13,7 +13,9 @@ from cli import Progress
 from common import SuiteError
 
 HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
+MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
 ADD_ROWS = 2048  # between two steps of the progress bar
+EXACT_ROWS = 1 << 16
 QUALITY_SAMPLE = 1000
 NEIGHBOURS = 10
 
@@ -51,9 +53,14 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
 
 
 def save(index, path: Path) -> None:
+    """Write the index. Raises SuiteError where the disk does not take it."""
     import faiss
 
-    faiss.write_index(index, str(path))
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise SuiteError("Disk Error", "the index could not be written", f"{path}: {str(error).splitlines()[-1]}",
+                         "Free some space, then run the same command again: it embeds nothing twice.") from error
 
 
 def load(path: Path):
@@ -76,26 +83,40 @@ def search(index, queries: np.ndarray, k: int, ef_search: int | None = None) -> 
 
     k = min(k, index.ntotal)
     stored = faiss.downcast_index(index.index).hnsw.efSearch
-    parameters = faiss.SearchParametersHNSW(efSearch=max(ef_search or stored, k))
+    effort = max(k, min(ef_search or stored, index.ntotal))  # more than every row finds nothing more
+    parameters = faiss.SearchParametersHNSW(efSearch=effort)
     return index.search(np.ascontiguousarray(queries), k, params=parameters)
 
 
-def search_exact(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """As search, by comparing with every row of vectors."""
+def search_exact(vectors: np.ndarray, queries: np.ndarray, k: int,
+                 rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """As search, by comparing with every row of vectors (any number type), or with the given rows only.
+
+    Holds a block of EXACT_ROWS rows in memory at a time.
+    """
     import faiss
 
-    return faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(vectors), min(k, len(vectors)),
-                     metric=faiss.METRIC_INNER_PRODUCT)
+    rows = np.arange(len(vectors)) if rows is None else rows
+    scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    for start in range(0, len(rows), EXACT_ROWS):
+        ids = rows[start:start + EXACT_ROWS]
+        block_scores, block = faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(vectors[ids], np.float32),
+                                        min(k, len(ids)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores, found = np.hstack([scores, block_scores]), np.hstack([found, ids[block]])
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
+    return scores, found
 
 
 def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
     """How often a row finds itself first, and how many of its true 10 nearest rows the graph finds."""
-    norms = np.concatenate([np.linalg.norm(vectors[i:i + 1 << 16], axis=1) for i in range(0, len(vectors), 1 << 16)])
+    norms = np.concatenate([np.linalg.norm(vectors[start:start + EXACT_ROWS], axis=1)
+                            for start in range(0, len(vectors), EXACT_ROWS)])
     sample = np.sort(np.random.default_rng(0).choice(len(rows), min(QUALITY_SAMPLE, len(rows)), replace=False))
     queries = vectors[rows[sample]]
     _, found = search(index, queries, NEIGHBOURS)
-    _, exact = search_exact(vectors[rows], queries, NEIGHBOURS)
+    _, exact = search_exact(vectors, queries, NEIGHBOURS, rows)
     itself = found[:, 0] == rows[sample]
-    hits = [len(np.intersect1d(mine, rows[true])) / len(true) for mine, true in zip(found, exact, strict=True)]
+    hits = [len(np.intersect1d(mine, true)) / len(true) for mine, true in zip(found, exact, strict=True)]
     return Quality(round(float(norms.min()), 7), round(float(norms.max()), 7),
                    round(float(itself.mean()), 4), round(float(np.mean(hits)), 4), len(sample))

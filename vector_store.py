@@ -15,7 +15,6 @@ import numpy as np
 
 import artefacts
 from common import (
-    BUILD_MANIFEST,
     EMBEDDINGS,
     PICTURES,
     VERSION,
@@ -51,6 +50,7 @@ class VectorStore:
         self._resumed_pictures = np.array(self._fresh()["picture"]) if self._rows else np.empty(0, PICTURE)
         self.resumed = len(self._resumed_pictures)
         known = np.concatenate([self.previous_pictures, self._resumed_pictures])
+        self.known = len(known)
         self._by_name = {name: ref for ref, name in enumerate(known["name"].tolist())}
         self._by_digest = {digest: ref for ref, digest in enumerate(known["digest"].tolist())}
 
@@ -94,14 +94,14 @@ class VectorStore:
             return
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._ends.append(self._rows)
-        self._crcs.append(self._crc)
-        self._crc = 0
+        ends, crcs = [*self._ends, self._rows], [*self._crcs, self._crc]
         write_json(self.out / CHECKPOINT_META,
                    {"version": VERSION, "timestamp": utc_now(), "model_fingerprint": self.fingerprint,
                     "dimension": self._dimension, "rows": self._rows})
         with atomic_file(self.out / CHECKPOINT) as file:
-            np.savez(file, ends=np.array(self._ends, np.int64), crcs=np.array(self._crcs, np.uint32))
+            np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
+        # only now: an interruption in between must leave these rows to the next checkpoint
+        self._ends, self._crcs, self._crc = ends, crcs, 0
 
     def take(self, refs: np.ndarray) -> np.ndarray:
         """float32 [n, D] of the refs."""
@@ -162,8 +162,8 @@ class VectorStore:
 def _previous_build(out: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray | None]:
     """(PICTURE [N], float32 [N, D]) of the finished build in out, where it used the same model."""
     nothing = np.empty(0, PICTURE), None
-    manifest = read_json(out / BUILD_MANIFEST)
-    if manifest is None or manifest.get("model_fingerprint") != fingerprint:
+    manifest = artefacts.read_manifest(out)
+    if manifest is None or manifest["model_fingerprint"] != fingerprint:
         return nothing
     try:
         artefacts.verify(out, manifest, (EMBEDDINGS, PICTURES))

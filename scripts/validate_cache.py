@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +35,9 @@ from common import (  # noqa: E402
     utc_now,
     write_json,
 )
-from scryfall import IMAGE_SIZES, cache_name, read_faces  # noqa: E402
+from scryfall import cache_name, picture_urls  # noqa: E402
 
+LEFTOVER_SECONDS = 3600  # a younger temporary file may belong to a running download
 AHEAD = 64  # pictures handed to the threads at once
 
 
@@ -78,29 +80,24 @@ def check_all(paths: list[Path], workers: int) -> Iterator[Failure | None]:
             yield waiting.popleft().result()
 
 
-def referred_names(cache: Path) -> set[str]:
-    """The cache names of every picture, in any size, that a bulk snapshot in the cache refers to."""
-    names: set[str] = set()
-    for snapshot in sorted((cache / "bulk").glob("*.jsonl.gz")):
-        for size in IMAGE_SIZES:
-            names.update(cache_name(face.image_url) for face in read_faces(snapshot, size, True) if face.image_url)
-    return names
-
-
 def prune(cache: Path) -> int:
-    """Delete pictures no snapshot refers to, and leftovers of broken writes. Returns how many.
+    """Delete pictures no snapshot refers to in any size, and leftovers of broken writes. Returns how many.
 
     Raises SuiteError where there is no snapshot: everything would go.
     """
-    referred = referred_names(cache)
-    if not referred:
+    snapshots = sorted((cache / "bulk").glob("*.jsonl.gz"))
+    if not snapshots:
         raise SuiteError("Configuration Error", "--prune needs a bulk snapshot to know what is referred to",
                          cache / "bulk", "Run python download_images.py first.")
-    unused = [cache / name for name in cached_names(cache) - referred]
-    unused += [path for path in cache.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)]
-    for path in unused:
-        path.unlink()
-    return len(unused)
+    unused = cached_names(cache)
+    for snapshot in snapshots:
+        unused.difference_update(map(cache_name, picture_urls(snapshot)))
+    doomed = [cache / name for name in unused]
+    doomed += [path for folder in (cache, cache / "bulk") for path in folder.glob(f"*{TEMPORARY_SUFFIX}")
+               if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+    for path in doomed:
+        path.unlink(missing_ok=True)
+    return len(doomed)
 
 
 def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:

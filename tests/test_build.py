@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import Workspace, assert_three_lines, read_bulk, write_bulk
 from drawn_cards import write_mirror
+from mirror_faults import Fault
 
 from scryfall import cache_name, read_faces
 
@@ -305,13 +308,21 @@ def test_an_interrupted_build_continues(many, tmp_path, number, code):
     assert (out / "mtg_meta.jsonl").read_bytes() == (reference / "mtg_meta.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["npz", "meta", "rows", "model", "no-resume"])
-def test_a_checkpoint_that_does_not_fit_is_not_used(many, tmp_path, damage):
-    out = tmp_path / "out"
+@pytest.fixture(scope="module")
+def killed(many, tmp_path_factory):
+    """The output directory of a build killed after its second checkpoint: copy before use."""
+    out = tmp_path_factory.mktemp("killed") / "out"
     process = start_build(many, "--out", out)
     wait_for_checkpoint(process, out, 200)
     process.kill()
     process.wait()
+    return out
+
+
+@pytest.mark.parametrize("damage", ["npz", "meta", "rows", "model", "no-resume"])
+def test_a_checkpoint_that_does_not_fit_is_not_used(many, killed, tmp_path, damage):
+    out = tmp_path / "out"
+    shutil.copytree(killed, out)
     path = out / {"npz": "checkpoint.npz", "meta": "checkpoint_meta.json"}.get(damage, "checkpoint_rows.bin")
     data = bytearray(path.read_bytes())
     if damage in ("npz", "meta"):
@@ -336,6 +347,49 @@ def test_a_second_build_of_the_same_directory_is_refused(many, tmp_path):
     process.kill()
     process.wait()
     assert start_build(many, "--out", out).wait(120) == 0, "a crash leaves no lock behind"
+
+
+@pytest.mark.parametrize("megabytes", [0.05, 0.2])
+def test_a_full_disk_is_a_disk_error_and_harms_nothing(built, megabytes):
+    """A limit on file size stands for the full disk: in the checkpoint's rows, and in the index."""
+    before = {name: (built.out / name).read_bytes() for name in (*ARTEFACTS, "build_manifest.json")}
+    flags = ["--rebuild"] if megabytes < 0.1 else ["--hnsw-m", "64"]
+    limit = int(megabytes * 1e6)
+    done = subprocess.run(
+        built.command("build_embeddings.py", "--model", "efficientnet-lite0", *flags), cwd=built.path,
+        env=built.environment(), capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert_three_lines(done.stderr, "Disk Error")
+    assert before == {name: (built.out / name).read_bytes() for name in before}
+    built.build(*flags)
+    built.query(built.pictures()[0])
+
+
+@pytest.mark.parametrize("damage", [
+    lambda manifest: manifest.update(outputs={name: "x" for name in manifest["outputs"]}),
+    lambda manifest: manifest.pop("parameters"), lambda manifest: manifest.update(model_fingerprint=None),
+    lambda manifest: manifest.update(parameters=[]), lambda manifest: manifest["parameters"].pop("fit")])
+def test_a_malformed_manifest_is_no_build(built, damage):
+    manifest = built.manifest()
+    damage(manifest)
+    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    assert_three_lines(built.query(built.pictures()[0], code=1).stderr, "Configuration Error")
+
+
+def test_both_steps_in_one_call(own_mirror, workspace):
+    workspace.api_url = own_mirror.url
+    flags = ("--model", "efficientnet-lite0", "--workers", 8)
+    assert workspace.run("build_mtg_faiss.py", "--dry-run", *flags).stdout.startswith("faces: 55\n")
+    own_mirror.faults.append(Fault("/back/", "status", status=404))
+    done = workspace.run("build_mtg_faiss.py", "--strict", *flags, code=4)
+    assert "Downloaded 38 of 53" in done.stderr and "Indexed 38 of 53" in done.stderr
+    own_mirror.faults.clear()
+    workspace.run("build_mtg_faiss.py", "--strict", *flags)
+    statistics = workspace.manifest()["statistics"]
+    assert (statistics["successful_embeddings"], statistics["new_embeddings"]) == (53, 15)
+    own_mirror.faults.append(Fault("/front/", "status", status=404))
+    workspace.run("build_mtg_faiss.py", "--cache", "other", "--out", "other_out", "--limit", 3, *flags, code=2)
 
 
 def test_a_crash_while_files_are_put_in_place_is_mended(built):

@@ -223,6 +223,36 @@ def test_a_429_from_the_api_is_silence_for_thirty_seconds(workspace, mirror):
     assert done.stderr.count("Rate limited") == 1 and workspace.download_statistics()["rate_limit_pauses"] == 1
 
 
+def test_a_429_pauses_the_run_even_on_the_last_attempt(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "status", status=429, retry_after="2"))
+    workspace.download("--limit", 1, "--max-retries", 0, code=2)
+    assert workspace.download_statistics()["rate_limit_pauses"] == 1
+
+
+def test_retry_after_of_a_503_is_obeyed(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "status", times=1, status=503, retry_after="4"))
+    workspace.download("--limit", 1)
+    first, second = (request.time_monotonic for request in image_requests(mirror))
+    assert 4 <= second - first < 6.5
+
+
+def test_the_suggested_next_command_means_the_same_faces(workspace, drawn, mirror):
+    path = write_bulk(workspace.path / "mine", plain_cards(drawn)[:3])
+    done = workspace.download("--bulk-file", path, "--image-size", "small", "--limit", 2)
+    command = done.stderr.splitlines()[-1].removeprefix("Next: python ").split()
+    workspace.run(*command, "--model", "efficientnet-lite0")
+    assert workspace.manifest()["statistics"]["successful_embeddings"] == 2
+
+
+@pytest.mark.parametrize("descriptor", [
+    {"checked_at": "yesterday"}, {"checked_at": 5}, {"updated_at": None}, {"bytes": "many"}, {"etag": 3}])
+def test_a_damaged_descriptor_on_disk_is_no_obstacle(workspace, descriptor):
+    workspace.download("--limit", 1)
+    path = workspace.cache / "bulk" / "unique_artwork.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **descriptor}))
+    workspace.download("--limit", 1)
+
+
 def test_a_429_from_the_image_host_pauses_every_worker(workspace, mirror):
     mirror.latency = 0.05
     path = "/" + [face for face in read_faces(Path(mirror.root) / "unique-artwork.jsonl.gz", "normal")
@@ -235,7 +265,8 @@ def test_a_429_from_the_image_host_pauses_every_worker(workspace, mirror):
     assert not during and workspace.download_statistics()["downloaded"] == USABLE
 
 
-@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "/normal/front/0/0/x.jpg"])
+@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "http://[bad",
+                                      "/normal/front/0/0/x.jpg"])
 def test_redirects_elsewhere_or_without_end_are_refused(workspace, mirror, location):
     mirror.faults.append(Fault(r"/normal/", "redirect", location=location))
     workspace.download("--limit", 1, code=2)

@@ -5,7 +5,9 @@ import base64
 import io
 import json
 import re
+import shlex
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -109,6 +111,15 @@ def test_an_unreadable_picture_is_named_and_the_others_answered(finished, tmp_pa
     assert bad["matches"] == [] and bad["error"] and good["matches"]
     assert "ERROR: Validation Error: a picture could not be read" in done.stderr and "bad.jpg" in done.stderr
     finished.query(tmp_path / "bad.jpg", code=2)
+
+
+def test_a_closed_pipe_is_no_error(finished):
+    query = shlex.join(finished.command("query_index.py", cached(finished, 0), "--k", 50))
+    command = f"{query} | true; echo ${{PIPESTATUS[0]}}"
+    environment = {key: value for key, value in finished.environment().items() if key != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], cwd=finished.path, env=environment, capture_output=True, text=True,
+                          check=True)
+    assert done.stdout.strip() == "0" and "Exception" not in done.stderr
 
 
 def test_html_is_one_self_contained_page(finished, tmp_path):

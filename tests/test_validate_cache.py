@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from conftest import assert_three_lines
@@ -57,8 +58,11 @@ def test_prune_deletes_what_no_snapshot_refers_to(built):
     mine = built.cache / "notes.txt"
     for path in (stranger, leftover, mine):
         path.write_bytes(built.pictures()[0].read_bytes())
+    young = built.cache / "bulk" / "all_cards.jsonl.gz.0.part"  # a running download's
+    young.write_bytes(b"x")
+    os.utime(leftover, (0, 0))
     done = built.run(SCRIPT, "--prune")
-    assert "2 pruned" in done.stderr
+    assert "2 pruned" in done.stderr and young.exists()
     assert not stranger.exists() and not leftover.exists() and mine.exists() and len(built.pictures()) == 53
 
 
