@@ -198,10 +198,12 @@ def _build(args: argparse.Namespace) -> BuildResult:
         raise SuiteError("Build Error", "a vector is not of norm 1", f"norms {quality.min_norm} to {quality.max_norm}",
                          "Run the build with --rebuild.")
     clock.lap("quality")
+    previous = read_manifest(args.out)
     manifest = {
-        "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded),
+        "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
         "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
-        "environment": _environment(spec), "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
+        "environment": _environment(spec, previous),
+        "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
         "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
         "git_commit": _git_commit()}
     commit(args.out, manifest)
@@ -230,14 +232,14 @@ class Clock:
 
 # Manifest
 
-def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded) -> dict:
+def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
     """As the vectors were made: where none was new, device and precision are the previous build's."""
-    previous = (read_manifest(args.out) or {}).get("parameters", {})
+    made = (previous or {}).get("parameters", {})
     return {"kind": args.kind, "batch_size": args.batch, "target_size": spec.size, "hnsw_m": args.hnsw_m,
             "hnsw_ef_construction": args.hnsw_ef_construction, "hnsw_ef_search": args.hnsw_ef_search,
             "image_size": args.image_size, "fit": spec.fit, "model": spec.model, "pretrained": spec.pretrained,
-            "precision": embedded.precision or previous.get("precision"),
-            "device": embedded.device or previous.get("device"), "limit": args.limit}
+            "precision": embedded.precision or made.get("precision"),
+            "device": embedded.device or made.get("device"), "limit": args.limit}
 
 
 def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes: np.ndarray, clock: Clock) -> dict:
@@ -255,14 +257,17 @@ def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes
             "seconds": clock.seconds}
 
 
-def _environment(spec: ModelSpec) -> dict:
-    import torch
-
+def _environment(spec: ModelSpec, previous: dict | None) -> dict:
+    """Versions and CPU. Where nothing was embedded torch was not imported: its view of the CPU is then
+    the previous build's, not worth two seconds."""
+    torch = sys.modules.get("torch")
+    capability = torch.backends.cpu.get_cpu_capability() if torch \
+        else (previous or {}).get("environment", {}).get("cpu_capability")
     versions = {f"{name.replace('-', '_').removesuffix('_cpu').removesuffix('_torch')}_version": _version(name)
                 for name in ("numpy", "torch", "faiss-cpu")}
     return {"python_version": platform.python_version(), **versions,
             "open_clip_version": _version("open_clip_torch"),
-            "clip_model": spec.model, "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+            "clip_model": spec.model, "cpu_capability": capability}
 
 
 def _version(package: str) -> str | None:

@@ -305,16 +305,16 @@ class HttpClient:
 
     def _get(self, url: str, headers: dict[str, str]):
         for _ in range(MAX_REDIRECTS + 1):
-            response = self.session.get(self.address(url), headers=headers, stream=True, timeout=self.timeout,
-                                        allow_redirects=False)
-            target = self.session.get_redirect_target(response)
-            if target is None:
-                return response
-            response.close()
             try:
+                response = self.session.get(self.address(url), headers=headers, stream=True, timeout=self.timeout,
+                                            allow_redirects=False)
+                target = self.session.get_redirect_target(response)
+                if target is None:
+                    return response
+                response.close()
                 url = urljoin(url, target)
-            except ValueError as error:
-                raise FetchError(f"redirect to no web address: {target[:200]}", "refused") from error
+            except ValueError as error:  # requests reads the target even when it is not to follow it
+                raise FetchError(f"no web address: {error}", "refused") from error
         raise FetchError("redirects without end", "refused")
 
     def _check_status(self, response) -> None:

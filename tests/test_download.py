@@ -322,7 +322,8 @@ def test_two_downloads_at_once_share_the_folder(workspace, mirror):
 
 def test_progress_is_plain_lines_without_a_terminal_and_a_bar_with_one(workspace, mirror):
     mirror.latency = 0.5
-    done = workspace.download("--workers", 4)
+    done = workspace.download("--workers", 5)
+    mirror.latency = 0.02
     assert "Downloading: " in done.stderr and "images/s" not in done.stdout and "\r" not in done.stderr
     for path in workspace.pictures():
         path.unlink()
