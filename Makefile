@@ -15,7 +15,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .

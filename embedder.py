@@ -42,9 +42,10 @@ def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     if max(width, height) > MAX_RATIO * min(width, height):
         raise InvalidContent(f"no card's shape: {width} x {height}")
     if spec.fit == "squash":
-        return np.array(picture.resize((size, size), Pillow.Resampling.BICUBIC))
-    side = min(width, height) if spec.fit == "crop" else max(width, height)
-    width, height = max(1, int(size * width / side)), max(1, int(size * height / side))
+        width = height = size
+    else:
+        side = min(width, height) if spec.fit == "crop" else max(width, height)
+        width, height = max(1, int(size * width / side)), max(1, int(size * height / side))
     picture = picture.resize((width, height), Pillow.Resampling.BICUBIC)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return np.array(picture.crop((left, top, left + size, top + size)))  # outside the picture is black

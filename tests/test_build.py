@@ -275,14 +275,17 @@ def start_build(workspace: Workspace, *flags: object) -> subprocess.Popen:
         cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE, text=True)
 
 
+def safe_rows(out) -> int:
+    with np.load(out / "checkpoint.npz", allow_pickle=False) as saved:
+        return int(saved["ends"][-1])
+
+
 def wait_for_checkpoint(process: subprocess.Popen, out, rows: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if json.loads((out / "checkpoint_meta.json").read_text())["rows"] >= rows:
-                return
-        except (FileNotFoundError, ValueError):
-            time.sleep(0.02)
+        if (out / "checkpoint.npz").exists() and safe_rows(out) >= rows:
+            return
+        time.sleep(0.02)
     raise AssertionError(f"no checkpoint of {rows} rows: {process.stderr.read()}")
 
 
@@ -300,8 +303,7 @@ def test_an_interrupted_build_continues(many, undisturbed, tmp_path, number, cod
     wait_for_checkpoint(process, out, 100)
     process.send_signal(number)
     assert process.wait(20) == code and "Traceback" not in process.stderr.read()
-    with np.load(out / "checkpoint.npz", allow_pickle=False) as saved:
-        safe = int(saved["ends"][-1])
+    safe = safe_rows(out)
     assert 100 <= safe < 300 and not (out / "mtg_cards.faiss").exists()
     done = start_build(many, "--out", out)
     assert done.wait(120) == 0 and f"{safe} pictures are embedded already" in done.stderr.read()
@@ -340,6 +342,15 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(many, killed, tmp_path, dama
     assert again.wait(120) == 0, again.stderr.read()
     new = json.loads((out / "build_manifest.json").read_text())["statistics"]["new_embeddings"]
     assert new == (200 if damage == "rows" else 300)
+
+
+def test_a_sound_checkpoint_is_used_whole(many, killed, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(killed, out)
+    safe = safe_rows(out)
+    assert start_build(many, "--out", out).wait(120) == 0
+    new = json.loads((out / "build_manifest.json").read_text())["statistics"]["new_embeddings"]
+    assert safe >= 200 and new == 300 - safe
 
 
 def test_a_second_build_of_the_same_directory_is_refused(many, tmp_path):
