@@ -28,6 +28,7 @@ from artefacts import commit, finish_commit, read_manifest, staged
 from bulk_snapshot import Snapshot, local_snapshot
 from cli import ArgumentParser, number, one_of, script
 from common import (
+    BROWSER_META,
     DOWNLOAD_MANIFEST,
     EMBEDDINGS,
     EXIT_FAILURES,
@@ -214,7 +215,7 @@ def _build(args: argparse.Namespace) -> BuildResult:
 def _nothing_to_embed(table: FaceTable, what: str, args: argparse.Namespace) -> SuiteError:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.counts.items()))
     return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {counts or 'none'}",
-                      f"Run python download_images.py {shown_flags(args)}", EXIT_NOTHING)
+                      f"Run python download_images.py{shown_flags(args)}", EXIT_NOTHING)
 
 
 class Clock:
@@ -335,6 +336,8 @@ def report_end(result: BuildResult) -> None:
         f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded at "
         f"{per_second(done['new_embeddings'], done['seconds']['embed'])}/s, {done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
+    if (result.out / BROWSER_META).exists():
+        say(f"The browser's files in {result.out} are of an earlier build: python export_for_browser.py renews them.")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
             f"{result.out / REJECTED}.")

@@ -79,7 +79,8 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
         except FetchError as error:
             raise SuiteError("Network Error", f"the bulk data of {kind} could not be fetched",
                              f"{client.api_url}: {error.cause} (attempts: {error.attempts})",
-                             "Check the connection, then run the same command again.") from error
+                             "Check the connection (and $MTG_SCRYFALL_API), then run the same command again."
+                             ) from error
         write_json(path.with_name(f"{kind}.json"),
                    {"type": kind, "api_url": client.api_url, "url": url, "etag": etag,
                     "bytes": path.stat().st_size, "updated_at": descriptor.get("updated_at"),

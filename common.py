@@ -28,6 +28,7 @@ USER_AGENT = f"mtg-image-db/{VERSION} (+https://github.com/mtg-image-db/mtg-imag
 
 EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
 KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
+BROWSER_VECTORS, BROWSER_META = "embeddings.i8bin", "meta.json"
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_failures.jsonl"
 TEMPORARY_SUFFIX = ".part"
@@ -298,9 +299,10 @@ class HttpClient:
             with self._lock:
                 self.retries += 1
             if failure.status != 429:
-                if failure.retry_after > BACKOFF_CAP:
-                    say(f"The server asks to wait {failure.retry_after:.0f} s.")
-                self._sleep(max(backoff, failure.retry_after) * random.uniform(1.0, 1.25))
+                seconds = max(backoff, failure.retry_after)
+                if api or seconds > BACKOFF_CAP:  # one request everything waits for, or an uncommon wait
+                    say(f"{failure.cause}: trying again in {seconds:.0f} s.")
+                self._sleep(seconds * random.uniform(1.0, 1.25))
         raise AssertionError("unreachable")
 
     def _get(self, url: str, headers: dict[str, str]):

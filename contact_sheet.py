@@ -31,15 +31,16 @@ h1 { font-size: 24px; margin: 0 }
 .about { color: var(--quiet); margin: 4px 0 24px }
 section { display: grid; grid-template-columns: 190px 1fr; gap: 28px; padding: 20px; margin-bottom: 16px;
   background: var(--card); border: 1px solid var(--line); border-radius: 12px }
-figure { margin: 0; width: 170px }
-img { width: 170px; border-radius: 8px; display: block; background: var(--line) }
+figure { margin: 0; max-width: 170px }
+img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
 figcaption { margin-top: 8px; overflow-wrap: anywhere }
-.matches { display: flex; flex-wrap: wrap; gap: 20px }
+.matches { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 170px)); gap: 20px }
 .quiet { color: var(--quiet); font-size: 13px }
 .score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
 .score i { display: block; height: 100%; border-radius: 2px; background: var(--good) }
 a { color: inherit }
-@media (max-width: 600px) { section { grid-template-columns: 1fr } }
+@media (max-width: 600px) { section { grid-template-columns: 1fr 2fr; gap: 14px; padding: 14px }
+  .matches { grid-template-columns: 1fr 1fr; gap: 14px } }
 """
 
 

@@ -208,7 +208,9 @@ def download(args: argparse.Namespace) -> DownloadResult:
 
 
 def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
-    parts = [f"{result.cached:,} pictures cached", f"{result.to_fetch:,} to fetch with {args.workers} workers"]
+    megabytes = result.to_fetch * MEAN_BYTES[args.image_size] / 1e6
+    parts = [f"{result.cached:,} pictures cached",
+             f"{result.to_fetch:,} to fetch (about {megabytes:,.0f} MB) with {args.workers} workers"]
     if result.placeholders_skipped:
         parts.append(f"{result.placeholders_skipped:,} without a scan skipped")
     if result.other_image_size:
@@ -315,7 +317,7 @@ def main(argv: list[str] | None = None) -> int:
         print_plan(result, args.image_size)
         return EXIT_OK
     code = finish_download(result, args)
-    say(f"Next: python build_embeddings.py {shown_flags(args)}")
+    say(f"Next: python build_embeddings.py{shown_flags(args)}")
     return code
 
 

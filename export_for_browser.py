@@ -16,10 +16,10 @@ import orjson
 
 from artefacts import load_manifest, verify
 from cli import ArgumentParser, script
-from common import EMBEDDINGS, EXIT_OK, META, SuiteError, atomic_file, say
+from common import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, EXIT_OK, META, SuiteError, atomic_file, say
 from search_index import NEIGHBOURS, search_exact
 
-VECTORS_FILE, META_FILE, FORMAT = "embeddings.i8bin", "meta.json", "1.0"
+FORMAT = "1.0"
 SCALE = 127
 BLOCK_ROWS = 8192
 FIDELITY_SAMPLE = 500
@@ -55,14 +55,14 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "fidelity": fidelity}
-    with atomic_file(output_dir / VECTORS_FILE) as file:
+    with atomic_file(output_dir / BROWSER_VECTORS) as file:
         file.write(quantised.data)
-    with atomic_file(output_dir / META_FILE) as file:
+    with atomic_file(output_dir / BROWSER_META) as file:
         file.write(orjson.dumps(head)[:-1] + b',"records":[')
         for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
             file.write(b"," * (row > 0) + record)
         file.write(b"]}")
-    written = sum((output_dir / name).stat().st_size for name in (VECTORS_FILE, META_FILE))
+    written = sum((output_dir / name).stat().st_size for name in (BROWSER_VECTORS, BROWSER_META))
     return ExportResult(*vectors.shape, fidelity, written)
 
 
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors, {result.bytes / 1e6:,.1f} MB with metadata "
         f"(recall@1 {result.fidelity['recall_at_1']}, recall@10 {result.fidelity['recall_at_10']} of float32), "
         f"to {args.output_dir}.")
-    say("Next: make serve")
+    say(f"Next: python -m http.server --bind 127.0.0.1 --directory {args.output_dir}")
     return EXIT_OK
 
 

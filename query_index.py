@@ -214,10 +214,10 @@ def main(argv: list[str] | None = None) -> int:
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
                         help="auto, fp32, bf16 or fp16 (default: auto; fp32 for an index built with it)")
-    args = parser.parse(argv, lambda args: () if args.images else ["IMAGE: name at least one picture"])
+    args = parser.parse(argv, lambda args: ["IMAGE: name at least one picture"] if args.images == [] else ())
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
-    say(f"{len(args.images):,} pictures to match against {len(index.metadata):,} faces with {spec.model}.")
+    say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {spec.model}.")
     built_at = index.manifest["parameters"]["precision"]
     precision = "fp32" if args.precision == "auto" and built_at == "fp32" else args.precision
     started = time.monotonic()
@@ -231,7 +231,7 @@ def main(argv: list[str] | None = None) -> int:
         write_sheet(args.html, queries, index, args.cache)
     named = sum(bool(query.matches) for query in queries)
     seconds = time.monotonic() - started
-    say(f"{named:,} of {len(queries):,} pictures matched ({per_second(named, seconds)}/s)"
+    say(f"Matched {named:,} of {len(queries):,} ({per_second(named, seconds)}/s)"
         + (f", shown in {args.html}." if args.html else "."))
     return EXIT_OK if named else EXIT_NOTHING
 

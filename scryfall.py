@@ -34,6 +34,7 @@ IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
 DEFAULT_IMAGE_SIZE = "normal"
+CACHE, OUT = Path("image_cache"), Path("index_out")
 WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_uris all show "no image"
 # Card images live on cards.scryfall.io; other hosts of Scryfall's serve backs and the "soon" picture.
 CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
@@ -92,22 +93,22 @@ class BulkReport:
 
 
 def shown_flags(args: argparse.Namespace) -> str:
-    """The source flags of args that a next command needs to mean the same faces, as one types them."""
-    shown = [f"--kind {args.kind}", f"--cache {args.cache}", f"--out {args.out}"]
-    shown += [f"--image-size {args.image_size}"] if args.image_size != DEFAULT_IMAGE_SIZE else []
-    shown += [f"--limit {args.limit}"] if args.limit else []
-    shown += [f"--bulk-file {args.bulk_file}"] if args.bulk_file else []
+    """What a next command needs to mean the same faces: each source flag that is not its default, a space before it."""
+    defaults = {"kind": KINDS[0], "cache": CACHE, "out": OUT, "image_size": DEFAULT_IMAGE_SIZE, "limit": None,
+                "bulk_file": None}
+    shown = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name, default in defaults.items()
+             if getattr(args, name) != default]
     shown += ["--include-placeholders"] if args.include_placeholders else []
-    return " ".join(shown)
+    return "".join(f" {flag}" for flag in shown)
 
 
 def add_source_flags(parser: ArgumentParser) -> None:
     """The flags that say which faces are meant, the same for every script that reads the bulk file."""
-    parser.add_argument("--kind", type=one_of(*KINDS), default="unique_artwork", metavar="KIND",
+    parser.add_argument("--kind", type=one_of(*KINDS), default=KINDS[0], metavar="KIND",
                         help=f"which bulk file: {', '.join(KINDS)} (default: unique_artwork)")
-    parser.add_argument("--cache", type=directory, default=Path("image_cache"), metavar="DIR",
+    parser.add_argument("--cache", type=directory, default=CACHE, metavar="DIR",
                         help="where pictures and bulk files are kept (default: image_cache)")
-    parser.add_argument("--out", type=directory, default=Path("index_out"), metavar="DIR",
+    parser.add_argument("--out", type=directory, default=OUT, metavar="DIR",
                         help="where results and manifests are written (default: index_out)")
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="only the first N faces (default: all)")
     parser.add_argument("--image-size", type=one_of(*IMAGE_KEYS), default=DEFAULT_IMAGE_SIZE, metavar="KEY",

@@ -85,7 +85,7 @@ def test_every_flag_is_documented_and_every_documented_flag_exists():
     documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", readme))
     existing = set().union(*map(flags_of, SCRIPTS))
     assert existing - documented == set(), "not in the README"
-    assert documented - existing - {"--help"} == set(), "in no script"
+    assert documented - existing - {"--help"} - flags_of("scripts/scryfall_mirror.py") == set(), "in no script"
 
 
 def test_every_documented_command_and_target_exists():
