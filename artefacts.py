@@ -22,7 +22,6 @@ from common import (
     SuiteError,
     read_json,
     require_directory,
-    sync_directory,
     write_json,
 )
 
@@ -61,7 +60,7 @@ def finish_commit(out: Path) -> None:
         for name in names:
             if staged(out, name).exists():
                 os.replace(staged(out, name), out / name)
-        sync_directory(out)
+        _sync_directory(out)
 
 
 def read_manifest(out: Path) -> dict | None:
@@ -105,6 +104,15 @@ def _identity(path: Path) -> dict:
         while block := file.read(READ_BYTES):
             digest.update(block)
     return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the renames in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(path: Path) -> None:

@@ -131,15 +131,6 @@ def read_json(path: Path) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
-def sync_directory(path: Path) -> None:
-    """Make the renames in a directory survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def cached_names(cache: Path) -> set[str]:
     """The pictures in the cache; a name that exists was written whole."""
     if not cache.is_dir():
@@ -206,10 +197,6 @@ API_PAUSE = 30.0  # seconds: Scryfall limits a client for this long after a 429,
 BACKOFF_CAP = 60.0
 INVALID_RETRIES = 2
 MAX_REDIRECTS = 3
-
-
-def api_url_default() -> str:
-    return os.environ.get("MTG_SCRYFALL_API") or API_URL
 
 
 class FetchError(Exception):

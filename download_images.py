@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from typing import BinaryIO
 from bulk_snapshot import Snapshot, fetch_snapshot, local_snapshot
 from cli import ArgumentParser, Progress, number, script, web_address
 from common import (
+    API_URL,
     DOWNLOAD_CHECKPOINT,
     DOWNLOAD_FAILURES,
     DOWNLOAD_MANIFEST,
@@ -34,7 +36,6 @@ from common import (
     HttpClient,
     Stopped,
     SuiteError,
-    api_url_default,
     atomic_file,
     cached_names,
     open_picture,
@@ -301,8 +302,8 @@ def add_download_flags(parser: ArgumentParser) -> None:
                         help="seconds between two bytes, >= 5 (default: 30)")
     parser.add_argument("--max-retries", type=number(int, 0), default=5, metavar="N",
                         help="attempts after the first, waiting 1, 2, 4, 8, 16 s (default: 5)")
-    parser.add_argument("--api-url", type=web_address, default=api_url_default(), metavar="URL",
-                        help="a mirror of Scryfall (default: $MTG_SCRYFALL_API or https://api.scryfall.com)")
+    parser.add_argument("--api-url", type=web_address, default=os.environ.get("MTG_SCRYFALL_API") or API_URL,
+                        metavar="URL", help="a mirror of Scryfall (default: $MTG_SCRYFALL_API or https://api.scryfall.com)")
     parser.add_argument("--dry-run", action="store_true", help="count and estimate; fetch no picture")
 
 
