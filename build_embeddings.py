@@ -13,35 +13,28 @@ import platform
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import orjson
 from filelock import FileLock, Timeout
 
 import search_index
 from artefacts import commit, finish_commit, read_manifest, staged
-from bulk_snapshot import Snapshot, local_snapshot
+from bulk_snapshot import local_snapshot
 from cli import ArgumentParser, number, one_of, script
 from common import (
     BROWSER_META,
     DOWNLOAD_MANIFEST,
-    EMBEDDINGS,
     EXIT_FAILURES,
     EXIT_NOTHING,
     EXIT_OK,
     INDEX,
-    KEPT,
-    META,
-    PICTURES,
     REJECTED,
     VERSION,
     SuiteError,
-    cached_names,
     per_second,
     percent,
     read_json,
@@ -51,28 +44,14 @@ from common import (
 )
 from embed_cache import Embedded, EmbedOptions, embed_pictures
 from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
+from index_rows import FaceTable, read_face_table, write_metadata, write_rows
 from models import DEFAULT_MODEL, DEFAULT_PRETRAINED, OFFLINE_MODEL, ModelSpec, describe_model
-from scryfall import BulkReport, add_source_flags, cache_name, read_faces, shown_flags
+from scryfall import add_source_flags, shown_flags
 from vector_store import VectorStore
 
-WRITE_ROWS = 4096
 NORM_TOLERANCE = 1e-5
 MIN_CHECKPOINT = 100
 LOCK_FILE = ".build.lock"
-
-
-@dataclass
-class FaceTable:
-    """The faces of the bulk file: those with a cached picture, row by row, and those left out.
-
-    metadata holds each face's line as JSON bytes, a third of the memory of 500,000 dicts.
-    """
-    positions: list[int] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    metadata: list[bytes] = field(default_factory=list)
-    rejected: list[dict] = field(default_factory=list)
-    counts: Counter = field(default_factory=Counter)
-    report: BulkReport = field(default_factory=BulkReport)
 
 
 @dataclass
@@ -84,75 +63,6 @@ class BuildResult:
     @property
     def failed(self) -> int:
         return self.manifest["statistics"]["failed_embeddings"]
-
-
-# Faces
-
-def read_face_table(args: argparse.Namespace, snapshot: Snapshot) -> FaceTable:
-    """Every face of the snapshot, sorted into those to embed and those rejected."""
-    table, cached = FaceTable(), cached_names(args.cache)
-    faces = read_faces(snapshot.path, args.image_size, args.include_placeholders, args.limit, table.report)
-    for position, face in enumerate(faces):
-        name = cache_name(face.image_url) if face.image_url else ""
-        reason = face.left_out or ("" if name in cached else "missing")
-        if reason:
-            table.counts[reason.split(":")[0]] += 1
-            table.rejected.append(_rejection(face.metadata(), name, reason))
-        else:
-            table.positions.append(position)
-            table.names.append(name)
-            table.metadata.append(orjson.dumps(face.metadata()))
-    return table
-
-
-def _rejection(face: dict, name: str, reason: str) -> dict:
-    return {"name": face["name"], "scryfall_id": face["scryfall_id"], "face_id": face["face_id"], "file": name,
-            "reason": reason}
-
-
-# Artefacts
-
-def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> np.ndarray:
-    """Stage the vectors, what they were made from, kept indices and rejections.
-
-    Returns the vectors, float32 [N, D] mapped from disk, rows in the order of the faces.
-    """
-    kept = np.flatnonzero(embedded.refs >= 0)
-    with open(staged(out, EMBEDDINGS), "wb") as file:
-        # written, not mapped: on a full disk a write fails with an error, a mapped page with a bus error
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
-        for start in range(0, len(kept), WRITE_ROWS):
-            file.write(store.take(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
-    for i, reason in sorted(embedded.reasons.items()):
-        table.rejected.append(_rejection(orjson.loads(table.metadata[i]), table.names[i], reason))
-    with open(staged(out, PICTURES), "wb") as file:
-        np.save(file, embedded.pictures[kept])
-    with open(staged(out, KEPT), "wb") as file:
-        np.save(file, np.array(table.positions, np.int64)[kept])
-    with open(staged(out, REJECTED), "wb") as file:
-        file.writelines(orjson.dumps(line) + b"\n" for line in table.rejected)
-    return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
-
-
-def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarray:
-    """Stage the metadata lines; returns the rows (int64) that become nodes of the index.
-
-    Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
-    The other rows name the node's face in same_image_as.
-    """
-    nodes, first_face = [], {}
-    kept = np.flatnonzero(embedded.refs >= 0)
-    with open(staged(out, META), "wb") as file:
-        for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.pictures["digest"][kept].tolist(),
-                                               strict=True)):
-            line = orjson.loads(table.metadata[i])
-            line["same_image_as"] = first_face.get(digest)
-            if digest not in first_face:
-                first_face[digest] = line["face_id"]
-                nodes.append(row)
-            file.write(orjson.dumps(line) + b"\n")
-    return np.array(nodes, np.int64)
 
 
 # Build
@@ -173,7 +83,7 @@ def build(args: argparse.Namespace) -> BuildResult:
 def _build(args: argparse.Namespace) -> BuildResult:
     clock = Clock()
     snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
-    table = read_face_table(args, snapshot)
+    table = read_face_table(snapshot.path, args.cache, args.image_size, args.include_placeholders, args.limit)
     clock.lap("read_faces")
     if not table.names:
         raise _nothing_to_embed(table, "no face has a picture in the cache", args)
