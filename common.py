@@ -256,10 +256,11 @@ class HttpClient:
         """GET url; returns consume(response). consume reads the body (stream_body) and may
         raise InvalidContent. Any status but 200, 206 and 304 is a failure.
 
-        An attempt is the whole exchange, from connect to what consume finds in the body. Network faults
-        and 5xx wait 1, 2, 4, 8, 16 s (cap 60, up to a quarter of jitter, Retry-After if longer); invalid
-        content is asked for again at most twice; other 4xx never. A 429 pauses every worker of the run:
-        from the API for at least 30 s. Raises FetchError after the last attempt, Stopped when the run ends.
+        An attempt is the whole exchange, from connect to what consume finds in the body. Network faults and 5xx
+        wait 1, 2, 4, 8, 16 s (cap 60, up to a quarter of jitter, Retry-After if longer); invalid content is
+        asked for again at most twice; other 4xx never. A 429 pauses every worker of the run: from the API for
+        at least 30 s, doubled with each further one. Raises FetchError after the last attempt, Stopped when the
+        run ends.
         """
         import requests
         import urllib3
@@ -279,7 +280,7 @@ class HttpClient:
             failure.attempts = attempt
             backoff = min(BACKOFF_CAP, 2.0 ** (attempt - 1))
             if failure.status == 429:
-                self._pause(max(API_PAUSE if api else backoff, failure.retry_after))
+                self._pause(max(API_PAUSE * backoff if api else backoff, failure.retry_after))
             allowed = {"network": self.max_retries, "invalid": min(INVALID_RETRIES, self.max_retries)}
             if attempt > allowed.get(failure.kind, 0):
                 raise failure

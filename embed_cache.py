@@ -149,6 +149,7 @@ class _Batch:
         self.waiting: dict[str, tuple[Loaded, list[int]]] = {}
         self.model: Embedder | None = None
         self.since_checkpoint = 0
+        self.at_once = options.batch
 
     def take(self, i: int, loaded: Loaded) -> None:
         self.done.pictures[i] = loaded.picture
@@ -170,12 +171,7 @@ class _Batch:
             return
         waiting, self.waiting = list(self.waiting.values()), {}
         self.model = self.model or self._load_model()
-        try:
-            vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
-        except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
-            raise SuiteError("Build Error", f"the model failed on {len(waiting)} pictures",
-                             str(error).strip().splitlines()[0][:200] or "out of memory",
-                             "Use a smaller --batch; what is embedded so far is kept.") from error
+        vectors = self._vectors(np.stack([loaded.pixels for loaded, _ in waiting]))
         good = np.isfinite(vectors[:, 0])
         refs = iter(self.store.append([loaded.picture for (loaded, _), ok in zip(waiting, good, strict=True) if ok],
                                       vectors[good]))
@@ -189,6 +185,20 @@ class _Batch:
         if 0 < self.options.checkpoint_frequency <= self.since_checkpoint:
             self.since_checkpoint = 0
             self.store.checkpoint()
+
+    def _vectors(self, pixels: np.ndarray) -> np.ndarray:
+        """The model's vectors; a batch the device has no memory for is halved, for the rest of the run too."""
+        try:
+            return np.concatenate([self.model.embed(pixels[start:start + self.at_once])
+                                   for start in range(0, len(pixels), self.at_once)])
+        except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
+            if self.at_once > 1 and (isinstance(error, MemoryError) or "memory" in str(error)):
+                self.at_once = (min(self.at_once, len(pixels)) + 1) // 2
+                say(f"Out of memory: continuing with {self.at_once} pictures at once.")
+                return self._vectors(pixels)
+            raise SuiteError("Build Error", f"the model failed on {min(self.at_once, len(pixels))} pictures",
+                             (str(error).strip() or "out of memory").splitlines()[0][:200],
+                             "Use another --device or a smaller --size; what is embedded so far is kept.") from error
 
     def _load_model(self) -> Embedder:
         model = Embedder(self.spec, self.options.device, self.options.precision)
