@@ -186,9 +186,8 @@ def download(args: argparse.Namespace) -> DownloadResult:
     """
     started = time.monotonic()
     client = HttpClient(args.api_url, args.workers, (args.timeout_connect, args.timeout_read), args.max_retries)
-    if args.bulk_file is None:
-        fetch_snapshot(client, args.kind, args.cache)
-    snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
+    snapshot = local_snapshot(args.kind, args.cache, args.bulk_file) if args.bulk_file \
+        else fetch_snapshot(client, args.kind, args.cache)
     cached = cached_names(args.cache)
     result = plan(args, snapshot, cached)
     say(_start_line(args, result))

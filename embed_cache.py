@@ -53,9 +53,8 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A cache file read: known (a ref), or decoded (uint8 [S, S, 3]), or the reason it is neither."""
+    """A cache file read: its content known to the store, or decoded (uint8 [S, S, 3]), or the reason it is neither."""
     picture: tuple
-    known: int | None = None
     pixels: np.ndarray | None = None
     reason: str | None = None
 
@@ -68,9 +67,8 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         return Loaded((path.name, "", 0, 0), reason=f"invalid: {error.strerror}")
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     picture = (path.name, digest, status.st_size, status.st_mtime_ns)
-    known = store.with_content(digest)
-    if known is not None:
-        return Loaded(picture, known=known)
+    if store.with_content(digest) is not None:
+        return Loaded(picture)
     try:
         return Loaded(picture, pixels=prepare(open_picture(data, verify), spec))
     except InvalidContent as error:
@@ -154,7 +152,7 @@ class _Batch:
     def take(self, i: int, loaded: Loaded) -> None:
         self.done.pictures[i] = loaded.picture
         digest = loaded.picture[1]
-        known = loaded.known if loaded.known is not None else self.store.with_content(digest)
+        known = self.store.with_content(digest)  # also when it was embedded after this picture was read
         if loaded.reason is not None:
             self.done.reasons[i] = loaded.reason
         elif known is not None:

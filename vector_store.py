@@ -170,6 +170,7 @@ def _previous_build(out: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray
         pictures = np.load(out / PICTURES, allow_pickle=False)
         vectors = np.load(out / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
     except (SuiteError, OSError, ValueError, KeyError, TypeError) as error:
-        say(f"The previous build's vectors are not used: {str(error).splitlines()[-1].strip()}")
+        why = error.lines[1].strip() if isinstance(error, SuiteError) else error
+        say(f"The previous build's vectors are not used. {why}")
         return nothing
     return (pictures, vectors) if pictures.dtype == PICTURE and len(pictures) == len(vectors) else nothing
