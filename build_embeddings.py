@@ -35,9 +35,11 @@ from common import (
     REJECTED,
     VERSION,
     SuiteError,
+    disk_space,
     per_second,
     percent,
     read_json,
+    remove_leftovers,
     require_directory,
     say,
     utc_now,
@@ -73,6 +75,7 @@ def build(args: argparse.Namespace) -> BuildResult:
     args.out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(args.out / LOCK_FILE, timeout=0):
+            remove_leftovers(args.out)
             finish_commit(args.out)
             return _build(args)
     except Timeout as error:
@@ -92,34 +95,40 @@ def _build(args: argparse.Namespace) -> BuildResult:
     if store.resumed:
         say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
     clock.lap("prepare")
-    embedded = embed_pictures([args.cache / name for name in table.names], store, spec, EmbedOptions(
-        args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
-    clock.lap("embed")
-    if not (embedded.refs >= 0).any():
-        table.counts["invalid"] += len(embedded.reasons)
-        raise _nothing_to_embed(table, "no cached picture is valid", args)
-    vectors = write_rows(args.out, table, embedded, store)
-    nodes = write_metadata(args.out, table, embedded)
-    clock.lap("write")
-    index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
-    search_index.save(index, staged(args.out, INDEX))
-    clock.lap("index")
-    quality = search_index.measure(index, vectors, nodes)
-    if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
-        raise SuiteError("Build Error", "a vector is not of norm 1", f"norms {quality.min_norm} to {quality.max_norm}",
-                         "Run the build with --rebuild.")
-    clock.lap("quality")
-    previous = read_manifest(args.out)
-    manifest = {
-        "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
-        "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
-        "environment": _environment(spec, previous),
-        "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
-        "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
-        "git_commit": _git_commit()}
-    commit(args.out, manifest)
+    with disk_space(lambda: _bytes_to_write(len(table.names), store.dimension, args.hnsw_m)):
+        embedded = embed_pictures([args.cache / name for name in table.names], store, spec, EmbedOptions(
+            args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
+        clock.lap("embed")
+        if not (embedded.refs >= 0).any():
+            table.counts["invalid"] += len(embedded.reasons)
+            raise _nothing_to_embed(table, "no cached picture is valid", args)
+        vectors = write_rows(args.out, table, embedded, store)
+        nodes = write_metadata(args.out, table, embedded)
+        clock.lap("write")
+        index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
+        search_index.save(index, staged(args.out, INDEX))
+        clock.lap("index")
+        quality = search_index.measure(index, vectors, nodes)
+        clock.lap("quality")
+        if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
+            raise SuiteError("Build Error", "a vector is not of norm 1",
+                             f"norms {quality.min_norm} to {quality.max_norm}", "Run the build with --rebuild.")
+        previous = read_manifest(args.out)
+        manifest = {
+            "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
+            "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
+            "environment": _environment(spec, previous),
+            "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
+            "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
+            "git_commit": _git_commit()}
+        commit(args.out, manifest)
     store.discard_checkpoint()
     return BuildResult(manifest, args.out)
+
+
+def _bytes_to_write(rows: int, dimension: int, m: int) -> int:
+    """Of a whole build, about: the vectors three times (checkpoint, npy, index), the links, a line of metadata."""
+    return rows * (3 * 4 * dimension + 10 * m + 1000)
 
 
 def _nothing_to_embed(table: FaceTable, what: str, args: argparse.Namespace) -> SuiteError:

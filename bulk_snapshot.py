@@ -15,18 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from common import (
-    TIMESTAMP,
-    FetchError,
-    HttpClient,
-    InvalidContent,
-    SuiteError,
-    read_json,
-    say,
-    stream_body,
-    utc_now,
-    write_json,
-)
+from common import TIMESTAMP, InvalidContent, SuiteError, disk_space, naming, read_json, say, utc_now, write_json
+from http_client import FetchError, HttpClient, stream_body
 
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
@@ -140,7 +130,7 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
         return {"Range": f"bytes={partial.stat().st_size}-"} if partial.exists() else {}
 
     def consume(response) -> None:
-        with open(partial, "ab" if response.status_code == 206 else "wb") as file:
+        with naming(path), open(partial, "ab" if response.status_code == 206 else "wb") as file:
             stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS)
             file.flush()
             os.fsync(file.fileno())
@@ -155,7 +145,8 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
 
     if partial.exists() and partial.stat().st_size >= (compressed_size or 0):
         partial.unlink()  # cut off between its last byte and its check, or not this file: nothing to resume
-    client.fetch(url, consume, resume)
+    with disk_space(lambda: max(0, (compressed_size or 0) - partial.stat().st_size)):
+        client.fetch(url, consume, resume)
     os.replace(partial, path)
     for leftover in path.parent.glob(f"{path.name}.*.part"):
         leftover.unlink()

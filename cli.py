@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import errno
 import functools
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from common import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, SuiteError, say
+from common import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, SuiteError, disk_error, say
 
 PROGRESS_SECONDS = 5.0
 
@@ -27,6 +27,21 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _end_at_second_signal() -> None:
+    """End the process at the second Ctrl-C or SIGTERM, also while the main thread is in native code, where
+    Python's own handlers wait: the system's handler writes each signal's number into a pipe at once."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+
+    def watch() -> None:
+        for _ in range(2):
+            os.read(read, 1)
+        os._exit(EXIT_INTERRUPTED)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def script(main: Callable[..., int]) -> Callable[..., int]:
     """Turn what ends a script early into three lines on stderr and the contract's exit code.
 
@@ -34,13 +49,14 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
     """
     def on_signal(*_: object) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: os._exit(EXIT_INTERRUPTED))
+            signal.signal(number, lambda *_: None)
         raise KeyboardInterrupt
 
     @functools.wraps(main)
     def run(argv: list[str] | None = None) -> int:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
+        _end_at_second_signal()
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets every name
         try:
             code = main(argv)
@@ -61,11 +77,7 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
             return EXIT_ERROR
         except OSError as error:
             _silence_stdout()
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            say(str(SuiteError("Disk Error", "the disk is full" if full else "a file could not be read or written",
-                               f"{error.filename or 'unnamed file'}: {error.strerror or error}",
-                               "Free some space, then run the same command again: it continues where it stopped."
-                               if full else "Check that the path exists and that you may write there.")))
+            say(str(disk_error(error)))
             return EXIT_ERROR
     return run
 

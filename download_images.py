@@ -9,8 +9,10 @@ Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, <cache>/bulk/, and in <out>: d
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -23,29 +25,28 @@ from typing import BinaryIO
 from bulk_snapshot import Snapshot, fetch_snapshot, local_snapshot
 from cli import ArgumentParser, Progress, number, script, web_address
 from common import (
-    API_URL,
     DOWNLOAD_CHECKPOINT,
     DOWNLOAD_FAILURES,
     DOWNLOAD_MANIFEST,
+    EXIT_ERROR,
     EXIT_FAILURES,
     EXIT_NOTHING,
     EXIT_OK,
     MAX_PICTURE_BYTES,
     VERSION,
-    FetchError,
-    HttpClient,
-    Stopped,
     SuiteError,
     atomic_file,
     cached_names,
+    disk_space,
     open_picture,
     per_second,
     percent,
+    remove_leftovers,
     say,
-    stream_body,
     utc_now,
     write_json,
 )
+from http_client import API_URL, FetchError, HttpClient, Stopped, stream_body
 from scryfall import BulkReport, Face, add_source_flags, cache_name, read_faces, shown_flags
 
 # Mean bytes of a picture, from the table of image sizes in Scryfall's documentation and live
@@ -54,7 +55,8 @@ MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000
               "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000}
 PARAMETERS = ("kind", "cache", "out", "limit", "image_size", "bulk_file", "include_placeholders", "workers",
               "timeout_connect", "timeout_read", "max_retries", "api_url")
-PICTURE_SECONDS = 120.0  # for one picture's body; the largest is 2 MB
+BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
+OUTAGE_FAILURES = 100  # pictures in a row lost to the network: with 16 workers nothing has come for 3 minutes
 CHECKPOINT_SECONDS = 5.0
 STOP_SECONDS = 5.0  # what workers get to finish their picture after Ctrl-C
 
@@ -78,6 +80,7 @@ class DownloadResult:
     retries: int = 0
     rate_limit_pauses: int = 0
     interrupted: bool = False
+    outage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,15 @@ class Work:
                  progress: Progress, result: DownloadResult) -> None:
         self.tasks, self.client, self.failures = tasks, client, failures
         self.progress, self.result = progress, result
+        self.stopping = client.pace.stopping
         self.lock = threading.Lock()
+        self.lost_in_a_row = 0
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        """A worker: take tasks until there are none, the run stops, or the disk fails."""
+        """A worker: take tasks until there are none, the run stops, the disk fails or the network is gone."""
         try:
-            while not self.client.stopping.is_set():
+            while not self.stopping.is_set():
                 with self.lock:
                     task = next(self.tasks, None)
                 if task is None:
@@ -109,34 +114,42 @@ class Work:
         except Stopped:
             return
         except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
-            self.error = error
-            self.client.stopping.set()
+            self.error = self.error or error
+            self.stopping.set()
 
     def _fetch(self, task: Task) -> None:
-        failure, size = None, 0
+        seconds = BODY_TIMEOUTS * self.client.timeout[1]
         try:
-            size = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path))
+            size = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path, seconds))
         except FetchError as error:
-            failure = error
+            with self.lock:
+                self._count_failure(task.face, error)
+            return
         with self.lock:
             self.progress.update()
-            if failure is None:
-                self.result.downloaded += 1
-                self.result.bytes += size
-                return
-            self.result.failed += 1
-            kinds = self.result.failed_by_kind
-            kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
-            self.failures.write(json.dumps(
-                {"name": task.face.name, "scryfall_id": task.face.scryfall_id, "face_id": task.face.face_id,
-                 "url": task.face.image_url, "error": failure.cause, "http_status": failure.status,
-                 "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
+            self.lost_in_a_row = 0
+            self.result.downloaded += 1
+            self.result.bytes += size
+
+    def _count_failure(self, face: Face, failure: FetchError) -> None:
+        self.progress.update()
+        self.result.failed += 1
+        kinds = self.result.failed_by_kind
+        kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
+        self.failures.write(json.dumps(
+            {"name": face.name, "scryfall_id": face.scryfall_id, "face_id": face.face_id,
+             "url": face.image_url, "error": failure.cause, "http_status": failure.status,
+             "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
+        self.lost_in_a_row = self.lost_in_a_row + 1 if failure.kind == "network" else 0
+        if self.lost_in_a_row == OUTAGE_FAILURES:
+            self.result.outage = failure.cause
+            self.stopping.set()
 
 
-def save_picture(response, path: Path) -> int:
+def save_picture(response, path: Path, seconds: float) -> int:
     """Stream the body beside path, decode it whole, then give it its name. Returns its bytes."""
     with atomic_file(path) as file:
-        size = stream_body(response, file.write, MAX_PICTURE_BYTES, PICTURE_SECONDS)
+        size = stream_body(response, file.write, MAX_PICTURE_BYTES, seconds)
         file.flush()
         open_picture(Path(file.name))
     return size
@@ -188,29 +201,33 @@ def download(args: argparse.Namespace) -> DownloadResult:
     client = HttpClient(args.api_url, args.workers, (args.timeout_connect, args.timeout_read), args.max_retries)
     snapshot = local_snapshot(args.kind, args.cache, args.bulk_file) if args.bulk_file \
         else fetch_snapshot(client, args.kind, args.cache)
-    cached = cached_names(args.cache)
+    cached = cached_names(args.cache, clean=not args.dry_run)
     result = plan(args, snapshot, cached)
     say(_start_line(args, result))
     if args.dry_run:
         return result
     args.cache.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    with atomic_file(args.out / DOWNLOAD_FAILURES) as failures:
+    remove_leftovers(args.out)
+    with disk_space(lambda: (result.to_fetch - result.downloaded) * MEAN_BYTES[args.image_size]), \
+            atomic_file(args.out / DOWNLOAD_FAILURES) as failures:
         if result.to_fetch:
             tasks = tasks_of(_faces(args, snapshot), args.cache, cached)
-            progress = Progress("Downloading", result.to_fetch)
-            _run_workers(Work(tasks, client, failures, progress, result), args)
-            progress.close()
+            with contextlib.closing(Progress("Downloading", result.to_fetch)) as progress:
+                _run_workers(Work(tasks, client, failures, progress, result), args)
     result.seconds = round(time.monotonic() - started, 3)
-    result.retries, result.rate_limit_pauses = client.retries, client.pauses
+    result.retries, result.rate_limit_pauses = client.retries, client.pace.pauses
     _write_manifest(args, snapshot, result)
     return result
 
 
 def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
-    megabytes = result.to_fetch * MEAN_BYTES[args.image_size] / 1e6
+    needed = result.to_fetch * MEAN_BYTES[args.image_size]
+    free = shutil.disk_usage(next(path for path in (args.cache, *args.cache.absolute().parents) if path.exists())).free
     parts = [f"{result.cached:,} pictures cached",
-             f"{result.to_fetch:,} to fetch (about {megabytes:,.0f} MB) with {args.workers} workers"]
+             f"{result.to_fetch:,} to fetch (about {needed / 1e6:,.0f} MB) with {args.workers} workers"]
+    if needed > free:
+        parts.append(f"only {free / 1e6:,.0f} MB free in {args.cache}")
     if result.placeholders_skipped:
         parts.append(f"{result.placeholders_skipped:,} without a scan skipped")
     if result.other_image_size:
@@ -219,7 +236,7 @@ def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
 
 
 def _run_workers(work: Work, args: argparse.Namespace) -> None:
-    """Run the workers to the end of the tasks; on Ctrl-C let them finish or drop their picture."""
+    """Run the workers to the end of the tasks; on Ctrl-C or a full disk let them finish or drop their picture."""
     checkpoint = args.out / DOWNLOAD_CHECKPOINT
     threads = [threading.Thread(target=work.run, daemon=True) for _ in range(args.workers)]
     try:
@@ -234,13 +251,15 @@ def _run_workers(work: Work, args: argparse.Namespace) -> None:
                 _write_checkpoint(checkpoint, work)
     except KeyboardInterrupt:
         work.result.interrupted = True
-        work.client.stopping.set()
+    finally:
+        work.stopping.set()
         deadline = time.monotonic() + STOP_SECONDS
         for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.ident is not None:  # started
+                thread.join(max(0.0, deadline - time.monotonic()))
     if work.error is not None:
         raise work.error
-    if work.result.interrupted:
+    if work.result.interrupted or work.result.outage:
         _write_checkpoint(checkpoint, work)
     else:
         checkpoint.unlink(missing_ok=True)
@@ -276,6 +295,11 @@ def finish_download(result: DownloadResult, args: argparse.Namespace) -> int:
         say(f"{result.failed:,} failed ({kinds}): {args.out / DOWNLOAD_FAILURES}. The same command tries them again.")
     if result.interrupted:
         raise KeyboardInterrupt
+    if result.outage:
+        raise SuiteError("Network Error", f"{OUTAGE_FAILURES} pictures in a row were lost to the network",
+                         f"the last one: {result.outage}; {result.to_fetch - done:,} were not tried",
+                         "Check the connection, then run the same command again: it continues where it stopped.",
+                         EXIT_ERROR if result.downloaded + result.cached else EXIT_NOTHING)
     if result.downloaded + result.cached == 0:
         raise SuiteError("Network Error" if result.failed else "Validation Error",
                          "every download failed" if result.failed else "no face has a picture to fetch",

@@ -5,15 +5,18 @@ Writes  staged in <out>: mtg_embeddings.npy, mtg_meta.jsonl, kept_indices.npy, m
 """
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import orjson
 
 from artefacts import staged
-from common import EMBEDDINGS, KEPT, META, PICTURES, REJECTED, cached_names
+from common import EMBEDDINGS, KEPT, META, PICTURES, REJECTED, cached_names, naming
 from embed_cache import Embedded
 from scryfall import BulkReport, cache_name, read_faces
 from vector_store import VectorStore
@@ -64,7 +67,7 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
     Returns the vectors, float32 [N, D] mapped from disk, rows in the order of the faces.
     """
     kept = np.flatnonzero(embedded.refs >= 0)
-    with open(staged(out, EMBEDDINGS), "wb") as file:
+    with _writing(out, EMBEDDINGS) as file:
         # written, not mapped: on a full disk a write fails with an error, a mapped page with a bus error
         np.lib.format.write_array_header_1_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
@@ -72,13 +75,19 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
             file.write(store.take(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
     for i, reason in sorted(embedded.reasons.items()):
         table.rejected.append(_rejection(orjson.loads(table.metadata[i]), table.names[i], reason))
-    with open(staged(out, PICTURES), "wb") as file:
+    with _writing(out, PICTURES) as file:
         np.save(file, embedded.pictures[kept])
-    with open(staged(out, KEPT), "wb") as file:
+    with _writing(out, KEPT) as file:
         np.save(file, np.array(table.positions, np.int64)[kept])
-    with open(staged(out, REJECTED), "wb") as file:
+    with _writing(out, REJECTED) as file:
         file.writelines(orjson.dumps(line) + b"\n" for line in table.rejected)
     return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _writing(out: Path, name: str) -> Iterator[BinaryIO]:
+    with naming(out / name), open(staged(out, name), "wb") as file:
+        yield file
 
 
 def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarray:
@@ -89,7 +98,7 @@ def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarra
     """
     nodes, first_face = [], {}
     kept = np.flatnonzero(embedded.refs >= 0)
-    with open(staged(out, META), "wb") as file:
+    with _writing(out, META) as file:
         for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.pictures["digest"][kept].tolist(),
                                                strict=True)):
             line = orjson.loads(table.metadata[i])

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from cli import Progress
-from common import SuiteError
+from common import SuiteError, naming
 
 HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
 MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
 ADD_ROWS = 2048  # between two steps of the progress bar
 EXACT_ROWS = 1 << 16
+WRITE_BYTES = 1 << 20
 QUALITY_SAMPLE = 1000
 NEIGHBOURS = 10
 
@@ -53,14 +54,15 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
 
 
 def save(index, path: Path) -> None:
-    """Write the index. Raises SuiteError where the disk does not take it."""
+    """Write the index. Raises OSError where the disk does not take it.
+
+    Through a file of Python's: faiss's own ignores an error at closing, which is when a full disk
+    refuses the last bytes.
+    """
     import faiss
 
-    try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as error:
-        raise SuiteError("Disk Error", "the index could not be written", f"{path}: {str(error).splitlines()[-1]}",
-                         "Free some space, then run the same command again: it embeds nothing twice.") from error
+    with naming(path), open(path, "wb") as file:
+        faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, WRITE_BYTES))
 
 
 def load(path: Path):

@@ -20,6 +20,7 @@ from common import (
     VERSION,
     SuiteError,
     atomic_file,
+    naming,
     read_json,
     say,
     utc_now,
@@ -80,7 +81,8 @@ class VectorStore:
         rows = np.empty(len(pictures), self._row_type())
         rows["picture"], rows["vector"] = pictures, vectors
         data = rows.tobytes()
-        self._file.write(data)
+        with naming(self.out / CHECKPOINT_ROWS):
+            self._file.write(data)
         self._crc = zlib.crc32(data, self._crc)
         first = len(self.previous_pictures) + self._rows
         self._rows += len(rows)
@@ -92,8 +94,9 @@ class VectorStore:
         """Make everything appended so far survive a power cut."""
         if self._file is None or self._rows == (self._ends[-1] if self._ends else 0):
             return
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.out / CHECKPOINT_ROWS):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         ends, crcs = [*self._ends, self._rows], [*self._crcs, self._crc]
         write_json(self.out / CHECKPOINT_META,
                    {"version": VERSION, "timestamp": utc_now(), "model_fingerprint": self.fingerprint,
@@ -115,7 +118,7 @@ class VectorStore:
 
     @property
     def dimension(self) -> int:
-        return self._dimension or self.previous_vectors.shape[1]
+        return self._dimension or (0 if self.previous_vectors is None else self.previous_vectors.shape[1])
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint: the finished build holds its rows."""
@@ -129,7 +132,8 @@ class VectorStore:
 
     def _fresh(self) -> np.ndarray:
         if self._file is not None:
-            self._file.flush()
+            with naming(self.out / CHECKPOINT_ROWS):
+                self._file.flush()
         return np.memmap(self.out / CHECKPOINT_ROWS, self._row_type(), "r", shape=(self._rows,))
 
     def _resume(self) -> int:

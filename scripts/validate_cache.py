@@ -23,13 +23,14 @@ from common import (  # noqa: E402
     EXIT_ERROR,
     EXIT_NOTHING,
     EXIT_OK,
-    TEMPORARY_SUFFIX,
+    LEFTOVER_SECONDS,
     VERSION,
     InvalidContent,
     SuiteError,
     cached_names,
     open_picture,
     percent,
+    remove_leftovers,
     require_directory,
     say,
     utc_now,
@@ -37,7 +38,6 @@ from common import (  # noqa: E402
 )
 from scryfall import cache_name, picture_urls  # noqa: E402
 
-LEFTOVER_SECONDS = 3600  # a younger temporary file may belong to a running download
 AHEAD = 64  # pictures handed to the threads at once
 
 
@@ -93,11 +93,11 @@ def prune(cache: Path) -> int:
     for snapshot in snapshots:
         unused.difference_update(map(cache_name, picture_urls(snapshot)))
     doomed = [cache / name for name in unused]
-    doomed += [path for folder in (cache, cache / "bulk") for path in folder.glob(f"*{TEMPORARY_SUFFIX}")
+    doomed += [path for path in (cache / "bulk").glob("*.part")  # a younger one may be a running download's
                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
     for path in doomed:
         path.unlink(missing_ok=True)
-    return len(doomed)
+    return len(doomed) + remove_leftovers(cache)
 
 
 def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:

@@ -21,7 +21,7 @@ from mirror_faults import Fault
 from PIL import Image
 from scryfall_mirror import Mirror
 
-import common
+import http_client
 from scryfall import cache_name, read_faces
 
 FACES, USABLE = 55, 53  # of conftest.CARDS drawn cards: two have no scan
@@ -225,13 +225,13 @@ def test_a_429_from_the_api_is_silence_for_thirty_seconds(workspace, mirror):
 
 
 def test_each_further_429_from_the_api_doubles_the_silence(mirror, monkeypatch):
-    monkeypatch.setattr(common, "API_PAUSE", 1.0)
+    monkeypatch.setattr(http_client, "API_PAUSE", 1.0)
     mirror.faults.append(Fault(r"/bulk-data", "status", times=2, status=429))
-    client = common.HttpClient(mirror.url)
+    client = http_client.HttpClient(mirror.url)
     client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
     first, second, third = (request.time_monotonic for request in mirror.requests)
     assert 1 <= second - first < 2.5 and 2 <= third - second < 3.5
-    assert client.pauses == 2
+    assert client.pace.pauses == 2
 
 
 def test_a_429_pauses_the_run_even_on_the_last_attempt(workspace, mirror):

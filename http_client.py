@@ -1,0 +1,238 @@
+"""The network, for every script: one HTTP client, one retry loop and one pace for all workers of a run.
+
+    client = HttpClient(workers=16)
+    size = client.fetch(url, lambda response: stream_body(response, file.write, MAX_PICTURE_BYTES, 120))
+
+Reads   Scryfall's hosts, or the mirror that stands for them
+Writes  nothing; what consumes a reply does
+"""
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from common import VERSION, InvalidContent, printable, say
+
+# Scryfall refuses a library's default agent and wants a way to reach whoever runs the client.
+USER_AGENT = f"mtg-image-db/{VERSION} (+https://github.com/mtg-image-db/mtg-image-db; contact via issues)"
+API_URL = "https://api.scryfall.com"
+SCRYFALL_HOSTS = ("api.scryfall.com", "data.scryfall.io", "cards.scryfall.io")
+API_PAUSE = 30.0  # seconds: Scryfall limits a client for this long after a 429, and bans those who go on
+BACKOFF_CAP = 60.0
+INVALID_RETRIES = 2
+MAX_REDIRECTS = 3
+QUIET_SECONDS = 10.0  # without a 429, after which twice as many workers may ask at once
+RELEASE_JITTER = 1.0  # seconds over which the workers come back after a pause
+
+Result = TypeVar("Result")
+
+
+class FetchError(Exception):
+    """A URL that could not be had: cause in words, kind (network, missing, invalid, refused, too slow,
+    too large), the HTTP status if there was one, and the attempts made."""
+
+    def __init__(self, cause: str, kind: str, status: int | None = None, attempts: int = 0,
+                 retry_after: float = 0.0) -> None:
+        super().__init__(cause)
+        self.cause, self.kind, self.status = cause, kind, status
+        self.attempts, self.retry_after = attempts, retry_after
+
+
+class Stopped(Exception):
+    """The run is ending; whoever waits for the network gives up."""
+
+
+class Pace:
+    """When a worker may ask: never during a pause, and after one fewer workers at once.
+
+    A rate limit halves how many may ask at the same time; every QUIET_SECONDS without another one
+    doubles that again, up to all of them. pauses counts the rate limits met.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers, self.pauses = workers, 0
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._paused_until = 0.0
+        self._asking, self._at_once = 0, workers
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn and hold it. Raises Stopped when the run ends."""
+        while seconds := self._enter():
+            self.sleep(seconds)
+        try:
+            if self.stopping.is_set():
+                raise Stopped
+            yield
+        finally:
+            with self._lock:
+                self._asking -= 1
+
+    def pause(self, seconds: float) -> None:
+        """No worker asks for this long. What was asked before a pause and is limited too only prolongs it."""
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._paused_until:
+                self.pauses += 1
+                self._at_once = max(1, self._allowed(now) // 2)
+                fewer = f", then at most {self._at_once} ask at once" if self._at_once < self.workers else ""
+                say(f"Rate limited: every worker pauses for {seconds:.0f} s{fewer}.")
+            self._paused_until = max(self._paused_until, now + seconds)
+
+    def sleep(self, seconds: float) -> None:
+        if self.stopping.wait(seconds):
+            raise Stopped
+
+    def _enter(self) -> float:
+        """Take a turn and return 0, or return the seconds to wait before asking for one again."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._paused_until:
+                return self._paused_until - now + random.uniform(0.0, RELEASE_JITTER)
+            if self._asking >= self._allowed(now):
+                return random.uniform(0.02, 0.1)
+            self._asking += 1
+            return 0.0
+
+    def _allowed(self, now: float) -> int:
+        doublings = int((now - self._paused_until) / QUIET_SECONDS)
+        return min(self.workers, self._at_once << min(doublings, 7))  # at most 128 workers
+
+
+class HttpClient:
+    """One pooled requests.Session, one Pace and one retry loop for all workers of a run.
+
+    api_url other than Scryfall's own is a mirror that answers for all three of its hosts: their
+    URLs keep their names (the cache and the artefacts are the same) and are asked of the mirror.
+    retries counts the attempts after the first.
+    """
+
+    def __init__(self, api_url: str = API_URL, workers: int = 1, timeout: tuple[float, float] = (5.0, 30.0),
+                 max_retries: int = 5) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        self.api_url, self.timeout, self.max_retries = api_url.rstrip("/"), timeout, max_retries
+        self.session = requests.Session()
+        self.session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=workers))
+        self.pace = Pace(workers)
+        self.retries = self._api_limits = 0
+        self._lock = threading.Lock()
+
+    def address(self, url: str) -> str:
+        """Where url is asked for. Raises FetchError for anything but Scryfall's hosts and the mirror."""
+        api = urlsplit(self.api_url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise FetchError(f"no web address: {url[:200]}", "refused") from error
+        if parts.scheme in ("http", "https") and parts.hostname == api.hostname:
+            return url
+        if parts.scheme == "https" and parts.netloc in SCRYFALL_HOSTS:
+            return url if api.netloc in SCRYFALL_HOSTS else \
+                parts._replace(scheme=api.scheme, netloc=api.netloc).geturl()
+        raise FetchError(f"refused address: {url[:200]}", "refused")
+
+    def fetch(self, url: str, consume: Callable[[Any], Result], headers: Callable[[], dict[str, str]] = dict,
+              api: bool = False) -> Result:
+        """GET url; returns consume(response). consume reads the body (stream_body) and may
+        raise InvalidContent. Any status but 200, 206 and 304 is a failure.
+
+        An attempt is the whole exchange, from connect to what consume finds in the body. Network faults and 5xx
+        wait 1, 2, 4, 8, 16 s (cap 60, up to a quarter of jitter, Retry-After if longer); invalid content is
+        asked for again at most twice; other 4xx never. A 429 pauses every worker of the run: from the API for
+        at least 30 s, doubled with each further one. Raises FetchError after the last attempt, Stopped when the
+        run ends.
+        """
+        import requests
+        import urllib3
+
+        for attempt in itertools.count(1):
+            try:
+                with self.pace.turn(), self._get(url, headers()) as response:
+                    self._check_status(response)
+                    return consume(response)
+            except InvalidContent as error:
+                failure = FetchError(str(error), "invalid", 200)
+            except FetchError as error:
+                failure = error
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                failure = FetchError(_plain_cause(error), "network")
+            failure.attempts = attempt
+            seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
+            if failure.status == 429:
+                self.pace.pause(max(self._api_pause(), failure.retry_after) if api else seconds)
+            allowed = {"network": self.max_retries, "invalid": min(INVALID_RETRIES, self.max_retries)}
+            if attempt > allowed.get(failure.kind, 0):
+                raise failure
+            with self._lock:
+                self.retries += 1
+            if failure.status != 429:
+                if api or seconds > BACKOFF_CAP:  # one request everything waits for, or an uncommon wait
+                    say(f"{failure.cause}: trying again in {seconds:.0f} s.")
+                self.pace.sleep(seconds * random.uniform(1.0, 1.25))
+        raise AssertionError("unreachable")
+
+    def _api_pause(self) -> float:
+        self._api_limits += 1
+        return API_PAUSE * 2 ** (self._api_limits - 1)
+
+    def _get(self, url: str, headers: dict[str, str]):
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                response = self.session.get(self.address(url), headers=headers, stream=True, timeout=self.timeout,
+                                            allow_redirects=False)
+                target = self.session.get_redirect_target(response)
+                if target is None:
+                    return response
+                response.close()
+                url = urljoin(url, target)
+            except ValueError as error:  # requests reads the target even when it is not to follow it
+                raise FetchError(f"no web address: {error}", "refused") from error
+        raise FetchError("redirects without end", "refused")
+
+    def _check_status(self, response) -> None:
+        from urllib3.util import Retry
+
+        status = response.status_code
+        if status in (200, 206, 304):
+            return
+        retry_after = response.headers.get("Retry-After")
+        try:
+            seconds = Retry().parse_retry_after(retry_after) if retry_after else 0.0
+        except Exception:  # urllib3's InvalidHeader: a malformed header is no instruction
+            seconds = 0.0
+        kind = "network" if status == 429 or status >= 500 else "missing"
+        raise FetchError(f"HTTP {status} {response.reason or ''}".strip(), kind, status, retry_after=seconds)
+
+
+def stream_body(response, write: Callable[[bytes], Any], max_bytes: int, seconds: float) -> int:
+    """Pass the body's bytes, as sent (no Content-Encoding undone), to write; returns their count.
+
+    Raises FetchError past max_bytes, or when the whole takes longer than seconds.
+    """
+    deadline, total = time.monotonic() + seconds, 0
+    while chunk := response.raw.read1(1 << 16, decode_content=False):
+        total += len(chunk)
+        if total > max_bytes:
+            raise FetchError(f"too large: more than {max_bytes:,} bytes", "too large", response.status_code)
+        if time.monotonic() > deadline:
+            raise FetchError(f"too slow: not complete after {seconds:.0f} s", "too slow", response.status_code)
+        write(chunk)
+    return total
+
+
+def _plain_cause(error: BaseException) -> str:
+    """The innermost reason of a requests error, without object addresses."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return printable(f"{type(error).__name__}: {error}")[:300]
