@@ -46,7 +46,7 @@ from common import (
 )
 from embed_cache import Embedded, EmbedOptions, embed_pictures
 from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
-from index_rows import FaceTable, read_face_table, write_metadata, write_rows
+from index_rows import FaceTable, JsonLines, read_face_table, write_metadata, write_rows
 from models import DEFAULT_MODEL, DEFAULT_PRETRAINED, OFFLINE_MODEL, ModelSpec, describe_model
 from scryfall import add_source_flags, shown_flags
 from vector_store import VectorStore
@@ -96,7 +96,7 @@ def _build(args: argparse.Namespace) -> BuildResult:
         say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
     clock.lap("prepare")
     with disk_space(lambda: _bytes_to_write(len(table.names), store.dimension, args.hnsw_m)):
-        embedded = embed_pictures([args.cache / name for name in table.names], store, spec, EmbedOptions(
+        embedded = embed_pictures(args.cache, table.names, store, spec, EmbedOptions(
             args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
         clock.lap("embed")
         if not (embedded.refs >= 0).any():
@@ -105,6 +105,8 @@ def _build(args: argparse.Namespace) -> BuildResult:
         vectors = write_rows(args.out, table, embedded, store)
         nodes = write_metadata(args.out, table, embedded)
         clock.lap("write")
+        store.forget()
+        table.metadata = JsonLines()  # written: the index needs the room
         index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
         search_index.save(index, staged(args.out, INDEX))
         clock.lap("index")

@@ -10,6 +10,7 @@ import datetime
 import errno
 import io
 import json
+import mmap
 import os
 import platform
 import re
@@ -163,6 +164,13 @@ def read_json(path: Path) -> dict | None:
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def let_go(array) -> None:
+    """Let go of the pages read so far of a numpy array mapped from a file: they count as memory of this
+    process, 1 GB for 500,000 vectors of 512."""
+    if isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def cached_names(cache: Path, clean: bool = False) -> set[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,11 @@ import numpy as np
 
 from cli import Progress
 from common import InvalidContent, SuiteError, open_picture, say
-from embedder import Embedder, prepare
+from embedder import Embedder, give_back_memory, prepare
 from models import ModelSpec
 from vector_store import PICTURE, VectorStore
 
+PASS_SECONDS = 2.0  # a CPU is as fast with 8 pictures at once as with 64 (ViT-B/32: 13 and 13 a second, fp32)
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
 
 
@@ -75,7 +77,7 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         return Loaded(picture, reason=f"invalid: {error}")
 
 
-def _load_ahead(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, verify: bool,
+def _load_ahead(paths: Iterable[Path], store: VectorStore, spec: ModelSpec, verify: bool,
                 ahead: int) -> Iterator[Loaded]:
     """The pictures in order, decoded by threads at most `ahead` pictures before they are asked for."""
     pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
@@ -91,20 +93,22 @@ def _load_ahead(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, veri
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, options: EmbedOptions) -> Embedded:
-    """A vector in the store for every picture that is whole, known ones without opening the file.
+def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
+                   options: EmbedOptions) -> Embedded:
+    """A vector in the store for every named file that is a whole picture, known ones without opening it.
 
     Loads the model when the first new picture needs it. Every checkpoint_frequency new pictures
     (0: never), and when the build is interrupted, the new vectors are made safe.
     """
     started = time.monotonic()
-    done = Embedded(np.full(len(paths), -1, np.int64), np.zeros(len(paths), PICTURE))
-    to_read = _reuse_unchanged(paths, store, done)
-    say(f"{len(paths):,} pictures in the cache: {len(paths) - len(to_read):,} already embedded, "
+    done = Embedded(np.full(len(names), -1, np.int64), np.zeros(len(names), PICTURE))
+    to_read = _reuse_unchanged(cache, names, store, done)
+    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} already embedded, "
         f"{len(to_read):,} to read.")
     progress = Progress("Embedding", len(to_read))
     batch = _Batch(store, spec, options, done)
-    loaded = _load_ahead([paths[i] for i in to_read], store, spec, options.verify, DECODE_AHEAD * options.batch)
+    loaded = _load_ahead((cache / names[i] for i in to_read), store, spec, options.verify,
+                         DECODE_AHEAD * options.batch)
     try:
         for i, picture in zip(to_read, loaded, strict=True):
             batch.take(i, picture)
@@ -115,22 +119,27 @@ def embed_pictures(paths: Sequence[Path], store: VectorStore, spec: ModelSpec, o
         progress.close()
         if options.checkpoint_frequency:
             store.checkpoint()
+            if sys.exc_info()[0]:
+                say(f"{store.safe:,} pictures embedded so far are kept in {store.out} for the next run.")
+    if batch.model is not None:
+        batch.model = None
+        give_back_memory()
     good = done.refs[done.refs >= 0]
     done.reused, done.new = int((good < store.known).sum()), len(np.unique(good[good >= store.known]))
     done.seconds = time.monotonic() - started
     return done
 
 
-def _reuse_unchanged(paths: Sequence[Path], store: VectorStore, done: Embedded) -> list[int]:
+def _reuse_unchanged(cache: Path, names: Sequence[str], store: VectorStore, done: Embedded) -> list[int]:
     """Fill in the vectors of unchanged files; returns the pictures that must be read."""
     to_read = []
-    for i, path in enumerate(paths):
+    for i, name in enumerate(names):
         try:
-            status = path.stat()
+            status = os.stat(cache / name)
         except OSError:  # gone since the folder was listed: reading it gives the reason
             to_read.append(i)
             continue
-        known = store.unchanged(path.name, status.st_size, status.st_mtime_ns)
+        known = store.unchanged(name, status.st_size, status.st_mtime_ns)
         if known is None:
             to_read.append(i)
         else:
@@ -185,18 +194,28 @@ class _Batch:
             self.store.checkpoint()
 
     def _vectors(self, pixels: np.ndarray) -> np.ndarray:
-        """The model's vectors; a batch the device has no memory for is halved, for the rest of the run too."""
-        try:
-            return np.concatenate([self.model.embed(pixels[start:start + self.at_once])
-                                   for start in range(0, len(pixels), self.at_once)])
-        except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
-            if self.at_once > 1 and (isinstance(error, MemoryError) or "memory" in str(error)):
-                self.at_once = (min(self.at_once, len(pixels)) + 1) // 2
-                say(f"Out of memory: continuing with {self.at_once} pictures at once.")
-                return self._vectors(pixels)
-            raise SuiteError("Build Error", f"the model failed on {min(self.at_once, len(pixels))} pictures",
-                             (str(error).strip() or "out of memory").splitlines()[0][:200],
-                             "Use another --device or a smaller --size; what is embedded so far is kept.") from error
+        """The model's vectors. A pass the device has no memory for is halved, for the rest of the run too;
+        so is one through a CPU that takes longer than Ctrl-C should wait."""
+        vectors: list[np.ndarray] = []
+        start = 0
+        while start < len(pixels):
+            some, began = pixels[start:start + self.at_once], time.monotonic()
+            half = (len(some) + 1) // 2
+            try:
+                vectors.append(self.model.embed(some))
+            except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
+                if len(some) == 1 or not (isinstance(error, MemoryError) or "memory" in str(error)):
+                    raise SuiteError("Build Error", f"the model failed on {len(some)} pictures",
+                                     (str(error).strip() or "out of memory").splitlines()[0][:200],
+                                     "Use another --device or a smaller --size; what is embedded so far is kept."
+                                     ) from error
+                self.at_once = half
+                say(f"Out of memory: continuing with {half} pictures at once.")
+                continue
+            start += len(some)
+            if self.model.device == "cpu" and time.monotonic() - began > PASS_SECONDS:
+                self.at_once = half
+        return np.concatenate(vectors)
 
     def _load_model(self) -> Embedder:
         model = Embedder(self.spec, self.options.device, self.options.precision)

@@ -26,7 +26,7 @@ MIN_SIZE = 64
 MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES = -1, -3, 1 << 30
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
 
 def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
@@ -120,6 +120,14 @@ def _keep_freed_memory() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def give_back_memory() -> None:
+    """Once no model is needed any more: what was kept for it goes back to the system."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
+        libc.malloc_trim(0)
 
 
 def pick_device(name: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from cli import Progress
-from common import SuiteError, naming
+from common import SuiteError, let_go, naming
 
 HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
 MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
 ADD_ROWS = 2048  # between two steps of the progress bar
-EXACT_ROWS = 1 << 16
+EXACT_ROWS = 1 << 14
 WRITE_BYTES = 1 << 20
 QUALITY_SAMPLE = 1000
 NEIGHBOURS = 10
@@ -48,6 +48,7 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
     for start in range(0, len(rows), ADD_ROWS):
         ids = rows[start:start + ADD_ROWS]
         index.add_with_ids(np.ascontiguousarray(vectors[ids]), ids)
+        let_go(vectors)
         progress.update(len(ids))
     progress.close()
     return index
@@ -107,13 +108,16 @@ def search_exact(vectors: np.ndarray, queries: np.ndarray, k: int,
         scores, found = np.hstack([scores, block_scores]), np.hstack([found, ids[block]])
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
+        let_go(vectors)
     return scores, found
 
 
 def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
     """How often a row finds itself first, and how many of its true 10 nearest rows the graph finds."""
-    norms = np.concatenate([np.linalg.norm(vectors[start:start + EXACT_ROWS], axis=1)
-                            for start in range(0, len(vectors), EXACT_ROWS)])
+    norms = np.empty(len(vectors), np.float32)
+    for start in range(0, len(vectors), EXACT_ROWS):
+        norms[start:start + EXACT_ROWS] = np.linalg.norm(vectors[start:start + EXACT_ROWS], axis=1)
+        let_go(vectors)
     sample = np.sort(np.random.default_rng(0).choice(len(rows), min(QUALITY_SAMPLE, len(rows)), replace=False))
     queries = vectors[rows[sample]]
     _, found = search(index, queries, NEIGHBOURS)

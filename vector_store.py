@@ -20,6 +20,7 @@ from common import (
     VERSION,
     SuiteError,
     atomic_file,
+    let_go,
     naming,
     read_json,
     say,
@@ -92,7 +93,7 @@ class VectorStore:
 
     def checkpoint(self) -> None:
         """Make everything appended so far survive a power cut."""
-        if self._file is None or self._rows == (self._ends[-1] if self._ends else 0):
+        if self._file is None or self._rows == self.safe:
             return
         with naming(self.out / CHECKPOINT_ROWS):
             self._file.flush()
@@ -106,19 +107,31 @@ class VectorStore:
         # only now: an interruption in between must leave these rows to the next checkpoint
         self._ends, self._crcs, self._crc = ends, crcs, 0
 
+    @property
+    def safe(self) -> int:
+        """How many pictures the checkpoint holds."""
+        return self._ends[-1] if self._ends else 0
+
     def take(self, refs: np.ndarray) -> np.ndarray:
         """float32 [n, D] of the refs."""
         old = refs < len(self.previous_pictures)
         vectors = np.empty((len(refs), self.dimension), np.float32)
         if old.any():
             vectors[old] = self.previous_vectors[refs[old]]
+            let_go(self.previous_vectors)
         if not old.all():
-            vectors[~old] = self._fresh()[refs[~old] - len(self.previous_pictures)]["vector"]
+            rows = self._fresh()  # mapped anew each time: its pages go with it
+            vectors[~old] = rows[refs[~old] - len(self.previous_pictures)]["vector"]
         return vectors
 
     @property
     def dimension(self) -> int:
         return self._dimension or (0 if self.previous_vectors is None else self.previous_vectors.shape[1])
+
+    def forget(self) -> None:
+        """Let go of what is only needed while pictures are embedded: 300 MB at 500,000."""
+        self._by_name, self._by_digest = {}, {}
+        self.previous_pictures = self._resumed_pictures = np.empty(0, PICTURE)
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint: the finished build holds its rows."""

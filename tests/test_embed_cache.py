@@ -24,33 +24,34 @@ class SmallDevice(embed_cache.Embedder):
 
 
 @pytest.fixture
-def paths(drawn):
-    return sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:20]
+def pictures(drawn):
+    """A folder, and names of 20 pictures in it."""
+    return drawn, [str(path.relative_to(drawn)) for path in sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:20]]
 
 
-def test_a_batch_too_large_for_the_device_is_halved(paths, tmp_path, monkeypatch, capsys):
+def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypatch, capsys):
     spec = describe_model("efficientnet-lite0", size=64)
     plain = VectorStore(tmp_path, spec.fingerprint)
-    expected = plain.take(embed_pictures(paths, plain, spec, OPTIONS).refs)
+    expected = plain.take(embed_pictures(*pictures, plain, spec, OPTIONS).refs)
     plain.discard_checkpoint()
     monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
     store = VectorStore(tmp_path, spec.fingerprint)
-    done = embed_pictures(paths, store, spec, OPTIONS)
+    done = embed_pictures(*pictures, store, spec, OPTIONS)
     assert (done.refs >= 0).all() and not done.reasons
     assert np.abs(store.take(done.refs) - expected).max() < 1e-5
     said = capsys.readouterr().err
     assert [f"with {n} pictures at once" in said for n in (8, 4, 2, 1)] == [True, True, True, False]
 
 
-def test_a_device_without_room_for_one_picture_is_a_build_error(paths, tmp_path, monkeypatch):
+def test_a_device_without_room_for_one_picture_is_a_build_error(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(SmallDevice, "room", 0)
     monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
     spec = describe_model("efficientnet-lite0", size=64)
     with pytest.raises(SuiteError, match="failed on 1 pictures"):
-        embed_pictures(paths, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
+        embed_pictures(*pictures, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
 
 
-def test_another_failure_of_the_model_is_not_taken_for_memory(paths, tmp_path, monkeypatch):
+def test_another_failure_of_the_model_is_not_taken_for_memory(pictures, tmp_path, monkeypatch):
     def broken(self, pictures):
         raise RuntimeError("expected scalar type Half")
 
@@ -58,4 +59,4 @@ def test_another_failure_of_the_model_is_not_taken_for_memory(paths, tmp_path, m
     monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
     spec = describe_model("efficientnet-lite0", size=64)
     with pytest.raises(SuiteError, match="failed on 16 pictures"):
-        embed_pictures(paths, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
+        embed_pictures(*pictures, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
