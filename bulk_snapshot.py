@@ -21,6 +21,7 @@ from http_client import FetchError, HttpClient, stream_body
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
 READ_BYTES = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
         try:
             if compressed_size is not None and size != compressed_size:
                 raise InvalidContent(f"{size} bytes instead of the announced {compressed_size}")
-            _check_gzip(partial)
+            _check_form(partial)
         except InvalidContent:
             partial.unlink()
             raise
@@ -152,11 +153,14 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
         leftover.unlink()
 
 
-def _check_gzip(path: Path) -> None:
-    """Raises InvalidContent where the file is gzip and its checksum does not hold."""
+def _check_form(path: Path) -> None:
+    """Raises InvalidContent where the file is neither whole gzip data nor begins like JSON."""
     with open(path, "rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return
+        head = file.read(64)
+    if not head.startswith(b"\x1f\x8b"):
+        if head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] not in (b"[", b"{"):
+            raise InvalidContent("neither gzip nor JSON")
+        return
     try:
         with gzip.open(path) as stream:
             while stream.read(READ_BYTES):

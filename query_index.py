@@ -171,8 +171,10 @@ def _print(queries: Sequence[Query], as_json: bool) -> None:
     for query in queries:
         if as_json:
             error = {"error": query.error} if query.error else {}
-            print(json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches], **error},
-                             ensure_ascii=False))
+            line = json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches], **error},
+                              ensure_ascii=False)
+            # names come from the network: what a terminal would obey stays escaped, as JSON allows
+            print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line))
             continue
         if len(queries) > 1:
             print(printable(query.path))

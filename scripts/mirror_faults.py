@@ -22,7 +22,7 @@ from typing import BinaryIO
 JSON_TYPE = "application/json; charset=utf-8"
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp",
                  "gz": "application/gzip", "json": "application/json"}
-DELIVERIES = ("reset", "short", "stall", "drip")  # these spoil the sending, the others the reply itself
+DELIVERIES = ("reset", "short", "stall", "drip", "endless")  # these spoil the sending, the others the reply itself
 KINDS = ("status", "html", "empty", "redirect", "body", "truncated", "garbage", *DELIVERIES)
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Not an image</h1></body></html>\n"
 
@@ -53,6 +53,7 @@ class Fault:
     short      the full Content-Length, half the body, then the connection closed
     stall      half the body, silence for `seconds`, then the connection closed
     drip       a byte per second for `seconds`, then the connection closed
+    endless    no Content-Length and bytes until the client leaves
     """
     match: str
     kind: str
@@ -120,7 +121,9 @@ def reset(connection: socket.socket) -> None:
 
 
 def send_part(stream: BinaryIO, reply: Reply, pause: Callable[[float], bool]) -> None:
-    """Send part of the body as `delivery` says; `pause` sleeps and tells whether to give up."""
+    """Send part of the body, or more than there is, as `delivery` says; `pause` sleeps and tells whether to give up."""
+    while reply.delivery == "endless" and not pause(0):
+        stream.write(reply.body or b"x")
     drips, end = reply.delivery == "drip", time.monotonic() + reply.seconds
     stream.write(b"" if drips else reply.body[:len(reply.body) // 2])
     stream.flush()

@@ -253,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        if reply.status != 304:
+        if reply.status != 304 and reply.delivery != "endless":
             self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         if self.command == "GET" and reply.delivery:
@@ -320,7 +320,7 @@ class Mirror:
 
     def pause(self, seconds: float) -> bool:
         """Sleep, but no longer than the mirror runs; true if it was stopped."""
-        return self._stopping.wait(seconds) if seconds > 0 else False
+        return self._stopping.wait(seconds) if seconds > 0 else self._stopping.is_set()
 
     def reply_to(self, target: str, headers: Mapping[str, str]) -> Reply:
         """The reply to a request for a path with query, faults included."""

@@ -22,6 +22,11 @@ from drawn_cards import write_mirror  # noqa: E402
 from scryfall_mirror import Mirror  # noqa: E402
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
+FACES, USABLE = 55, 53  # of these cards: two have no scan
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "fault(row): proves a row of what_can_go_wrong.py")
 
 
 @dataclass
@@ -51,6 +56,11 @@ class Workspace:
         assert "Traceback" not in done.stderr, done.stderr
         assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stdout}\n{done.stderr}"
         return done
+
+    def start(self, script: str, *flags: object, **env: str) -> subprocess.Popen[str]:
+        """Start a script here, to be disturbed; its stderr is to be read."""
+        return subprocess.Popen(self.command(script, *flags), cwd=self.path, env=self.environment(**env), text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def download(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         return self.run("download_images.py", *flags, code=code)
@@ -132,6 +142,16 @@ def bulk_cards(drawn) -> list[dict]:
 def read_bulk(root: Path) -> list[dict]:
     with gzip.open(root / "unique-artwork.jsonl.gz", "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
+
+
+def plain_cards(root: Path) -> list[dict]:
+    """Cards of the mirror with one picture and a scan."""
+    return [card for card in read_bulk(root) if "image_uris" in card
+            and card["image_status"] in ("lowres", "highres_scan")]
+
+
+def image_requests(mirror: Mirror) -> list:
+    return [request for request in mirror.requests if "/front/" in request.path or "/back/" in request.path]
 
 
 def write_bulk(path: Path, cards: list[dict]) -> Path:

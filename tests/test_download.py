@@ -1,40 +1,23 @@
-"""download_images.py against the mirror over HTTP: the protocol, the retries, the cache and its manifest."""
+"""download_images.py against the mirror over HTTP: the protocol, the cache and its manifest."""
 from __future__ import annotations
 
 import fcntl
 import gzip
 import hashlib
-import io
 import json
 import os
-import signal
 import struct
 import subprocess
 import termios
 import time
-from pathlib import Path
 
 import pytest
-from conftest import assert_three_lines, read_bulk, write_bulk
+from conftest import FACES, USABLE, image_requests, plain_cards, read_bulk, write_bulk
 from drawn_cards import write_mirror
-from mirror_faults import Fault
 from PIL import Image
 from scryfall_mirror import Mirror
 
-import http_client
 from scryfall import cache_name, read_faces
-
-FACES, USABLE = 55, 53  # of conftest.CARDS drawn cards: two have no scan
-
-
-def plain_cards(root: Path) -> list[dict]:
-    """Cards of the mirror with one picture and a scan."""
-    return [card for card in read_bulk(root) if "image_uris" in card
-            and card["image_status"] in ("lowres", "highres_scan")]
-
-
-def image_requests(mirror: Mirror) -> list:
-    return [request for request in mirror.requests if "/front/" in request.path or "/back/" in request.path]
 
 
 def age_snapshot(workspace, hours: int = 25) -> None:
@@ -119,15 +102,6 @@ def test_a_mirror_that_rewrites_hosts_works_too(drawn, workspace):
     assert workspace.download_statistics()["downloaded"] == 5
 
 
-def test_an_interrupted_bulk_download_is_resumed_by_range(workspace, mirror):
-    mirror.faults.append(Fault(r"\.jsonl\.gz", "short", times=2))
-    workspace.download("--limit", 1)
-    ranges = [request.headers.get("Range") for request in mirror.requests if ".jsonl.gz" in request.path]
-    assert ranges[0] is None and ranges[1].startswith("bytes=") and ranges[1] != "bytes=0-"
-    assert (workspace.cache / "bulk" / "unique_artwork.jsonl.gz").read_bytes() == \
-        (Path(mirror.root) / "unique-artwork.jsonl.gz").read_bytes()
-
-
 @pytest.mark.parametrize("form", ["lines", "array", "gzip"])
 def test_a_bulk_file_of_ones_own(workspace, drawn, mirror, form):
     cards = read_bulk(drawn)[:6]
@@ -174,79 +148,6 @@ def test_one_picture_of_several_faces_is_fetched_once(workspace, drawn, mirror):
     assert len(image_requests(mirror)) == 1 and workspace.download_statistics()["shared_pictures"] == 4
 
 
-@pytest.mark.parametrize("kind", ["html", "empty", "truncated", "garbage", "short", "reset", "status"])
-def test_a_passing_fault_is_retried_and_leaves_nothing_behind(workspace, mirror, kind):
-    mirror.faults.append(Fault(r"/normal/", kind, times=1, status=503))
-    workspace.download("--limit", 3)
-    done = workspace.download_statistics()
-    assert (done["downloaded"], done["failed"]) == (3, 0) and done["retries"] >= 3
-    for path in workspace.pictures():
-        Image.open(path).load()
-
-
-@pytest.mark.parametrize("kind, named", [("html", "web page"), ("empty", "empty"), ("truncated", "truncated"),
-                                         ("garbage", "not a picture")])
-def test_what_is_no_picture_never_gets_a_final_name(workspace, mirror, kind, named):
-    mirror.faults.append(Fault(r"/normal/", kind))
-    done = workspace.download("--limit", 2, "--max-retries", 1, code=2)
-    assert_three_lines(done.stderr, "Network Error")
-    failures = workspace.lines("download_failures.jsonl")
-    assert len(failures) == 2 and all(named in failure["error"] for failure in failures)
-    assert {"name", "scryfall_id", "face_id", "url", "error", "http_status", "attempts"} <= failures[0].keys()
-    assert failures[0]["attempts"] == 2
-    assert [path for path in workspace.cache.iterdir() if path.name != "bulk"] == []
-
-
-def test_a_missing_picture_is_not_retried(workspace, mirror):
-    mirror.faults.append(Fault(r"/back/", "status", status=404))
-    workspace.download(code=0)
-    failures = workspace.lines("download_failures.jsonl")
-    assert len(failures) == 15
-    assert {(line["http_status"], line["attempts"], line["kind"]) for line in failures} == {(404, 1, "missing")}
-    workspace.download("--strict", code=4)
-
-
-def test_backoff_waits_one_two_four_seconds(workspace, mirror):
-    mirror.faults.append(Fault(r"/normal/", "status", status=500))
-    workspace.download("--limit", 1, "--max-retries", 3, code=2)
-    times = [request.time_monotonic for request in image_requests(mirror)]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
-    assert len(waits) == 3
-    for wait, expected in zip(waits, (1, 2, 4), strict=True):
-        assert expected <= wait <= expected * 1.25 + 1
-
-
-def test_a_429_from_the_api_is_silence_for_thirty_seconds(workspace, mirror):
-    mirror.faults.append(Fault(r"/bulk-data", "status", times=1, status=429, retry_after="1"))
-    done = workspace.download("--limit", 1)
-    first, second = (r.time_monotonic for r in mirror.requests if r.path.startswith("/bulk-data"))
-    assert second - first >= 30
-    assert done.stderr.count("Rate limited") == 1 and workspace.download_statistics()["rate_limit_pauses"] == 1
-
-
-def test_each_further_429_from_the_api_doubles_the_silence(mirror, monkeypatch):
-    monkeypatch.setattr(http_client, "API_PAUSE", 1.0)
-    mirror.faults.append(Fault(r"/bulk-data", "status", times=2, status=429))
-    client = http_client.HttpClient(mirror.url)
-    client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
-    first, second, third = (request.time_monotonic for request in mirror.requests)
-    assert 1 <= second - first < 2.5 and 2 <= third - second < 3.5
-    assert client.pace.pauses == 2
-
-
-def test_a_429_pauses_the_run_even_on_the_last_attempt(workspace, mirror):
-    mirror.faults.append(Fault(r"/normal/", "status", status=429, retry_after="2"))
-    workspace.download("--limit", 1, "--max-retries", 0, code=2)
-    assert workspace.download_statistics()["rate_limit_pauses"] == 1
-
-
-def test_retry_after_of_a_503_is_obeyed(workspace, mirror):
-    mirror.faults.append(Fault(r"/normal/", "status", times=1, status=503, retry_after="4"))
-    workspace.download("--limit", 1)
-    first, second = (request.time_monotonic for request in image_requests(mirror))
-    assert 4 <= second - first < 6.5
-
-
 def test_the_suggested_next_command_means_the_same_faces(workspace, drawn, mirror):
     path = write_bulk(workspace.path / "mine", plain_cards(drawn)[:3])
     done = workspace.download("--bulk-file", path, "--image-size", "small", "--limit", 2)
@@ -262,73 +163,6 @@ def test_a_damaged_descriptor_on_disk_is_no_obstacle(workspace, descriptor):
     path = workspace.cache / "bulk" / "unique_artwork.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **descriptor}))
     workspace.download("--limit", 1)
-
-
-def test_a_429_from_the_image_host_pauses_every_worker(workspace, mirror):
-    mirror.latency = 0.05
-    path = "/" + [face for face in read_faces(Path(mirror.root) / "unique-artwork.jsonl.gz", "normal")
-                  if not face.left_out][6].image_url.split("/", 3)[3].split("?")[0]
-    mirror.faults.append(Fault(path.replace(".", r"\."), "status", times=1, status=429, retry_after="3"))
-    workspace.download("--workers", 4)
-    requests = image_requests(mirror)
-    limited = next(r.time_monotonic for r in requests if r.status == 429)
-    during = [r for r in requests if limited + 0.5 < r.time_monotonic < limited + 3]
-    assert not during and workspace.download_statistics()["downloaded"] == USABLE
-
-
-@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "http://[bad",
-                                      "/normal/front/0/0/x.jpg"])
-def test_redirects_elsewhere_or_without_end_are_refused(workspace, mirror, location):
-    mirror.faults.append(Fault(r"/normal/", "redirect", location=location))
-    workspace.download("--limit", 1, code=2)
-    failure, = workspace.lines("download_failures.jsonl")
-    assert failure["kind"] == "refused" and failure["attempts"] == 1
-
-
-def test_a_picture_on_a_strange_host_is_never_asked_for(workspace, drawn, mirror):
-    cards = plain_cards(drawn)[:2]
-    cards[0]["image_uris"]["normal"] = "http://169.254.169.254/a.jpg"
-    workspace.download("--bulk-file", write_bulk(workspace.path / "mine", cards))
-    failure, = workspace.lines("download_failures.jsonl")
-    assert failure["kind"] == "refused" and len(image_requests(mirror)) == workspace.download_statistics()["downloaded"]
-
-
-def test_the_bytes_decide_the_format(workspace, mirror, tmp_path):
-    data = io.BytesIO()
-    Image.new("RGB", (488, 680), "red").save(data, "WEBP")
-    (tmp_path / "card.webp").write_bytes(data.getvalue())
-    mirror.faults.append(Fault(r"/normal/", "body", file=str(tmp_path / "card.webp")))
-    workspace.download("--limit", 1)
-    path, = workspace.pictures()
-    assert path.suffix == ".jpg" and path.read_bytes() == data.getvalue()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_soon_with_130_and_the_next_run_continues(workspace, mirror, number):
-    mirror.latency = 0.3
-    process = subprocess.Popen(workspace.command("download_images.py", "--workers", 2), cwd=workspace.path,
-                               env=workspace.environment(), stderr=subprocess.PIPE, text=True)
-    while len(image_requests(mirror)) < 6:
-        time.sleep(0.05)
-    process.send_signal(number)
-    started = time.monotonic()
-    assert process.wait(10) == 130 and time.monotonic() - started < 6
-    assert "Traceback" not in process.stderr.read()
-    have = len(workspace.pictures())
-    assert 0 < have < USABLE and (workspace.out / "download_checkpoint.json").exists()
-    mirror.latency = 0
-    workspace.download()
-    assert workspace.download_statistics()["cached"] == have and len(workspace.pictures()) == USABLE
-
-
-def test_two_downloads_at_once_share_the_folder(workspace, mirror):
-    mirror.latency = 0.02
-    commands = [workspace.command("download_images.py", "--workers", 4, "--out", f"out{n}") for n in (1, 2)]
-    processes = [subprocess.Popen(command, cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE)
-                 for command in commands]
-    assert [process.wait(60) for process in processes] == [0, 0]
-    assert len(workspace.pictures()) == USABLE
-    assert len([r for r in mirror.requests if ".jsonl.gz" in r.path]) == 1
 
 
 def test_progress_is_plain_lines_without_a_terminal_and_a_bar_with_one(workspace, mirror):

@@ -1,0 +1,132 @@
+"""A disk that fills up, for real: a small file system in memory where mounting one is allowed.
+
+Where it is not, a limit on the size of a file stands for it in tests/test_build.py and the last test here.
+"""
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import USABLE, Workspace, assert_three_lines
+from PIL import Image
+
+PAGE = 4096
+pytestmark = pytest.mark.fault("disk-full")
+
+
+class SmallDisk:
+    """A file system of a size that can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def resize(self, size: int) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.path)], check=True)
+
+    def leave_free(self, size: int) -> None:
+        usage = shutil.disk_usage(self.path)
+        self.resize(usage.used + size)
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[SmallDisk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)],
+                                                       capture_output=True, check=False).returncode == 0
+    if not mounted:
+        pytest.skip("mounting a file system is not allowed here; the tests with a limit on file sizes stand for this one")
+    yield SmallDisk(path)
+    subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def assert_disk_full(stderr: str, named: str, needed: bool = True) -> None:
+    assert_three_lines(stderr, "Disk Error")
+    assert "the disk is full" in stderr and named in stderr and "MB are free" in stderr, stderr
+    assert not needed or "MB more are needed" in stderr, stderr
+
+
+def test_a_download_stops_at_once_and_continues_when_there_is_room(workspace, mirror, disk):
+    mirror.latency = 0.02
+    workspace.download("--limit", 1)
+    shutil.move(workspace.cache, disk.path / "cache")
+    disk.leave_free(300_000)
+    started = time.monotonic()
+    done = workspace.download("--cache", disk.path / "cache", code=1)
+    assert time.monotonic() - started < 10
+    assert_disk_full(done.stderr, str(disk.path / "cache"))
+    have = [path for path in (disk.path / "cache").iterdir() if path.suffix == ".jpg"]
+    assert 1 < len(have) < USABLE
+    for path in have:
+        Image.open(path).load()
+    assert not list((disk.path / "cache").glob(".*.part")), "what did not fit is gone again"
+    disk.resize(64 << 20)
+    workspace.download("--cache", disk.path / "cache")
+    done = workspace.download_statistics()
+    assert (done["cached"], done["downloaded"]) == (len(have), USABLE - len(have))
+
+
+def test_a_plan_larger_than_the_disk_says_so_before_it_starts(workspace, disk):
+    workspace.download("--limit", 1)
+    shutil.move(workspace.cache, disk.path / "cache")
+    disk.leave_free(2_000_000)
+    assert f"only 2 MB free in {disk.path / 'cache'}" in \
+        workspace.download("--dry-run", "--cache", disk.path / "cache").stderr
+
+
+def test_a_bulk_file_that_does_not_fit_is_a_disk_error(workspace, disk):
+    disk.leave_free(PAGE)
+    done = workspace.download("--cache", disk.path / "cache", "--limit", 1, code=1)
+    assert_disk_full(done.stderr, str(disk.path / "cache" / "bulk" / "unique_artwork.jsonl.gz"))
+    disk.resize(64 << 20)
+    workspace.download("--cache", disk.path / "cache", "--limit", 1)
+
+
+@pytest.mark.parametrize("room, named, flags", [
+    (100_000, "checkpoint_rows.bin", ["--rebuild"]), (100_000, "mtg_embeddings.npy", ["--no-resume"]),
+    (350_000, "mtg_cards.faiss", []), (None, "build_manifest.json", [])])
+def test_a_build_keeps_the_old_artefacts_and_continues_when_there_is_room(built, disk, room, named, flags):
+    """room is left beside the old build; None: just enough for all new files but the manifest."""
+    shutil.copytree(built.out, disk.path / "out")
+    space = Workspace(built.path)
+    pages = sum(-(-output["bytes"] // PAGE) for output in built.manifest()["outputs"].values())
+    disk.leave_free(pages * PAGE if room is None else room)
+    before = {path.name: path.read_bytes() for path in (disk.path / "out").iterdir()}
+    done = space.build("--out", disk.path / "out", *flags, code=1)
+    assert_disk_full(done.stderr, str(disk.path / "out"), needed=True)
+    assert named in done.stderr, done.stderr
+    for name in json.loads(before["build_manifest.json"])["outputs"]:
+        assert (disk.path / "out" / name).read_bytes() == before[name], name
+    space.query(space.pictures()[0], "--index-dir", disk.path / "out")
+    disk.resize(64 << 20)
+    space.build("--out", disk.path / "out", *flags)
+    space.query(space.pictures()[0], "--index-dir", disk.path / "out")
+    assert not [path for path in (disk.path / "out").iterdir() if path.suffix in (".next", ".part")]
+
+
+def test_an_export_keeps_the_old_files(built, disk):
+    built.run("export_for_browser.py", "--output-dir", disk.path / "web")
+    before = {path.name: path.read_bytes() for path in (disk.path / "web").iterdir()}
+    disk.leave_free(PAGE)
+    done = built.run("export_for_browser.py", "--output-dir", disk.path / "web", code=1)
+    assert_disk_full(done.stderr, "embeddings.i8bin", needed=False)
+    assert before == {path.name: path.read_bytes() for path in (disk.path / "web").iterdir()}
+
+
+def test_a_download_stops_at_a_limit_on_file_sizes(workspace, mirror):
+    """As the first test, where nothing can be mounted."""
+    limit = 12_000
+    done = subprocess.run(workspace.command("download_images.py"), cwd=workspace.path, env=workspace.environment(),
+                          capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert_three_lines(done.stderr, "Disk Error")
+    assert ".jpg" in done.stderr and not list(workspace.cache.glob(".*.part"))
+    workspace.download()
+    assert len(workspace.pictures()) == USABLE

@@ -1,0 +1,284 @@
+"""Bulk files, pictures and artefacts that are not what they should be: a reason in words, never a guess."""
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import re
+import shutil
+
+import numpy as np
+import pytest
+from conftest import USABLE, Workspace, assert_three_lines, plain_cards, read_bulk, write_bulk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mirror_faults import Fault
+from PIL import Image
+
+from common import InvalidContent, SuiteError, open_picture
+from query_index import find, model_of, open_index
+from scryfall import BulkReport, cache_name, read_faces
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True,
+                    suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+# Bulk files
+
+@pytest.mark.fault("bulk-damaged")
+@pytest.mark.parametrize("kind", ["truncated", "garbage", "short", "status"])
+def test_a_damaged_bulk_file_is_fetched_again(workspace, mirror, kind):
+    mirror.faults.append(Fault(r"\.jsonl\.gz", kind, times=1, status=502))
+    workspace.download("--limit", 2)
+    assert len(workspace.pictures()) == 2
+
+
+@pytest.mark.fault("bulk-damaged")
+def test_a_bulk_file_that_stays_damaged_is_an_error_and_the_old_one_stays(workspace, mirror):
+    workspace.download("--limit", 1)
+    bulk = workspace.cache / "bulk"
+    before = {path.name: path.read_bytes() for path in bulk.iterdir()}
+    (bulk / "unique_artwork.json").write_text(before["unique_artwork.json"].decode().replace("checked_at\": \"20",
+                                                                                             "checked_at\": \"19"))
+    mirror.faults += [Fault("/bulk-data", "body", file=str(workspace.path / "descriptor.json")),
+                      Fault(r"\.jsonl\.gz", "truncated")]
+    descriptor = {"object": "bulk_data", "type": "unique_artwork", "updated_at": "2030-01-01T00:00:00.000+00:00",
+                  "jsonl_download_uri": next(r.path for r in mirror.requests if ".jsonl.gz" in r.path)}
+    descriptor["jsonl_download_uri"] = "https://data.scryfall.io" + descriptor["jsonl_download_uri"]
+    (workspace.path / "descriptor.json").write_text(json.dumps(descriptor))
+    done = workspace.download("--limit", 1, code=1)
+    assert_three_lines(done.stderr, "Network Error")
+    assert "damaged gzip data" in done.stderr and "attempts: 3" in done.stderr
+    assert (bulk / "unique_artwork.jsonl.gz").read_bytes() == before["unique_artwork.jsonl.gz"]
+    assert not list(bulk.glob("*.part"))
+
+
+@pytest.mark.fault("bulk-damaged")
+def test_a_snapshot_damaged_on_disk_is_an_error_that_says_what_to_delete(workspace):
+    workspace.download("--limit", 1)
+    path = workspace.cache / "bulk" / "unique_artwork.jsonl.gz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+    for script in ("download_images.py", "build_embeddings.py"):
+        done = workspace.run(script, code=1)
+        assert_three_lines(done.stderr, "Validation Error")
+        assert "unique_artwork.jsonl.gz" in done.stderr and "delete it and run" in done.stderr
+    path.unlink()
+    workspace.download("--limit", 1)
+
+
+@pytest.mark.fault("bulk-lines")
+def test_bad_lines_are_skipped_counted_and_never_shown_raw(workspace, drawn):
+    good = plain_cards(drawn)[:4]
+    good[0]["name"] = "Two\nlines\x1b[31m and a bell\x07\u202e"
+    good[1]["set"], good[1]["collector_number"] = "\x1b]0;title\x07", "../../etc/passwd"
+    good[2]["image_uris"]["normal"] = "https://cards.scryfall.io/normal/front/../../../\x1b[31m\nx.jpg?1"
+    lines = [json.dumps(card).encode() for card in good]
+    bad = [b'{"object": "card", "id": \x1b[31m', b'"text"', b'{"object": "\x1b[2Jset", "id": "x"}',
+           b'{"object": "card", "id": "' + b"x" * (50 << 20) + b'"}']
+    path = workspace.path / "bulk.jsonl"
+    path.write_bytes(b"\n".join([lines[0], bad[0], lines[1], *bad[1:], *lines[2:]]))
+    done = workspace.download("--bulk-file", path, "--max-retries", 0)
+    assert workspace.download_statistics()["bad_bulk_lines"] == 4
+    assert done.stderr.count("Skipped in the bulk file: ") == 4 and not CONTROL.search(done.stderr)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert failure["scryfall_id"] == good[2]["id"]
+    assert {path.name for path in workspace.pictures()} == \
+        {cache_name(card["image_uris"]["normal"]) for card in good if card is not good[2]}
+    workspace.build("--bulk-file", path, "--size", 64)
+    assert workspace.manifest()["statistics"]["bad_bulk_lines"] == 4
+    for name in ("mtg_meta.jsonl", "rejected.jsonl", "build_manifest.json"):
+        assert not CONTROL.search((workspace.out / name).read_text(encoding="utf-8")), name
+    assert [line["name"] for line in workspace.lines("mtg_meta.jsonl")][0] == good[0]["name"]
+    for flags in ([], ["--json"]):
+        answer = workspace.query(*workspace.pictures(), "--k", 3, *flags)
+        assert not CONTROL.search(answer.stdout + answer.stderr) and "\u202e" not in answer.stdout
+
+
+@pytest.mark.fault("bulk-lines")
+@EXAMPLES
+@given(data=st.data())
+def test_whatever_the_bytes_the_bulk_reader_gives_faces_or_a_bulk_error(bulk_cards, tmp_path_factory, data):
+    """Bytes replaced, cut out and put in, in every form of the file."""
+    cards = bulk_cards[:data.draw(st.integers(1, 4), "cards")]
+    raw = data.draw(st.sampled_from([b"\n".join(json.dumps(card).encode() for card in cards),
+                                     json.dumps(cards).encode()]), "form")
+    packed = data.draw(st.booleans(), "gzip")
+    mutated = mutate(gzip.compress(raw, mtime=0) if packed else raw, data)
+    path = tmp_path_factory.getbasetemp() / "mutated"
+    path.write_bytes(mutated)
+    report = BulkReport()
+    try:
+        for face in read_faces(path, "normal", report=report):
+            assert all(isinstance(getattr(face, name), str) for name in
+                       ("name", "scryfall_id", "face_id", "set", "collector_number", "image_url", "left_out"))
+            assert face.left_out or face.image_url.startswith(("https://", "http://"))
+            assert re.fullmatch(r"[0-9a-f]{40}\.(jpg|png|webp)", cache_name(face.image_url))
+    except SuiteError as error:
+        assert "bulk file" in error.lines[0] and not CONTROL.search("".join(error.lines))
+
+
+def mutate(content: bytes, data) -> bytes:
+    """Content with a few changes that hypothesis chooses."""
+    for _ in range(data.draw(st.integers(1, 4), "changes")):
+        at = data.draw(st.integers(0, len(content)), "at")
+        length = data.draw(st.integers(0, 40) | st.integers(0, len(content)), "length")
+        content = content[:at] + data.draw(st.binary(max_size=40), "new bytes") + content[at + length:]
+    return content
+
+
+# Pictures
+
+@pytest.fixture(scope="module")
+def encoded() -> dict[str, bytes]:
+    """A picture with detail in every format and several modes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (68, 48, 3), np.uint8).repeat(2, 0).repeat(2, 1)
+    picture, made = Image.fromarray(pixels), {}
+    for name, mode, options in (("JPEG", "RGB", {}), ("JPEG", "CMYK", {}), ("JPEG", "RGB", {"progressive": True}),
+                                ("PNG", "RGB", {}), ("PNG", "P", {}), ("PNG", "RGBA", {}), ("WEBP", "RGB", {}),
+                                ("WEBP", "RGBA", {"lossless": True}), ("GIF", "P", {}), ("BMP", "RGB", {}),
+                                ("TIFF", "RGB", {"compression": "tiff_deflate"})):
+        data = io.BytesIO()
+        picture.convert(mode).save(data, name, **options)
+        made[f"{name} {mode} {sorted(options)}"] = data.getvalue()
+    return made
+
+
+@pytest.mark.fault("no-picture")
+@EXAMPLES
+@given(data=st.data(), verify=st.booleans())
+def test_whatever_the_bytes_open_picture_gives_a_whole_picture_or_a_reason(encoded, data, verify):
+    source = encoded[data.draw(st.sampled_from(sorted(encoded)), "format")]
+    content = mutate(source, data)
+    try:
+        picture = open_picture(content, verify)
+    except InvalidContent as error:
+        assert str(error)
+    else:
+        assert picture.mode == "RGB" and 0 < picture.width * picture.height <= 100_000_000
+        assert np.asarray(picture).shape == (picture.height, picture.width, 3)
+
+
+@pytest.mark.fault("no-picture")
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
+def test_a_card_picture_cut_anywhere_is_refused(encoded, name):
+    """The formats of Scryfall's pictures; the last bytes of a file may be decoration."""
+    for kind in (kind for kind in encoded if kind.startswith(name)):
+        source = encoded[kind]
+        for length in {*range(0, len(source) - 12, 997), *range(max(0, len(source) - 200), len(source) - 12)}:
+            with pytest.raises(InvalidContent):
+                open_picture(source[:length], verify=True)
+
+
+@pytest.mark.fault("odd-pictures")
+def test_odd_pictures_in_the_cache_are_rows_or_rejections(built):
+    """1x1, palette, CMYK, 16-bit, transparent, animated: as a user's own mirror might serve them."""
+    paths = built.pictures()
+    picture = Image.open(paths[0]).convert("RGB")
+    picture.resize((1, 1)).save(paths[1], "PNG")
+    picture.resize((1, 400)).save(paths[2], "PNG")
+    picture.convert("P").save(paths[3], "GIF")
+    picture.convert("CMYK").save(paths[4], "JPEG")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(paths[5], "PNG")
+    picture.convert("RGBA").save(paths[6], "WEBP")
+    picture.save(paths[7], "WEBP", save_all=True, append_images=[picture.rotate(90)])
+    paths[8].unlink()
+    paths[8].mkdir()
+    built.build()
+    rejected = {line["file"]: line["reason"] for line in built.lines("rejected.jsonl") if line["file"] != ""
+                and line["reason"] != "placeholder"}
+    assert rejected == {paths[2].name: "invalid: no card's shape: 1 x 400",
+                        paths[8].name: "invalid: Is a directory"}
+    vectors = np.load(built.out / "mtg_embeddings.npy")
+    assert len(vectors) == USABLE - 2 and np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+
+
+@pytest.mark.fault("odd-pictures")
+def test_odd_queries_have_an_answer_or_three_lines(finished, tmp_path):
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    answer = json.loads(finished.query(tmp_path / "dot.png", "--json", "--k", 3).stdout)
+    assert len(answer["matches"]) == 3
+    Image.new("RGB", (1, 400)).save(tmp_path / "line.png")
+    done = finished.query(tmp_path / "line.png", code=2)
+    assert "no card's shape" in done.stderr
+    assert_three_lines(finished.query(tmp_path, code=1).stderr, "Invalid Arguments")
+
+
+@pytest.mark.fault("nothing")
+def test_no_face_is_an_end_in_three_lines(workspace, drawn):
+    cards = [{**card, "image_status": "missing"} for card in plain_cards(drawn)[:3]]
+    path = write_bulk(workspace.path / "mine", cards)
+    for script in ("download_images.py", "build_embeddings.py", "build_mtg_faiss.py"):
+        assert_three_lines(workspace.run(script, "--bulk-file", path, code=2).stderr, "Validation Error")
+    path.write_text("")
+    for script in ("download_images.py", "build_embeddings.py", "build_mtg_faiss.py"):
+        assert_three_lines(workspace.run(script, "--bulk-file", path, code=2).stderr, "Validation Error")
+    assert not (workspace.out / "mtg_cards.faiss").exists()
+
+
+# Artefacts
+
+@pytest.mark.fault("damaged-artefact")
+def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):
+    """120 seeded damages to what a query reads: an error of the suite, or the answer of the whole index."""
+    vectors = np.load(finished.out / "mtg_embeddings.npy")
+    files = ("mtg_cards.faiss", "mtg_meta.jsonl", "mtg_embeddings.npy", "build_manifest.json")
+    right = {exact: answer(finished, exact, vectors) for exact in (False, True)}
+    whole = {name: (finished.out / name).read_bytes() for name in files}
+    space = Workspace(tmp_path)
+    shutil.copytree(finished.out, space.out)
+    refused = 0
+    for seed in range(120):
+        rng = random.Random(seed)
+        name, exact = rng.choice(files), rng.random() < 0.5
+        data = bytearray(whole[name])
+        at = rng.randrange(len(data))
+        kind = rng.choice(("flip", "cut", "grow", "zero"))
+        if kind == "flip":
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == "zero":
+            data[at:at + 64] = bytes(len(data[at:at + 64]))
+        data = {"cut": data[:at], "grow": data + b"0"}.get(kind, data)
+        (space.out / name).write_bytes(data)
+        try:
+            assert answer(space, exact, vectors) == right[exact], (seed, name, kind)
+        except SuiteError:
+            refused += 1
+        (space.out / name).write_bytes(whole[name])
+    assert refused > 60
+
+
+def answer(space: Workspace, exact: bool, vectors: np.ndarray) -> list:
+    index = open_index(space.out, exact)
+    model_of(index.manifest)
+    return find(index, vectors[::9], 3)
+
+
+@pytest.fixture(scope="module")
+def other_build(finished, drawn, tmp_path_factory) -> Workspace:
+    """A build of 20 of the same pictures."""
+    space = Workspace(tmp_path_factory.mktemp("other"))
+    path = write_bulk(space.path / "mine", read_bulk(drawn)[:20])
+    space.build("--bulk-file", path, "--cache", finished.cache, "--size", 64)
+    return space
+
+
+@pytest.mark.fault("damaged-artefact")
+@pytest.mark.parametrize("name, damage", [
+    ("mtg_cards.faiss", "cut"), ("mtg_meta.jsonl", "flip"), ("kept_indices.npy", "other"),
+    ("build_manifest.json", "cut"), ("build_manifest.json", "other"), ("mtg_embeddings.npy", "other")])
+def test_a_build_mends_a_damaged_one(built, other_build, name, damage):
+    before = {path.name: path.read_bytes() for path in built.out.iterdir()}
+    vectors = np.load(built.out / "mtg_embeddings.npy")
+    data = bytearray(before[name])
+    data[len(data) // 2] ^= 4
+    other = (other_build.out / name).read_bytes()
+    (built.out / name).write_bytes({"cut": data[:-7], "flip": data, "other": other}[damage])
+    built.build()
+    for part in ("mtg_meta.jsonl", "kept_indices.npy", "rejected.jsonl", "mtg_pictures.npy"):
+        assert (built.out / part).read_bytes() == before[part], part
+    assert (np.load(built.out / "mtg_embeddings.npy") * vectors).sum(axis=1).min() > 0.9999
+    built.query(built.pictures()[0])

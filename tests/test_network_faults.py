@@ -1,0 +1,435 @@
+"""download_images.py against a mirror that misbehaves: what is tried again, what is not asked for."""
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from conftest import USABLE, assert_three_lines, image_requests, plain_cards, write_bulk
+from mirror_faults import Fault
+from PIL import Image
+from scryfall_mirror import Mirror
+
+import http_client
+from common import TEMPORARY_SUFFIX
+from scryfall import read_faces
+
+
+def picture_path(mirror: Mirror, number: int) -> str:
+    """The path of a face's picture, as an expression that matches it alone."""
+    faces = [face for face in read_faces(Path(mirror.root) / "unique-artwork.jsonl.gz", "normal") if not face.left_out]
+    return "/" + faces[number].image_url.split("/", 3)[3].split("?")[0].replace(".", r"\.")
+
+
+def waits(requests: list) -> list[float]:
+    times = [request.time_monotonic for request in requests]
+    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+
+
+# Tried again
+
+@pytest.mark.fault("broken-exchange")
+@pytest.mark.parametrize("kind, status", [("html", 0), ("empty", 0), ("truncated", 0), ("garbage", 0), ("short", 0),
+                                          ("reset", 0), ("status", 500), ("status", 502), ("status", 503),
+                                          ("status", 504)])
+def test_a_passing_fault_is_retried_and_leaves_nothing_behind(workspace, mirror, kind, status):
+    mirror.faults.append(Fault(r"/normal/", kind, times=1, status=status))
+    workspace.download("--limit", 3)
+    done = workspace.download_statistics()
+    assert (done["downloaded"], done["failed"]) == (3, 0) and done["retries"] >= 3
+    for path in workspace.pictures():
+        Image.open(path).load()
+
+
+@pytest.mark.fault("server-error")
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_lasting_server_error_is_one_line_with_its_cause_and_attempts(workspace, mirror, status):
+    mirror.faults.append(Fault(r"/normal/", "status", status=status))
+    workspace.download("--limit", 2, "--max-retries", 1, code=2)
+    failures = workspace.lines("download_failures.jsonl")
+    assert [(line["http_status"], line["attempts"], line["kind"]) for line in failures] == [(status, 2, "network")] * 2
+    assert all(f"HTTP {status}" in line["error"] for line in failures)
+
+
+@pytest.mark.fault("broken-exchange")
+@pytest.mark.parametrize("kind, cause", [("reset", "ConnectionReset"), ("short", "IncompleteRead"),
+                                         ("stall", "timed out")])
+def test_a_broken_exchange_is_one_line_with_its_cause_and_attempts(workspace, mirror, kind, cause):
+    mirror.faults.append(Fault(r"/normal/", kind, seconds=7))
+    workspace.download("--limit", 1, "--max-retries", 1, "--timeout-read", 5, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert cause in failure["error"] and (failure["attempts"], failure["kind"]) == (2, "network")
+    assert [path for path in workspace.cache.iterdir() if path.name != "bulk"] == []
+
+
+@pytest.mark.fault("broken-exchange")
+@pytest.mark.parametrize("api_url, cause", [("http://127.0.0.1:9", "refused"),
+                                            ("http://no.such.host.invalid", "gaierror")])
+def test_a_server_that_is_not_there_is_one_line_with_its_cause_and_attempts(workspace, drawn, api_url, cause):
+    path = write_bulk(workspace.path / "mine", plain_cards(drawn)[:1])
+    workspace.download("--bulk-file", path, "--api-url", api_url, "--max-retries", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert cause in failure["error"].lower() and (failure["attempts"], failure["kind"]) == (2, "network")
+
+
+@pytest.mark.fault("server-error")
+def test_backoff_waits_one_two_four_seconds(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "status", status=500))
+    workspace.download("--limit", 1, "--max-retries", 3, code=2)
+    for wait, expected in zip(waits(image_requests(mirror)), (1, 2, 4), strict=True):
+        assert expected <= wait <= expected * 1.25 + 1
+
+
+@pytest.mark.fault("server-error")
+def test_backoff_grows_to_sixty_seconds_and_no_further(mirror, monkeypatch):
+    slept = []
+    client = http_client.HttpClient(mirror.url, max_retries=8)
+    monkeypatch.setattr(client.pace, "sleep", slept.append)
+    mirror.faults.append(Fault("/normal/", "reset"))
+    with pytest.raises(http_client.FetchError) as error:
+        client.fetch(f"{mirror.url}/normal/x", lambda response: None)
+    assert error.value.attempts == 9
+    for seconds, expected in zip(slept, (1, 2, 4, 8, 16, 32, 60, 60), strict=True):
+        assert expected <= seconds <= expected * 1.25
+
+
+@pytest.mark.fault("server-error")
+def test_retry_after_of_a_503_is_obeyed(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "status", times=1, status=503, retry_after="4"))
+    workspace.download("--limit", 1)
+    first, second = (request.time_monotonic for request in image_requests(mirror))
+    assert 4 <= second - first < 6.5
+
+
+@pytest.mark.fault("outage")
+def test_a_lost_network_ends_the_run_with_what_is_left(workspace, drawn):
+    """150 pictures of a server that is not there: after 100 in a row the rest are not tried."""
+    card = plain_cards(drawn)[0]
+    cards = [{**card, "id": f"{n:08d}{card['id'][8:]}",
+              "image_uris": {"normal": f"https://cards.scryfall.io/normal/front/0/0/{n}.jpg?1"}} for n in range(150)]
+    path = write_bulk(workspace.path / "mine", cards)
+    done = workspace.download("--bulk-file", path, "--api-url", "http://127.0.0.1:9", "--max-retries", 0, code=2)
+    assert_three_lines(done.stderr, "Network Error")
+    assert "100 pictures in a row were lost" in done.stderr and "efused" in done.stderr
+    assert 100 <= len(workspace.lines("download_failures.jsonl")) < 150
+    assert (workspace.out / "download_checkpoint.json").exists()
+
+
+@pytest.mark.fault("outage")
+def test_failures_between_successes_are_no_outage(workspace, mirror, monkeypatch):
+    """Half of the pictures fail for good; none of the others is given up."""
+    mirror.faults.append(Fault("/back/", "status", status=503))
+    workspace.download("--max-retries", 0)
+    done = workspace.download_statistics()
+    assert (done["downloaded"], done["failed"], done["outage"]) == (38, 15, None)
+
+
+# Rate limits
+
+@pytest.mark.fault("api-limit")
+def test_a_429_from_the_api_is_silence_for_thirty_seconds(workspace, mirror):
+    mirror.faults.append(Fault(r"/bulk-data", "status", times=1, status=429, retry_after="1"))
+    done = workspace.download("--limit", 1)
+    first, second = (r.time_monotonic for r in mirror.requests if r.path.startswith("/bulk-data"))
+    assert second - first >= 30
+    assert done.stderr.count("Rate limited") == 1 and workspace.download_statistics()["rate_limit_pauses"] == 1
+
+
+@pytest.mark.fault("api-limit")
+def test_each_further_429_from_the_api_doubles_the_silence(mirror, monkeypatch):
+    monkeypatch.setattr(http_client, "API_PAUSE", 1.0)
+    mirror.faults.append(Fault(r"/bulk-data", "status", times=2, status=429))
+    client = http_client.HttpClient(mirror.url)
+    client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
+    first, second, third = (request.time_monotonic for request in mirror.requests)
+    assert 1 <= second - first < 2.5 and 2 <= third - second < 3.5
+    assert client.pace.pauses == 2
+
+
+@pytest.mark.fault("image-limit")
+def test_a_429_pauses_the_run_even_on_the_last_attempt(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "status", status=429, retry_after="2"))
+    workspace.download("--limit", 1, "--max-retries", 0, code=2)
+    assert workspace.download_statistics()["rate_limit_pauses"] == 1
+
+
+@pytest.mark.fault("image-limit")
+def test_a_429_from_the_image_host_pauses_every_worker(workspace, mirror):
+    mirror.latency = 0.05
+    mirror.faults.append(Fault(picture_path(mirror, 6), "status", times=1, status=429, retry_after="3"))
+    workspace.download("--workers", 4)
+    requests = image_requests(mirror)
+    limited = next(r.time_monotonic for r in requests if r.status == 429)
+    during = [r for r in requests if limited + 0.5 < r.time_monotonic < limited + 3]
+    assert not during and workspace.download_statistics()["downloaded"] == USABLE
+
+
+@pytest.mark.fault("image-limit")
+def test_after_a_429_fewer_workers_ask_at_once(workspace, mirror):
+    """Every reply takes 0.4 s: that many requests within 0.3 s were asked at the same time."""
+    mirror.latency = 0.4
+    mirror.faults.append(Fault(picture_path(mirror, 20), "status", times=1, status=429, retry_after="1"))
+    done = workspace.download("--workers", 16)
+    requests = image_requests(mirror)
+    limited = next(request.time_monotonic for request in requests if request.status == 429)
+    before, after = ([r.time_monotonic for r in requests if (r.time_monotonic > limited + 0.9) is later]
+                     for later in (False, True))
+
+    def at_once(times: list[float]) -> int:
+        return max(sum(start <= time < start + 0.3 for time in times) for start in times)
+
+    assert at_once(before) == 16 and 4 <= at_once(after) <= 8
+    assert "then at most 8 ask at once" in done.stderr and done.stderr.count("Rate limited") == 1
+    assert workspace.download_statistics()["downloaded"] == USABLE
+
+
+@pytest.mark.fault("image-limit")
+def test_all_workers_ask_again_once_it_stays_quiet(monkeypatch):
+    monkeypatch.setattr(http_client, "QUIET_SECONDS", 0.4)
+    monkeypatch.setattr(http_client, "RELEASE_JITTER", 0.05)
+    pace = http_client.Pace(8)
+    asking, seen, lock = 0, [], threading.Lock()
+
+    def work() -> None:
+        nonlocal asking
+        while time.monotonic() < end:
+            with pace.turn():
+                with lock:
+                    asking += 1
+                    seen.append((time.monotonic() - start, asking))
+                time.sleep(0.02)
+                with lock:
+                    asking -= 1
+
+    start = time.monotonic()
+    end = start + 2.0
+    pace.pause(0.1)
+    pace.pause(0.1)  # an answer to what was asked before the pause
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert pace.pauses == 1
+    assert min(when for when, _ in seen) >= 0.1
+    assert max(count for when, count in seen if when < 0.45) == 4
+    assert max(count for when, count in seen if when > 0.7) == 8
+
+
+# Not tried again, or not for long
+
+@pytest.mark.fault("missing")
+@pytest.mark.parametrize("status", [404, 410, 403])
+def test_a_missing_picture_is_not_retried(workspace, mirror, status):
+    mirror.faults.append(Fault(r"/back/", "status", status=status))
+    done = workspace.download(code=0)
+    failures = workspace.lines("download_failures.jsonl")
+    assert len(failures) == 15 and "15 failed (15 missing)" in done.stderr
+    assert {(line["http_status"], line["attempts"], line["kind"]) for line in failures} == {(status, 1, "missing")}
+    if status == 404:
+        workspace.download("--strict", code=4)
+
+
+@pytest.mark.fault("no-picture")
+@pytest.mark.parametrize("kind, named", [("html", "web page"), ("empty", "empty"), ("truncated", "truncated"),
+                                         ("garbage", "not a picture")])
+def test_what_is_no_picture_never_gets_a_final_name(workspace, mirror, kind, named):
+    mirror.faults.append(Fault(r"/normal/", kind))
+    done = workspace.download("--limit", 2, "--max-retries", 1, code=2)
+    assert_three_lines(done.stderr, "Network Error")
+    failures = workspace.lines("download_failures.jsonl")
+    assert len(failures) == 2 and all(named in failure["error"] for failure in failures)
+    assert {"name", "scryfall_id", "face_id", "url", "error", "http_status", "attempts"} <= failures[0].keys()
+    assert failures[0]["attempts"] == 2
+    assert [path for path in workspace.cache.iterdir() if path.name != "bulk"] == []
+
+
+@pytest.mark.fault("no-picture")
+def test_what_is_no_picture_is_asked_for_three_times_at_most(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "html"))
+    workspace.download("--limit", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert (failure["attempts"], failure["kind"], len(image_requests(mirror))) == (3, "invalid", 3)
+
+
+@pytest.mark.fault("slow-or-large")
+def test_a_body_that_drips_or_never_ends_is_dropped_and_the_rest_goes_on(workspace, mirror):
+    mirror.faults += [Fault(picture_path(mirror, 1), "drip", seconds=60),
+                      Fault(picture_path(mirror, 3), "endless")]
+    started = time.monotonic()
+    done = workspace.download("--limit", 6, "--timeout-read", 5)
+    assert time.monotonic() - started < 40, "dropped after four read timeouts"
+    causes = {line["kind"]: (line["error"], line["attempts"]) for line in workspace.lines("download_failures.jsonl")}
+    assert causes == {"too slow": ("too slow: not complete after 20 s", 1),
+                      "too large": (f"too large: more than {64 << 20:,} bytes", 1)}
+    assert "2 failed (1 too large, 1 too slow)" in done.stderr
+    assert len(workspace.pictures()) == 4 and not list(workspace.cache.glob(f".*{TEMPORARY_SUFFIX}"))
+
+
+@pytest.mark.fault("address")
+@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "http://[bad",
+                                      "/normal/front/0/0/x.jpg"])
+def test_redirects_elsewhere_or_without_end_are_refused(workspace, mirror, location):
+    mirror.faults.append(Fault(r"/normal/", "redirect", location=location))
+    workspace.download("--limit", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert failure["kind"] == "refused" and failure["attempts"] == 1
+
+
+@pytest.mark.fault("address")
+@pytest.mark.parametrize("address", ["http://169.254.169.254/a.jpg", "https://evil.example/a.jpg",
+                                     "https://cards.scryfall.io@evil.example/a.jpg",
+                                     "https://cards.scryfall.io:8443/a.jpg"])
+def test_a_picture_on_a_strange_host_is_never_asked_for(workspace, drawn, mirror, address):
+    cards = plain_cards(drawn)[:2]
+    cards[0]["image_uris"]["normal"] = address
+    workspace.download("--bulk-file", write_bulk(workspace.path / "mine", cards))
+    failure, = workspace.lines("download_failures.jsonl")
+    assert failure["kind"] == "refused" and len(image_requests(mirror)) == workspace.download_statistics()["downloaded"]
+
+
+@pytest.mark.fault("address")
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://cards.scryfall.io/a.jpg", "no address", "http://[bad",
+                                     "https://backs.scryfall.io/normal/a.jpg"])
+def test_what_is_no_address_of_a_picture_is_no_face_to_fetch(workspace, drawn, mirror, address):
+    cards = plain_cards(drawn)[:2]
+    cards[0]["image_uris"] = {"normal": address}
+    path = write_bulk(workspace.path / "mine", cards)
+    workspace.download("--bulk-file", path)
+    done = workspace.download_statistics()
+    assert (done["refused_urls"], done["to_fetch"], len(image_requests(mirror))) == (1, 1, 1)
+    workspace.build("--bulk-file", path, "--size", 64)
+    rejected, = workspace.lines("rejected.jsonl")
+    assert rejected["reason"].startswith("invalid: ")
+
+
+@pytest.mark.fault("other-format")
+def test_the_bytes_decide_the_format(workspace, mirror, tmp_path):
+    data = io.BytesIO()
+    Image.new("RGB", (488, 680), "red").save(data, "WEBP")
+    (tmp_path / "card.webp").write_bytes(data.getvalue())
+    mirror.faults.append(Fault(r"/normal/", "body", file=str(tmp_path / "card.webp")))
+    workspace.download("--limit", 1)
+    path, = workspace.pictures()
+    assert path.suffix == ".jpg" and path.read_bytes() == data.getvalue()
+
+
+# Hostile pictures
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is this large and holds no pixels: to decode it would fail in another way."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([1, 0, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    """A small JPEG whose frame header is changed to say that it is this large."""
+    data = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(data, "JPEG")
+    return data.getvalue().replace(b"\0\x11\x08\0\x10\0\x10", b"\0\x11\x08" + height.to_bytes(2, "big")
+                                   + width.to_bytes(2, "big"))
+
+
+@pytest.fixture(scope="module")
+def bombs(tmp_path_factory) -> list[Path]:
+    """A real bomb, 110 kB that decode to 900 million pixels, and two that only claim to be."""
+    folder = tmp_path_factory.mktemp("bombs")
+    Image.new("1", (30_000, 30_000)).save(folder / "real.png")
+    (folder / "claims.png").write_bytes(png_header(30_000, 30_000))
+    (folder / "claims.jpg").write_bytes(jpeg_header(30_000, 30_000))
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.fault("bomb")
+def test_a_decompression_bomb_is_not_cached(workspace, mirror, bombs):
+    mirror.faults += [Fault(picture_path(mirror, n), "body", file=str(bomb)) for n, bomb in enumerate(bombs)]
+    workspace.download("--limit", 4, "--max-retries", 0)
+    failures = workspace.lines("download_failures.jsonl")
+    assert [line["error"] for line in failures] == ["too many pixels: more than 100,000,000"] * 3
+    assert len(workspace.pictures()) == 1
+
+
+@pytest.mark.fault("bomb")
+def test_a_decompression_bomb_in_the_cache_is_a_rejection(built, bombs):
+    for path, bomb in zip(built.pictures(), bombs, strict=False):
+        path.write_bytes(bomb.read_bytes())
+    assert built.run("scripts/validate_cache.py", code=1).stdout.count("too many pixels: more than 100,000,000") == 3
+    built.build()
+    reasons = [line["reason"] for line in built.lines("rejected.jsonl") if line["reason"] != "placeholder"]
+    assert reasons == ["invalid: too many pixels: more than 100,000,000"] * 3
+
+
+@pytest.mark.fault("bomb")
+def test_a_decompression_bomb_is_no_query(finished, bombs):
+    done = finished.query(*bombs, code=2)
+    assert done.stderr.count("too many pixels: more than 100,000,000") == 3
+
+
+# Interruptions and company
+
+@pytest.mark.fault("interrupt")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_soon_with_130_and_the_next_run_continues(workspace, mirror, number):
+    mirror.latency = 0.3
+    process = subprocess.Popen(workspace.command("download_images.py", "--workers", 2), cwd=workspace.path,
+                               env=workspace.environment(), stderr=subprocess.PIPE, text=True)
+    while len(image_requests(mirror)) < 6:
+        time.sleep(0.05)
+    process.send_signal(number)
+    started = time.monotonic()
+    assert process.wait(10) == 130 and time.monotonic() - started < 6
+    assert "Traceback" not in process.stderr.read()
+    have = len(workspace.pictures())
+    assert 0 < have < USABLE and (workspace.out / "download_checkpoint.json").exists()
+    mirror.latency = 0
+    workspace.download()
+    assert workspace.download_statistics()["cached"] == have and len(workspace.pictures()) == USABLE
+
+
+@pytest.mark.fault("interrupt")
+def test_a_picture_that_hangs_does_not_hold_up_an_interrupt(workspace, mirror):
+    mirror.faults.append(Fault(picture_path(mirror, 2), "stall", seconds=60))
+    process = workspace.start("download_images.py", "--workers", 4, "--limit", 8)
+    while len(image_requests(mirror)) < 8:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    assert process.wait(10) == 130 and time.monotonic() - started < 7
+    assert "Downloaded 7 of 8" in process.stderr.read() and (workspace.out / "download_manifest.json").exists()
+    mirror.faults.clear()
+    workspace.download("--limit", 8)
+    assert len(workspace.pictures()) == 8 and not list(workspace.cache.glob(f".*{TEMPORARY_SUFFIX}"))
+
+
+@pytest.mark.fault("interrupt")
+def test_a_second_interrupt_ends_at_once(workspace, mirror):
+    mirror.faults.append(Fault("/normal/", "stall", seconds=60))
+    process = workspace.start("download_images.py", "--limit", 4)
+    while len(image_requests(mirror)) < 4:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None, "the first waits for the pictures in flight"
+    process.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    assert process.wait(5) == 130 and time.monotonic() - started < 1
+
+
+@pytest.mark.fault("two-at-once")
+def test_two_downloads_at_once_share_the_folder(workspace, mirror):
+    mirror.latency = 0.02
+    commands = [workspace.command("download_images.py", "--workers", 4, "--out", f"out{n}") for n in (1, 2)]
+    processes = [subprocess.Popen(command, cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE)
+                 for command in commands]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert len(workspace.pictures()) == USABLE
+    assert len([r for r in mirror.requests if ".jsonl.gz" in r.path]) == 1
