@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import atomic_file
+from common import atomic_file, remove_leftovers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,6 +60,7 @@ def write(path: Path, about: str, rows: Sequence[Row]) -> None:
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
             f"<p class=about>{html.escape(about)}</p>{body}</html>\n")
+    remove_leftovers(path.parent)
     with atomic_file(path) as file:
         file.write(page.encode())
 

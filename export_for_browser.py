@@ -7,6 +7,7 @@ Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127))
 """
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,17 @@ import orjson
 
 from artefacts import load_manifest, verify
 from cli import ArgumentParser, script
-from common import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, EXIT_OK, META, SuiteError, atomic_file, say
+from common import (
+    BROWSER_META,
+    BROWSER_VECTORS,
+    EMBEDDINGS,
+    EXIT_OK,
+    META,
+    SuiteError,
+    atomic_file,
+    remove_leftovers,
+    say,
+)
 from search_index import NEIGHBOURS, search_exact
 
 FORMAT = "1.0"
@@ -45,6 +56,7 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
     say(f"{len(vectors):,} vectors of {input_dir} to export to {output_dir}.")
     output_dir.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(output_dir)
     quantised = np.empty(vectors.shape, np.int8)
     for start in range(0, len(vectors), BLOCK_ROWS):
         quantised[start:start + BLOCK_ROWS] = np.rint(vectors[start:start + BLOCK_ROWS] * SCALE)
@@ -54,10 +66,10 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
             "quantization": {"dtype": "int8", "scale_factor": SCALE, "original_dtype": "float32",
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
-            "fidelity": fidelity}
-    with atomic_file(output_dir / BROWSER_VECTORS) as file:
-        file.write(quantised.data)
-    with atomic_file(output_dir / BROWSER_META) as file:
+            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest()}
+    # both written before either is put in place: an interruption hardly ever leaves one of each
+    with atomic_file(output_dir / BROWSER_VECTORS) as vectors_file, atomic_file(output_dir / BROWSER_META) as file:
+        vectors_file.write(quantised.data)
         file.write(orjson.dumps(head)[:-1] + b',"records":[')
         for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
             file.write(b"," * (row > 0) + record)

@@ -137,6 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     for failure in result.failures:
         print(f"{failure.filename}: {failure.reason}")
     if args.report:
+        remove_leftovers(args.report.parent)
         write_json(args.report, {
             "version": VERSION, "timestamp": utc_now(), "cache_directory": str(args.cache),
             "total_files": result.total_files, "valid_files": result.total_files - invalid, "invalid_files": invalid,

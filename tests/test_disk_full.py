@@ -41,7 +41,7 @@ def disk(tmp_path) -> Iterator[SmallDisk]:
     mounted = shutil.which("mount") and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)],
                                                        capture_output=True, check=False).returncode == 0
     if not mounted:
-        pytest.skip("mounting a file system is not allowed here; the tests with a limit on file sizes stand for this one")
+        pytest.skip("mounting a file system is not allowed here; tests with a limit on file sizes stand for this one")
     yield SmallDisk(path)
     subprocess.run(["umount", "-l", str(path)], check=True)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -136,8 +137,6 @@ def test_html_is_one_self_contained_page(finished, tmp_path):
 
 def test_names_cannot_break_out_of_the_page_or_the_terminal(built, tmp_path):
     """The index is data from the network: a name with markup and control characters stays text."""
-    import hashlib
-
     meta = built.lines("mtg_meta.jsonl")
     meta[0]["name"], meta[0]["scryfall_uri"] = "<script>alert(1)</script>\x1b[31m\n'x", "javascript:alert(1)"
     path = built.out / "mtg_meta.jsonl"
@@ -194,6 +193,7 @@ def test_export_is_what_the_browser_reads(built):
     vectors = np.load(built.out / "mtg_embeddings.npy")
     assert np.array_equal(np.frombuffer(data, np.int8).reshape(53, 1008), np.rint(vectors * 127))
     assert meta["records"] == built.lines("mtg_meta.jsonl")
+    assert meta["vectors_sha256"] == hashlib.sha256(data).hexdigest()
     assert (meta["model"], meta["fit"], meta["size"]) == ("efficientnet-lite0", "crop", 224)
     assert meta["fidelity"]["recall_at_1"] >= 0.99 and 0.9 <= meta["fidelity"]["recall_at_10"] <= 1
 
