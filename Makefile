@@ -1,5 +1,6 @@
 # make demo   the whole pipeline on drawn cards, in a few minutes
 # make test   the tests
+# make soak   20,000 pictures over a bad network, in about ten minutes
 # The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 IMG ?=
 
-.PHONY: demo test lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
+.PHONY: demo test soak lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
 
 demo: $(VENV)/.installed
 	$(RUN) scripts/demo.py
@@ -16,6 +17,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -q -n 2 --dist loadfile
+
+soak: $(VENV)/.installed
+	$(RUN) scripts/soak.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .
@@ -49,7 +53,7 @@ serve: $(VENV)/.installed
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:
-	rm -rf demo_out .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
+	rm -rf demo_out soak_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

@@ -129,6 +129,7 @@ def test_nothing_unfinished_is_left(finished):
 
 # Rejections
 
+@pytest.mark.fault("no-picture")
 @pytest.mark.parametrize("damage, reason", [
     (lambda data: b"", "empty"), (lambda data: data[:len(data) // 2], "truncated"),
     (lambda data: b"<html><body>502</body></html>", "web page"), (lambda data: b"\0" * 999, "not a picture")])
@@ -153,6 +154,7 @@ def test_a_missing_picture_is_rejected_as_missing(built):
     assert done["success_rate"] == round(52 / 53, 6)
 
 
+@pytest.mark.fault("nothing")
 def test_no_valid_picture_is_exit_2_before_any_index(built):
     for path in built.pictures():
         path.write_bytes(b"x")
@@ -230,6 +232,7 @@ def test_another_model_fingerprint_or_rebuild_embeds_everything(built, flags):
     assert done["parameters"]["target_size"] == (192 if "192" in flags else 224)
 
 
+@pytest.mark.fault("damaged-artefact")
 @pytest.mark.parametrize("name", ["mtg_embeddings.npy", "mtg_pictures.npy"])
 def test_a_damaged_previous_build_is_not_reused(built, name):
     data = bytearray((built.out / name).read_bytes())
@@ -296,6 +299,7 @@ def undisturbed(many, tmp_path_factory):
     return out
 
 
+@pytest.mark.fault("interrupt")
 @pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_an_interrupted_build_continues(many, undisturbed, tmp_path, number, code):
     out = tmp_path / "out"
@@ -326,6 +330,7 @@ def killed(many, tmp_path_factory):
     return out
 
 
+@pytest.mark.fault("damaged-checkpoint")
 @pytest.mark.parametrize("damage", ["npz", "meta", "rows", "model", "no-resume"])
 def test_a_checkpoint_that_does_not_fit_is_not_used(many, killed, tmp_path, damage):
     out = tmp_path / "out"
@@ -353,6 +358,7 @@ def test_a_sound_checkpoint_is_used_whole(many, killed, tmp_path):
     assert safe >= 200 and new == 300 - safe
 
 
+@pytest.mark.fault("two-at-once")
 def test_a_second_build_of_the_same_directory_is_refused(many, tmp_path):
     out = tmp_path / "out"
     process = start_build(many, "--out", out)
@@ -365,6 +371,7 @@ def test_a_second_build_of_the_same_directory_is_refused(many, tmp_path):
     assert start_build(many, "--out", out).wait(120) == 0, "a crash leaves no lock behind"
 
 
+@pytest.mark.fault("disk-full")
 @pytest.mark.parametrize("megabytes", [0.05, 0.2])
 def test_a_full_disk_is_a_disk_error_and_harms_nothing(built, megabytes):
     """A limit on file size stands for the full disk: in the checkpoint's rows, and in the index."""
@@ -382,6 +389,7 @@ def test_a_full_disk_is_a_disk_error_and_harms_nothing(built, megabytes):
     built.query(built.pictures()[0])
 
 
+@pytest.mark.fault("damaged-artefact")
 @pytest.mark.parametrize("damage", [
     lambda manifest: manifest.update(outputs={name: "x" for name in manifest["outputs"]}),
     lambda manifest: manifest.pop("parameters"), lambda manifest: manifest.update(model_fingerprint=None),
@@ -408,6 +416,7 @@ def test_both_steps_in_one_call(own_mirror, workspace):
     workspace.run("build_mtg_faiss.py", "--cache", "other", "--out", "other_out", "--limit", 3, *flags, code=2)
 
 
+@pytest.mark.fault("killed")
 def test_a_crash_while_files_are_put_in_place_is_mended(built):
     """As after a kill between two renames: some files have their final name, the rest are staged."""
     for name in ("build_manifest.json", "mtg_cards.faiss"):

@@ -29,6 +29,7 @@ def pictures(drawn):
     return drawn, [str(path.relative_to(drawn)) for path in sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:20]]
 
 
+@pytest.mark.fault("out-of-memory")
 def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypatch, capsys):
     spec = describe_model("efficientnet-lite0", size=64)
     plain = VectorStore(tmp_path, spec.fingerprint)
@@ -43,6 +44,7 @@ def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypa
     assert [f"with {n} pictures at once" in said for n in (8, 4, 2, 1)] == [True, True, True, False]
 
 
+@pytest.mark.fault("out-of-memory")
 def test_a_device_without_room_for_one_picture_is_a_build_error(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(SmallDevice, "room", 0)
     monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)

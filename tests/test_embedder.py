@@ -151,6 +151,7 @@ class Payload:
         return print, ("executed",)
 
 
+@pytest.mark.fault("weights")
 @pytest.mark.parametrize("damage", ["truncated", "other architecture", "pickle", "text"])
 def test_weights_that_do_not_fit_are_a_configuration_error(random_weights, tmp_path, capsys, damage):
     path, model = tmp_path / "weights.pt", ARCHITECTURE
@@ -179,6 +180,7 @@ def test_a_model_that_cannot_be_right_is_refused(model, pretrained, named):
     assert named in str(error.value)
 
 
+@pytest.mark.fault("weights")
 def test_weights_that_cannot_be_fetched_are_a_network_error_naming_the_file(built):
     done = built.run("build_embeddings.py", "--out", "clip_out", code=1, HF_HOME=str(built.path / "hub"))
     assert_three_lines(done.stderr, "Network Error")

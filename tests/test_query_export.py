@@ -69,6 +69,7 @@ def test_more_matches_than_rows_is_every_row(finished):
     assert len({match["face_id"] for match in answer["matches"]}) == 53
 
 
+@pytest.mark.fault("odd-pictures")
 def test_every_kind_of_picture_can_be_asked_for(finished, tmp_path):
     picture = Image.open(cached(finished, 12))
     modes = {mode: picture.convert(mode) for mode in ("CMYK", "L", "P", "RGBA", "1", "LA")}
@@ -87,6 +88,7 @@ def test_every_kind_of_picture_can_be_asked_for(finished, tmp_path):
     assert answers["1"]["matches"] and answers["LA"]["matches"][0]["score"] == grey["score"]
 
 
+@pytest.mark.fault("odd-pictures")
 def test_a_photo_is_turned_upright_by_its_exif(finished, tmp_path):
     picture = Image.open(cached(finished, 12))
     exif = Image.Exif()
@@ -135,6 +137,7 @@ def test_html_is_one_self_contained_page(finished, tmp_path):
     assert f"src='{finished.lines('mtg_meta.jsonl')[0]['image_url']}'" in page_path.read_text()
 
 
+@pytest.mark.fault("bulk-lines")
 def test_names_cannot_break_out_of_the_page_or_the_terminal(built, tmp_path):
     """The index is data from the network: a name with markup and control characters stays text."""
     meta = built.lines("mtg_meta.jsonl")
@@ -151,6 +154,7 @@ def test_names_cannot_break_out_of_the_page_or_the_terminal(built, tmp_path):
     assert "<script>" not in page and "href='javascript" not in page
 
 
+@pytest.mark.fault("damaged-artefact")
 @pytest.mark.parametrize("name", ["mtg_cards.faiss", "mtg_meta.jsonl"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "missing"])
 def test_artefacts_that_do_not_match_the_manifest_are_refused(built, name, damage):
@@ -172,6 +176,7 @@ def cached_first(workspace):
     return workspace.pictures()[0]
 
 
+@pytest.mark.fault("weights")
 def test_an_index_of_other_weights_is_refused(built):
     manifest = built.manifest()
     manifest["model_fingerprint"] = "0" * 64

@@ -91,6 +91,7 @@ def test_limit_counts_usable_faces(tmp_path):
     assert [face.scryfall_id for face in read_faces(path, "normal", limit=2)] == ["a", "b", "c"]
 
 
+@pytest.mark.fault("bulk-lines")
 def test_one_bad_line_is_skipped_and_reported(tmp_path):
     path = tmp_path / "bulk.jsonl"
     path.write_bytes(b'\n'.join([json.dumps(card("a")).encode(), b'{"object": "card", "id": ', b'"text"',
@@ -100,6 +101,7 @@ def test_one_bad_line_is_skipped_and_reported(tmp_path):
     assert len(report.bad_lines) == 4 and report.cards == 2
 
 
+@pytest.mark.fault("bulk-lines")
 @pytest.mark.parametrize("fields", [
     {"name": 5}, {"name": None}, {"colors": "W"}, {"colors": [1]}, {"set": {}}, {"artist": []}, {"card_faces": 5},
     {"image_uris": {"normal": 7}}, {"image_uris": {"normal": "https://[bad"}}, {"image_uris": [], "card_faces": [[]]},
@@ -116,6 +118,7 @@ def test_a_malformed_card_harms_no_other(tmp_path, fields, form):
                    if key in ("name", "set", "artist", "collector_number", "scryfall_uri"))
 
 
+@pytest.mark.fault("bulk-damaged")
 @pytest.mark.parametrize("damage", ["truncated", "no card", "array cut short"])
 def test_a_broken_bulk_file_is_an_error_in_three_lines(tmp_path, bulk_cards, damage):
     path = tmp_path / "bulk"

@@ -12,7 +12,7 @@ from PIL import Image
 
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py"]
-TARGETS = ("demo test download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps "
+TARGETS = ("demo test soak download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps "
            "lint").split()
 CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open_clip_torch": {"open-clip-torch"},
                "Pillow": {"pillow"}}
@@ -106,6 +106,16 @@ def test_the_readme_names_every_artefact():
     for name in (*OUTPUTS, BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST, CHECKPOINT, CHECKPOINT_META,
                  "embeddings.i8bin", "meta.json"):
         assert f"`{name}`" in readme, name
+
+
+def test_the_readme_says_what_can_go_wrong_as_the_tests_prove_it():
+    import what_can_go_wrong
+
+    readme = (ROOT / "README.md").read_text()
+    assert what_can_go_wrong.section() in readme, "python tests/what_can_go_wrong.py renews it"
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    proved = set(re.findall(r'mark\.fault\("([\w-]+)"\)', tests))
+    assert proved == {row.key for row in what_can_go_wrong.ROWS}
 
 
 def test_a_query_target_without_a_picture_says_how():

@@ -32,6 +32,7 @@ def test_a_whole_cache_is_exit_0(built):
     assert (report["total_files"], report["valid_files"], report["invalid_files"]) == (53, 53, 0)
 
 
+@pytest.mark.fault("no-picture")
 def test_every_broken_file_is_found_and_none_deleted_unasked(broken):
     space, names = broken
     before = {path.name: path.read_bytes() for path in space.pictures()}

@@ -1,0 +1,166 @@
+"""The real scripts on many pictures over a bad network: what is lost, how long it takes, how much memory it needs.
+
+    python scripts/soak.py --pictures 20000
+
+Generates the pictures, serves them by scryfall_mirror.py with a share of replies gone wrong, downloads, builds with
+efficientnet-lite0, and downloads and builds once more. Ends with 1 where 1% or more was lost to the network.
+Reads   nothing
+Writes  a table to stdout, and soak_out/, which is removed before and after
+"""
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from cli import ArgumentParser, Progress, number, script  # noqa: E402
+from common import EXIT_ERROR, EXIT_OK, SuiteError, percent, say  # noqa: E402
+
+SIZE = (146, 204)  # of `small`: 20,000 of them are made in half a minute
+LATENCY_MS, TIMEOUT_READ = 20, 5
+# What of all replies is spoiled, in parts of the whole; probabilities are of each request, by path and attempt.
+FAULTS = (({"kind": "status", "status": 503}, 0.3), ({"kind": "reset"}, 0.2), ({"kind": "short"}, 0.2),
+          ({"kind": "html"}, 0.1), ({"kind": "truncated"}, 0.1), ({"kind": "empty"}, 0.05),
+          ({"kind": "stall", "seconds": TIMEOUT_READ + 2}, 0.04),
+          ({"kind": "status", "status": 429, "retry_after": "2"}, 0.01))
+LOST_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Run:
+    """One script from start to end; megabytes is its peak resident memory, None where there is no /proc."""
+    seconds: float
+    megabytes: float | None
+
+
+def write_pictures(root: Path, count: int) -> None:
+    """A mirror's folder: a bulk file of count cards, each with a `small` picture of coloured fields."""
+    rng, progress = np.random.default_rng(0), Progress("Generating", count)
+    with gzip.open(root / "unique-artwork.jsonl.gz", "wt", compresslevel=1) as bulk:
+        for n in range(count):
+            card_id = f"{rng.integers(1 << 32):08x}-0000-4000-8000-{n:012x}"
+            key = f"small/front/{card_id[0]}/{card_id[1]}/{card_id}.jpg"
+            fields = Image.fromarray(rng.integers(0, 256, (7, 5, 3), np.uint8))
+            data = io.BytesIO()
+            fields.resize(SIZE, Image.Resampling.BICUBIC).save(data, "JPEG")
+            path = root / "images" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data.getvalue())
+            bulk.write(json.dumps({
+                "object": "card", "id": card_id, "name": f"Card {n}", "set": "soak", "collector_number": str(n),
+                "lang": "en", "layout": "normal", "image_status": "highres_scan",
+                "image_uris": {"small": f"https://cards.scryfall.io/{key}?1700000000"}}) + "\n")
+            progress.update()
+    progress.close()
+
+
+def start_mirror(root: Path, faults: float) -> tuple[subprocess.Popen, str]:
+    """A mirror of its own process, and its address."""
+    plan = [{"match": "/small/", "probability": share * faults, **fault} for fault, share in FAULTS]
+    (root / "faults.json").write_text(json.dumps(plan))
+    process = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "scryfall_mirror.py"), "--root", str(root),
+                                "--port", "0", "--latency-ms", str(LATENCY_MS), "--faults", str(root / "faults.json")],
+                               stderr=subprocess.PIPE, text=True)
+    address = re.search(r" at (http://\S+)", process.stderr.readline())
+    if address is None:
+        raise SuiteError("Build Error", "the mirror did not start", root, "Run scripts/scryfall_mirror.py by itself.")
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return process, address[1]
+
+
+def run(out: Path, *command: str) -> Run:
+    """Run a script to its end, its progress on this stderr. Raises SuiteError where it fails."""
+    say(f"\n$ python {' '.join(command)}")
+    started, peak = time.monotonic(), 0
+    process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=out)
+    while process.poll() is None:
+        peak = max(peak, _peak_kilobytes(process.pid))
+        time.sleep(0.1)
+    if process.returncode:
+        raise SuiteError("Build Error", f"{command[0]} ended with {process.returncode}", " ".join(command),
+                         "What it said is above.")
+    return Run(time.monotonic() - started, peak / 1024 if peak else None)
+
+
+def _peak_kilobytes(pid: int) -> int:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    except OSError:  # no /proc on this system, or the process has ended
+        found = None
+    return int(found[1]) if found else 0
+
+
+def table_row(stage: str, done: Run, manifest: Path) -> str:
+    statistics = json.loads(manifest.read_text())["statistics"]
+    memory = "N/A" if done.megabytes is None else f"{done.megabytes:.0f} MB"
+    if "to_fetch" in statistics:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in statistics["failed_by_kind"].items())
+        what = (f"{statistics['downloaded']:,} of {statistics['to_fetch']:,} | {kinds or 'none'} | "
+                f"{statistics['retries']:,} retries, {statistics['rate_limit_pauses']} pauses")
+    else:
+        what = (f"{statistics['new_embeddings']:,} embedded, {statistics['reused_embeddings']:,} reused | "
+                f"{statistics['validation_failures']} invalid, {statistics['missing_from_cache']} missing | ")
+    return f"| {stage} | {done.seconds:.1f} s | {memory} | {what} |"
+
+
+def soak(out: Path, pictures: int, faults: float) -> float:
+    """Print the table's rows; returns the share of pictures that the first download lost to the network."""
+    (out / "mirror").mkdir(parents=True)
+    write_pictures(out / "mirror", pictures)
+    mirror, address = start_mirror(out / "mirror", faults)
+    download = ("download_images.py", "--api-url", address, "--image-size", "small", "--timeout-read",
+                str(TIMEOUT_READ))
+    build = ("build_embeddings.py", "--image-size", "small", "--model", "efficientnet-lite0")
+    manifests = out / "index_out" / "download_manifest.json", out / "index_out" / "build_manifest.json"
+    lost = 0.0
+    print("| stage | time | peak memory | done | failed | network |\n|---|---|---|---|---|---|")
+    try:
+        for turn in ("first", "second"):
+            done = run(out, *download)
+            print(table_row(f"{turn} download", done, manifests[0]), flush=True)
+            if turn == "first":
+                kinds = json.loads(manifests[0].read_text())["statistics"]["failed_by_kind"]
+                lost = kinds.get("network", 0) / pictures
+            print(table_row(f"{turn} build", run(out, *build), manifests[1]), flush=True)
+    finally:
+        mirror.kill()
+        mirror.wait()
+    return lost
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--pictures", type=number(int, 100), default=20_000, metavar="N",
+                        help="how many pictures (default: 20000)")
+    parser.add_argument("--faults", type=number(float, 0, 0.5), default=0.05, metavar="P",
+                        help="share of replies that go wrong (default: 0.05)")
+    args = parser.parse(argv)
+    out = Path("soak_out").resolve()
+    shutil.rmtree(out, ignore_errors=True)
+    say(f"{args.pictures:,} pictures through a mirror of which {args.faults:.0%} of the replies go wrong.")
+    try:
+        lost = soak(out, args.pictures, args.faults)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    say(f"Lost to the network in the first download: {percent(lost, 1)} (below {percent(LOST_SHARE, 1)} is good).")
+    return EXIT_ERROR if lost >= LOST_SHARE else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
