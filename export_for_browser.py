@@ -25,6 +25,7 @@ from common import (
     META,
     SuiteError,
     atomic_file,
+    disk_space,
     remove_leftovers,
     say,
 )
@@ -68,7 +69,8 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest()}
     # both written before either is put in place: an interruption hardly ever leaves one of each
-    with atomic_file(output_dir / BROWSER_VECTORS) as vectors_file, atomic_file(output_dir / BROWSER_META) as file:
+    with disk_space(lambda: quantised.nbytes + (input_dir / META).stat().st_size), \
+            atomic_file(output_dir / BROWSER_VECTORS) as vectors_file, atomic_file(output_dir / BROWSER_META) as file:
         vectors_file.write(quantised.data)
         file.write(orjson.dumps(head)[:-1] + b',"records":[')
         for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
