@@ -12,8 +12,8 @@ from PIL import Image
 
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py"]
-TARGETS = ("demo test soak download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps "
-           "lint").split()
+TARGETS = ("demo test soak lint download embed build-all build export query serve validate clean conda-cpu conda-gpu "
+           "conda-mps").split()
 CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open_clip_torch": {"open-clip-torch"},
                "Pillow": {"pillow"}}
 
