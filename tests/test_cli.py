@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT, Workspace, assert_three_lines
@@ -103,3 +105,24 @@ def test_no_network_is_a_network_error(alone):
     done = alone.run("download_images.py", "--max-retries", "0", code=1)
     assert_three_lines(done.stderr, "Network Error")
     assert "refused" in done.stderr
+
+
+@pytest.mark.fault("interrupt")
+def test_a_second_signal_ends_a_script_in_the_middle_of_native_code(alone):
+    """As in a pass through a large model: Python's own handlers wait until it returns."""
+    code = ("import numpy as np, sys\n"
+            "from cli import script\n"
+            "@script\n"
+            "def main(argv):\n"
+            "    print('now', flush=True)\n"
+            "    np.linalg.svd(np.random.default_rng(0).standard_normal((6000, 6000)))\n"
+            "sys.exit(main())")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=alone.path, stdout=subprocess.PIPE,
+                               env=alone.environment(PYTHONPATH=str(ROOT)), text=True)
+    assert process.stdout.readline() == "now\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(5) == 130
