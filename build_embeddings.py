@@ -173,7 +173,7 @@ def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes
             "validation_failures": len(embedded.reasons) + table.counts["invalid"],
             "placeholders_skipped": table.counts["placeholder"], "identical_images": len(vectors) - len(nodes),
             "reused_embeddings": embedded.reused, "new_embeddings": embedded.new,
-            "bad_bulk_lines": len(table.report.bad_lines),
+            "bad_bulk_lines": table.report.bad_lines,
             "cards_without_picture": table.report.without_picture, "other_image_size": table.report.fell_back,
             "images_per_second": round(embedded.new / embedded.seconds, 2) if embedded.new else None,
             "seconds": clock.seconds}

@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 import gzip
 import hashlib
+import io
+import json
 import os
 import zlib
 from dataclasses import dataclass
@@ -15,13 +17,26 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from common import TIMESTAMP, InvalidContent, SuiteError, disk_space, naming, read_json, say, utc_now, write_json
+from common import (
+    TEMPORARY_SUFFIX,
+    TIMESTAMP,
+    InvalidContent,
+    SuiteError,
+    disk_space,
+    naming,
+    read_json,
+    remove_leftovers,
+    say,
+    utc_now,
+    write_json,
+)
 from http_client import FetchError, HttpClient, stream_body
 
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
+MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
 READ_BYTES = 1 << 20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK, GZIP_MAGIC = b"\xef\xbb\xbf", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,7 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
     path = _snapshot_path(kind, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # two downloads at once fetch it once
+        remove_leftovers(path.parent)
         known = _descriptor(path)
         if known and known["api_url"] != client.api_url:
             known = None
@@ -89,7 +105,7 @@ def _descriptor(path: Path) -> dict | None:
     if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
     whole = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at"))
-    return known if whole else None
+    return known if whole and isinstance(known.get("etag"), (str, type(None))) else None
 
 
 def _hours_since(timestamp: str) -> float:
@@ -109,9 +125,11 @@ def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[
     def consume(response):
         if response.status_code == 304 and known:
             return None, None
+        body = io.BytesIO()
+        stream_body(response, body.write, MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS)
         try:
-            descriptor = response.json()
-        except ValueError:
+            descriptor = json.loads(body.getvalue())
+        except (ValueError, RecursionError):
             descriptor = None
         if not isinstance(descriptor, dict):
             raise InvalidContent("the reply is not a JSON object")
@@ -124,7 +142,7 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
     """Fetch url into place. The partial file carries the URL's hash, and Scryfall's URLs carry the
     time of the file, so what is resumed always belongs to the same version."""
     version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
-    partial = path.with_name(f"{path.name}.{version}.part")
+    partial = path.with_name(f"{path.name}.{version}{TEMPORARY_SUFFIX}")
     say(f"Fetching {url} ({f'{compressed_size / 1e6:,.2f} MB' if compressed_size else 'size unknown'}).")
 
     def resume() -> dict[str, str]:
@@ -146,10 +164,10 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
 
     if partial.exists() and partial.stat().st_size >= (compressed_size or 0):
         partial.unlink()  # cut off between its last byte and its check, or not this file: nothing to resume
-    with disk_space(lambda: max(0, (compressed_size or 0) - partial.stat().st_size)):
+    with disk_space(lambda: compressed_size or 0):
         client.fetch(url, consume, resume)
     os.replace(partial, path)
-    for leftover in path.parent.glob(f"{path.name}.*.part"):
+    for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
 
 
@@ -157,7 +175,7 @@ def _check_form(path: Path) -> None:
     """Raises InvalidContent where the file is neither whole gzip data nor begins like JSON."""
     with open(path, "rb") as file:
         head = file.read(64)
-    if not head.startswith(b"\x1f\x8b"):
+    if not head.startswith(GZIP_MAGIC):
         if head.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] not in (b"[", b"{"):
             raise InvalidContent("neither gzip nor JSON")
         return

@@ -42,7 +42,9 @@ MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones'
 PREPROCESSING = 1
 MAX_PICTURE_BYTES = 64 << 20
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LEFTOVER_SECONDS = 3600.0  # no file of the suite takes that long to write
+LEFTOVER_SECONDS = 24 * 3600.0  # of a temporary file whose process cannot be asked after
+# what atomic_file names its temporary files: .<name>.<machine>-<process>-<thread>.part
+_TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
 
 
 # Errors and exit codes
@@ -72,7 +74,8 @@ def printable(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """One line of progress for the person at the terminal, above the bar if there is one."""
+    """Lines for the person at the terminal, above the bar if there is one; control characters escaped."""
+    text = "\n".join(map(printable, text.split("\n")))
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
     else:
@@ -111,7 +114,7 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def disk_space(needed: Callable[[], float]) -> Iterator[None]:
-    """A disk that fills up in this block is a SuiteError that says how many bytes are still needed."""
+    """A disk that fills up in this block is a SuiteError that says how many bytes the block needs."""
     try:
         yield
     except OSError as error:
@@ -126,7 +129,7 @@ def disk_error(error: OSError, needed: float = 0.0) -> SuiteError:
     if error.errno not in DISK_FULL:
         return SuiteError("Disk Error", "a file could not be read or written", where,
                           "Check that the path exists and that you may write there.")
-    space = f", about {needed / 1e6:,.0f} MB more are needed" if needed else ""
+    space = f", about {needed / 1e6:,.1f} MB are needed" if needed else ""
     with contextlib.suppress(OSError):
         space += f", {shutil.disk_usage(Path(error.filename or '.').parent).free / 1e6:,.1f} MB are free"
     return SuiteError("Disk Error", "the disk is full", where + space,
@@ -180,10 +183,10 @@ def cached_names(cache: Path, clean: bool = False) -> set[str]:
         return set()
     with os.scandir(cache) as entries:
         names = {entry.name for entry in entries if entry.name.endswith((*PICTURE_SUFFIXES, TEMPORARY_SUFFIX))}
-    leftovers = {name for name in names if name[0] == "." or name.endswith(TEMPORARY_SUFFIX)}
+    hidden = {name for name in names if name[0] == "." or name.endswith(TEMPORARY_SUFFIX)}
     if clean:
-        _delete_abandoned(cache, leftovers)
-    return names - leftovers
+        _delete_abandoned(cache, hidden)
+    return names - hidden
 
 
 def remove_leftovers(folder: Path) -> int:
@@ -192,28 +195,31 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def _delete_abandoned(folder: Path, names: set[str]) -> int:
-    abandoned = [folder / name for name in names if _is_abandoned(folder / name)]
-    for path in abandoned:
-        path.unlink(missing_ok=True)
-    return len(abandoned)
+    deleted = 0
+    for path in (folder / name for name in names):
+        with contextlib.suppress(OSError):  # another run was faster, or it is not ours to delete
+            if _is_abandoned(path):
+                path.unlink()
+                deleted += 1
+    return deleted
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Its process has left this machine; or, where it is another's or the number was taken again, the file is old."""
-    owner = re.search(rf"\.{re.escape(platform.node())}-(\d+)-\d+{re.escape(TEMPORARY_SUFFIX)}$", path.name)
+    """Whether the process that wrote it has left this machine; if it was on another one, whether the file is old."""
+    owner = _TEMPORARY.fullmatch(path.name)
+    if owner is None:
+        return False
+    if not path.name.endswith(f".{platform.node()}-{owner[1]}-{path.name.rsplit('-', 1)[1]}"):
+        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
+    if int(owner[1]) == os.getpid():
+        return True  # a process starts clean: the number was another's before
     try:
-        if owner and int(owner[1]) == os.getpid():
-            return True  # a process starts clean: the number was another's before
-        if owner:
-            os.kill(int(owner[1]), 0)  # signal 0 only asks
+        os.kill(int(owner[1]), 0)  # signal 0 only asks
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        pass
-    try:
-        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-    except FileNotFoundError:
         return False
+    return False
 
 
 # Pictures

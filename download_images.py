@@ -9,21 +9,18 @@ Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, <cache>/bulk/, and in <out>: d
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
+import itertools
 import os
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO
 
 from bulk_snapshot import Snapshot, fetch_snapshot, local_snapshot
-from cli import ArgumentParser, Progress, number, script, web_address
+from cli import ArgumentParser, number, script, web_address
 from common import (
     DOWNLOAD_CHECKPOINT,
     DOWNLOAD_FAILURES,
@@ -32,13 +29,11 @@ from common import (
     EXIT_FAILURES,
     EXIT_NOTHING,
     EXIT_OK,
-    MAX_PICTURE_BYTES,
     VERSION,
     SuiteError,
     atomic_file,
     cached_names,
     disk_space,
-    open_picture,
     per_second,
     percent,
     remove_leftovers,
@@ -46,8 +41,9 @@ from common import (
     utc_now,
     write_json,
 )
-from http_client import API_URL, FetchError, HttpClient, Stopped, stream_body
-from scryfall import BulkReport, Face, add_source_flags, cache_name, read_faces, shown_flags
+from fill_cache import OUTAGE_FAILURES, DownloadResult, fill_cache, tasks_of
+from http_client import API_URL, HttpClient
+from scryfall import BulkReport, Face, add_source_flags, read_faces, shown_flags
 
 # Mean bytes of a picture, from the table of image sizes in Scryfall's documentation and live
 # measurements of 2026; the estimate of --dry-run.
@@ -55,124 +51,6 @@ MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000
               "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000}
 PARAMETERS = ("kind", "cache", "out", "limit", "image_size", "bulk_file", "include_placeholders", "workers",
               "timeout_connect", "timeout_read", "max_retries", "api_url")
-BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
-OUTAGE_FAILURES = 100  # pictures in a row lost to the network: with 16 workers nothing has come for 3 minutes
-CHECKPOINT_SECONDS = 5.0
-STOP_SECONDS = 5.0  # what workers get to finish their picture after Ctrl-C
-
-
-@dataclass
-class DownloadResult:
-    """What a download did; the manifest's `statistics`."""
-    faces: int = 0
-    cached: int = 0
-    to_fetch: int = 0
-    downloaded: int = 0
-    failed: int = 0
-    failed_by_kind: dict[str, int] = field(default_factory=dict)
-    placeholders_skipped: int = 0
-    refused_urls: int = 0
-    other_image_size: int = 0
-    shared_pictures: int = 0
-    bad_bulk_lines: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    retries: int = 0
-    rate_limit_pauses: int = 0
-    interrupted: bool = False
-    outage: str | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One picture to fetch, and the first face that shows it."""
-    face: Face
-    path: Path
-
-
-class Work:
-    """What the workers share: the tasks, one lock, and the tally."""
-
-    def __init__(self, tasks: Iterator[Task], client: HttpClient, failures: BinaryIO,
-                 progress: Progress, result: DownloadResult) -> None:
-        self.tasks, self.client, self.failures = tasks, client, failures
-        self.progress, self.result = progress, result
-        self.stopping = client.pace.stopping
-        self.lock = threading.Lock()
-        self.lost_in_a_row = 0
-        self.error: BaseException | None = None
-
-    def run(self) -> None:
-        """A worker: take tasks until there are none, the run stops, the disk fails or the network is gone."""
-        try:
-            while not self.stopping.is_set():
-                with self.lock:
-                    task = next(self.tasks, None)
-                if task is None:
-                    return
-                self._fetch(task)
-        except Stopped:
-            return
-        except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
-            self.error = self.error or error
-            self.stopping.set()
-
-    def _fetch(self, task: Task) -> None:
-        seconds = BODY_TIMEOUTS * self.client.timeout[1]
-        try:
-            size = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path, seconds))
-        except FetchError as error:
-            with self.lock:
-                self._count_failure(task.face, error)
-            return
-        with self.lock:
-            self.progress.update()
-            self.lost_in_a_row = 0
-            self.result.downloaded += 1
-            self.result.bytes += size
-
-    def _count_failure(self, face: Face, failure: FetchError) -> None:
-        self.progress.update()
-        self.result.failed += 1
-        kinds = self.result.failed_by_kind
-        kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
-        self.failures.write(json.dumps(
-            {"name": face.name, "scryfall_id": face.scryfall_id, "face_id": face.face_id,
-             "url": face.image_url, "error": failure.cause, "http_status": failure.status,
-             "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
-        self.lost_in_a_row = self.lost_in_a_row + 1 if failure.kind == "network" else 0
-        if self.lost_in_a_row == OUTAGE_FAILURES:
-            self.result.outage = failure.cause
-            self.stopping.set()
-
-
-def save_picture(response, path: Path, seconds: float) -> int:
-    """Stream the body beside path, decode it whole, then give it its name. Returns its bytes."""
-    with atomic_file(path) as file:
-        size = stream_body(response, file.write, MAX_PICTURE_BYTES, seconds)
-        file.flush()
-        open_picture(Path(file.name))
-    return size
-
-
-def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter | None = None) -> Iterator[Task]:
-    """A task for each picture not in the cache, once, however many faces show it."""
-    tally = Counter() if tally is None else tally
-    seen: set[bytes] = set()
-    for face in faces:
-        if face.left_out:
-            tally["placeholders" if face.left_out == "placeholder" else "refused"] += 1
-            continue
-        name = cache_name(face.image_url)
-        key = bytes.fromhex(name[:40])  # half the memory of the text, for 500,000 pictures
-        if key in seen:
-            tally["shared"] += 1
-        elif name in cached:
-            tally["cached"] += 1
-        else:
-            tally["to_fetch"] += 1
-            yield Task(face, cache / name)
-        seen.add(key)
 
 
 def plan(args: argparse.Namespace, snapshot: Snapshot, cached: set[str]) -> DownloadResult:
@@ -180,12 +58,12 @@ def plan(args: argparse.Namespace, snapshot: Snapshot, cached: set[str]) -> Down
     report, tally = BulkReport(), Counter()
     for _ in tasks_of(_faces(args, snapshot, report), args.cache, cached, tally):
         pass
-    for line in report.bad_lines[:5]:
+    for line in report.shown_bad_lines:
         say(f"Skipped in the bulk file: {line}")
     return DownloadResult(faces=report.faces, cached=tally["cached"], to_fetch=tally["to_fetch"],
                           placeholders_skipped=tally["placeholders"], refused_urls=tally["refused"],
                           other_image_size=report.fell_back, shared_pictures=tally["shared"],
-                          bad_bulk_lines=len(report.bad_lines))
+                          bad_bulk_lines=report.bad_lines)
 
 
 def _faces(args: argparse.Namespace, snapshot: Snapshot, report: BulkReport | None = None) -> Iterator[Face]:
@@ -209,15 +87,16 @@ def download(args: argparse.Namespace) -> DownloadResult:
     args.cache.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(args.out)
-    with disk_space(lambda: (result.to_fetch - result.downloaded) * MEAN_BYTES[args.image_size]), \
-            atomic_file(args.out / DOWNLOAD_FAILURES) as failures:
-        if result.to_fetch:
-            tasks = tasks_of(_faces(args, snapshot), args.cache, cached)
-            with contextlib.closing(Progress("Downloading", result.to_fetch)) as progress:
-                _run_workers(Work(tasks, client, failures, progress, result), args)
-    result.seconds = round(time.monotonic() - started, 3)
-    result.retries, result.rate_limit_pauses = client.retries, client.pace.pauses
-    _write_manifest(args, snapshot, result)
+    with disk_space(lambda: (result.to_fetch - result.downloaded) * MEAN_BYTES[args.image_size]):
+        with atomic_file(args.out / DOWNLOAD_FAILURES) as failures:
+            if result.to_fetch:
+                # takewhile: after Ctrl-C no worker searches a full cache for the next picture to fetch
+                faces = itertools.takewhile(lambda _: not client.pace.stopping.is_set(), _faces(args, snapshot))
+                fill_cache(tasks_of(faces, args.cache, cached), args.cache, client, args.workers, failures, result,
+                           args.out / DOWNLOAD_CHECKPOINT)
+        result.seconds = round(time.monotonic() - started, 3)
+        result.retries, result.rate_limit_pauses = client.retries, client.pace.pauses
+        _write_manifest(args, snapshot, result)
     return result
 
 
@@ -233,42 +112,6 @@ def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
     if result.other_image_size:
         parts.append(f"{result.other_image_size:,} in another size than {args.image_size}")
     return f"{result.faces:,} faces of {args.kind}: {', '.join(parts)}."
-
-
-def _run_workers(work: Work, args: argparse.Namespace) -> None:
-    """Run the workers to the end of the tasks; on Ctrl-C or a full disk let them finish or drop their picture."""
-    checkpoint = args.out / DOWNLOAD_CHECKPOINT
-    threads = [threading.Thread(target=work.run, daemon=True) for _ in range(args.workers)]
-    try:
-        for thread in threads:
-            thread.start()
-        saved = time.monotonic()
-        while any(thread.is_alive() for thread in threads):
-            for thread in threads:
-                thread.join(0.05 if thread.is_alive() else 0)
-            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                saved = time.monotonic()
-                _write_checkpoint(checkpoint, work)
-    except KeyboardInterrupt:
-        work.result.interrupted = True
-    finally:
-        work.stopping.set()
-        deadline = time.monotonic() + STOP_SECONDS
-        for thread in threads:
-            if thread.ident is not None:  # started
-                thread.join(max(0.0, deadline - time.monotonic()))
-    if work.error is not None:
-        raise work.error
-    if work.result.interrupted or work.result.outage:
-        _write_checkpoint(checkpoint, work)
-    else:
-        checkpoint.unlink(missing_ok=True)
-
-
-def _write_checkpoint(path: Path, work: Work) -> None:
-    with work.lock:
-        write_json(path, {"timestamp": utc_now(), "to_fetch": work.result.to_fetch,
-                          "downloaded": work.result.downloaded, "failed": work.result.failed})
 
 
 def _write_manifest(args: argparse.Namespace, snapshot: Snapshot, result: DownloadResult) -> None:

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from cli import Progress
-from common import InvalidContent, SuiteError, open_picture, say
+from common import InvalidContent, open_picture, say
 from embedder import Embedder, give_back_memory, prepare
 from models import ModelSpec
 from vector_store import PICTURE, VectorStore
 
-PASS_SECONDS = 2.0  # a CPU is as fast with 8 pictures at once as with 64 (ViT-B/32: 13 and 13 a second, fp32)
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
 
 
@@ -156,7 +155,6 @@ class _Batch:
         self.waiting: dict[str, tuple[Loaded, list[int]]] = {}
         self.model: Embedder | None = None
         self.since_checkpoint = 0
-        self.at_once = options.batch
 
     def take(self, i: int, loaded: Loaded) -> None:
         self.done.pictures[i] = loaded.picture
@@ -178,7 +176,7 @@ class _Batch:
             return
         waiting, self.waiting = list(self.waiting.values()), {}
         self.model = self.model or self._load_model()
-        vectors = self._vectors(np.stack([loaded.pixels for loaded, _ in waiting]))
+        vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
         good = np.isfinite(vectors[:, 0])
         refs = iter(self.store.append([loaded.picture for (loaded, _), ok in zip(waiting, good, strict=True) if ok],
                                       vectors[good]))
@@ -192,30 +190,6 @@ class _Batch:
         if 0 < self.options.checkpoint_frequency <= self.since_checkpoint:
             self.since_checkpoint = 0
             self.store.checkpoint()
-
-    def _vectors(self, pixels: np.ndarray) -> np.ndarray:
-        """The model's vectors. A pass the device has no memory for is halved, for the rest of the run too;
-        so is one through a CPU that takes longer than Ctrl-C should wait."""
-        vectors: list[np.ndarray] = []
-        start = 0
-        while start < len(pixels):
-            some, began = pixels[start:start + self.at_once], time.monotonic()
-            half = (len(some) + 1) // 2
-            try:
-                vectors.append(self.model.embed(some))
-            except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
-                if len(some) == 1 or not (isinstance(error, MemoryError) or "memory" in str(error)):
-                    raise SuiteError("Build Error", f"the model failed on {len(some)} pictures",
-                                     (str(error).strip() or "out of memory").splitlines()[0][:200],
-                                     "Use another --device or a smaller --size; what is embedded so far is kept."
-                                     ) from error
-                self.at_once = half
-                say(f"Out of memory: continuing with {half} pictures at once.")
-                continue
-            start += len(some)
-            if self.model.device == "cpu" and time.monotonic() - began > PASS_SECONDS:
-                self.at_once = half
-        return np.concatenate(vectors)
 
     def _load_model(self) -> Embedder:
         model = Embedder(self.spec, self.options.device, self.options.precision)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,8 @@ FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "
 MIN_SIZE = 64
 MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
+PASS_SECONDS = 2.0  # through the model on a CPU, in which a Ctrl-C waits
+ENOUGH_FOR_A_CPU = 8  # pictures at once: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
@@ -70,17 +73,47 @@ class Embedder:
         _keep_freed_memory()
         self.spec, self.device = spec, pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        self._model = load_model(spec).to(self.device, memory_format=torch.channels_last)
         # auto checks itself against fp32 on the first pictures; an explicit precision is the user's word
         self._unchecked = precision == "auto" and self.precision != "fp32"
-        if not self._unchecked:
-            self._model.to(self._dtype())
+        self._at_once = sys.maxsize
+        try:
+            self._model = load_model(spec).to(self.device, memory_format=torch.channels_last)
+            if not self._unchecked:
+                self._model.to(self._dtype())
+        except (MemoryError, RuntimeError) as error:
+            raise self._failure(error, 0) from error
 
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 [B, size, size, 3] from prepare() -> float32 [B, D], each row of norm 1.
 
-        A row the model could not make (zero or not finite) is all NaN.
+        A row the model could not make (zero or not finite) is all NaN. What the device has no memory for
+        is halved, for every later call too; so is a pass through a CPU that takes longer than Ctrl-C
+        should wait. Raises SuiteError where the model fails otherwise.
         """
+        vectors: list[np.ndarray] = []
+        start = 0
+        while start < len(pictures):
+            some, began = pictures[start:start + self._at_once], time.monotonic()
+            try:
+                vectors.append(self._pass(some))
+            except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
+                if len(some) == 1 or not _lacks_memory(error):
+                    raise self._failure(error, len(some)) from error
+                self._at_once = (len(some) + 1) // 2
+                say(f"Out of memory: continuing with {self._at_once} pictures at once.")
+                continue
+            start += len(some)
+            if self.device == "cpu" and time.monotonic() - began > PASS_SECONDS:
+                self._at_once = min(self._at_once, max(ENOUGH_FOR_A_CPU, len(some) // 2))
+        return np.concatenate(vectors)
+
+    def _failure(self, error: Exception, pictures: int) -> SuiteError:
+        return SuiteError("Build Error", f"the model failed on {pictures} pictures" if pictures else
+                          f"the model does not fit on {self.device}",
+                          (str(error).strip() or "out of memory").splitlines()[0][:200],
+                          "Use another --device or a smaller --size; what is embedded so far is kept.")
+
+    def _pass(self, pictures: np.ndarray) -> np.ndarray:
         import torch
 
         with torch.inference_mode():
@@ -103,7 +136,6 @@ class Embedder:
         """Turn the model to the lower precision, or stay at fp32 where the first pictures disagree."""
         import torch
 
-        self._unchecked = False
         lower = copy.deepcopy(self._model).to(self._dtype())
         exact, rounded = self._model(pixels), lower(pixels.to(self._dtype())).float()
         cosine = torch.nn.functional.cosine_similarity(exact, rounded).min().item()
@@ -112,6 +144,11 @@ class Embedder:
         else:
             say(f"{self.precision} agrees with fp32 only to cosine {cosine:.4f} on this model: using fp32.")
             self.precision = "fp32"
+        self._unchecked = False  # last: a check that ran out of memory is repeated
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ("out of memory", "allocate memory"))
 
 
 def _keep_freed_memory() -> None:

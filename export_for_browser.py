@@ -8,6 +8,7 @@ Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127))
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
     with disk_space(lambda: quantised.nbytes + (input_dir / META).stat().st_size), \
             atomic_file(output_dir / BROWSER_VECTORS) as vectors_file, atomic_file(output_dir / BROWSER_META) as file:
         vectors_file.write(quantised.data)
+        vectors_file.flush()
+        os.fsync(vectors_file.fileno())
         file.write(orjson.dumps(head)[:-1] + b',"records":[')
         for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
             file.write(b"," * (row > 0) + record)

@@ -13,6 +13,7 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
@@ -121,6 +122,8 @@ class HttpClient:
 
         self.api_url, self.timeout, self.max_retries = api_url.rstrip("/"), timeout, max_retries
         self.session = requests.Session()
+        # requests would read the whole body of a redirect to find the next, with no end to it; _get follows them
+        self.session.resolve_redirects = lambda *_, **__: iter(())
         self.session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=workers))
@@ -135,7 +138,7 @@ class HttpClient:
             parts = urlsplit(url)
         except ValueError as error:
             raise FetchError(f"no web address: {url[:200]}", "refused") from error
-        if parts.scheme in ("http", "https") and parts.hostname == api.hostname:
+        if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
             return url
         if parts.scheme == "https" and parts.netloc in SCRYFALL_HOSTS:
             return url if api.netloc in SCRYFALL_HOSTS else \
@@ -156,6 +159,7 @@ class HttpClient:
         import requests
         import urllib3
 
+        met: Counter[str] = Counter()
         for attempt in itertools.count(1):
             try:
                 with self.pace.turn(), self._get(url, headers()) as response:
@@ -171,8 +175,9 @@ class HttpClient:
             seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
             if failure.status == 429:
                 self.pace.pause(max(self._api_pause(), failure.retry_after) if api else seconds)
-            allowed = {"network": self.max_retries, "invalid": min(INVALID_RETRIES, self.max_retries)}
-            if attempt > allowed.get(failure.kind, 0):
+            met[failure.kind] += 1
+            allowed = {"network": self.max_retries, "invalid": INVALID_RETRIES}
+            if attempt > self.max_retries or met[failure.kind] > allowed.get(failure.kind, 0):
                 raise failure
             with self._lock:
                 self.retries += 1

@@ -6,6 +6,7 @@ Writes  staged in <out>: mtg_embeddings.npy, mtg_meta.jsonl, kept_indices.npy, m
 from __future__ import annotations
 
 import contextlib
+import io
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -87,10 +88,11 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
             file.write(store.take(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
     for i, reason in sorted(embedded.reasons.items()):
         table.rejected.append(_rejection(table.metadata[i], table.names[i], reason))
-    with _writing(out, PICTURES) as file:
-        np.save(file, embedded.pictures[kept])
-    with _writing(out, KEPT) as file:
-        np.save(file, np.frombuffer(table.positions, np.int64)[kept])
+    for name, values in ((PICTURES, embedded.pictures[kept]), (KEPT, np.frombuffer(table.positions, np.int64)[kept])):
+        packed = io.BytesIO()  # numpy writes to a real file through C and does not notice when closing it fails
+        np.save(packed, values)
+        with _writing(out, name) as file:
+            file.write(packed.getbuffer())
     with _writing(out, REJECTED) as file:
         file.write(table.rejected.data)
     return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from bulk_snapshot import BYTE_ORDER_MARK, GZIP_MAGIC, READ_BYTES
 from cli import ArgumentParser, directory, existing_file, number, one_of
 from common import EXIT_NOTHING, SuiteError, printable
 
@@ -40,8 +41,7 @@ WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_u
 CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
 
 MAX_LINE_BYTES = 16 << 20  # a card object is about 5 KB
-READ_BYTES = 1 << 20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+SHOWN_BAD_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,14 @@ class BulkReport:
     faces: int = 0
     without_picture: int = 0
     fell_back: int = 0
-    bad_lines: list[str] = field(default_factory=list)
+    bad_lines: int = 0
+    shown_bad_lines: list[str] = field(default_factory=list)
+
+    def skip(self, line: str) -> None:
+        """Count something that is no card; line says where and why, and the first few are kept."""
+        self.bad_lines += 1
+        if len(self.shown_bad_lines) < SHOWN_BAD_LINES:
+            self.shown_bad_lines.append(line)
 
 
 def shown_flags(args: argparse.Namespace) -> str:
@@ -200,7 +207,7 @@ def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
 
 def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
     with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        packed = file.read(2) == GZIP_MAGIC
     with gzip.open(path) if packed else open(path, "rb") as stream:
         reader = io.BufferedReader(stream, READ_BYTES)  # type: ignore[arg-type]
         try:
@@ -212,7 +219,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
                     report.cards += 1
                     yield value
                 else:
-                    report.bad_lines.append(f"object {position}: not a card")
+                    report.skip(f"object {position}: not a card")
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise _broken(path, f"the gzip data is damaged or cut short ({error})") from error
         except (ValueError, RecursionError) as error:
@@ -242,12 +249,12 @@ def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:
         if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = reader.readline(MAX_LINE_BYTES)
-            report.bad_lines.append(f"line {line_number}: longer than {MAX_LINE_BYTES:,} bytes")
+            report.skip(f"line {line_number}: longer than {MAX_LINE_BYTES:,} bytes")
         elif not line.isspace():
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                report.bad_lines.append(f"line {line_number}: {printable(error)}")
+                report.skip(f"line {line_number}: {error}")
 
 
 def _array(reader: io.BufferedReader) -> Iterator[object]:

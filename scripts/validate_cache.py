@@ -24,6 +24,7 @@ from common import (  # noqa: E402
     EXIT_NOTHING,
     EXIT_OK,
     LEFTOVER_SECONDS,
+    TEMPORARY_SUFFIX,
     VERSION,
     InvalidContent,
     SuiteError,
@@ -93,7 +94,7 @@ def prune(cache: Path) -> int:
     for snapshot in snapshots:
         unused.difference_update(map(cache_name, picture_urls(snapshot)))
     doomed = [cache / name for name in unused]
-    doomed += [path for path in (cache / "bulk").glob("*.part")  # a younger one may be a running download's
+    doomed += [path for path in (cache / "bulk").glob(f"*{TEMPORARY_SUFFIX}")  # a younger one may be continued
                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
     for path in doomed:
         path.unlink(missing_ok=True)

@@ -1,10 +1,14 @@
 """Cached pictures to vectors: what happens when the device has too little memory for a batch."""
 from __future__ import annotations
 
+import copy
+import types
+
 import numpy as np
 import pytest
+import torch
 
-import embed_cache
+import embedder
 from common import SuiteError
 from embed_cache import EmbedOptions, embed_pictures
 from models import describe_model
@@ -13,14 +17,21 @@ from vector_store import VectorStore
 OPTIONS = EmbedOptions(batch=16, device="cpu", precision="fp32", verify=True, checkpoint_frequency=0)
 
 
-class SmallDevice(embed_cache.Embedder):
-    """The real model on a device that holds `room` pictures."""
-    room = 3
+def on_a_small_device(monkeypatch, room: int, message: str = "CUDA out of memory. Tried to allocate 2.00 GiB") -> None:
+    """Run the real model on a device that holds `room` pictures."""
+    whole = embedder.load_model
 
-    def embed(self, pictures: np.ndarray) -> np.ndarray:
-        if len(pictures) > self.room:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().embed(pictures)
+    def load_model(spec):
+        model = whole(spec)
+
+        def refuse(module, inputs):
+            if len(inputs[0]) > room:
+                raise RuntimeError(message)
+
+        model.register_forward_pre_hook(refuse)
+        return model
+
+    monkeypatch.setattr(embedder, "load_model", load_model)
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypa
     plain = VectorStore(tmp_path, spec.fingerprint)
     expected = plain.take(embed_pictures(*pictures, plain, spec, OPTIONS).refs)
     plain.discard_checkpoint()
-    monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
+    on_a_small_device(monkeypatch, 3)
     store = VectorStore(tmp_path, spec.fingerprint)
     done = embed_pictures(*pictures, store, spec, OPTIONS)
     assert (done.refs >= 0).all() and not done.reasons
@@ -45,20 +56,40 @@ def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypa
 
 
 @pytest.mark.fault("out-of-memory")
-def test_a_device_without_room_for_one_picture_is_a_build_error(pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(SmallDevice, "room", 0)
-    monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
+@pytest.mark.parametrize("room, message, failed_on", [
+    (0, "CUDA out of memory", 1), (3, "an illegal memory access", 16)])
+def test_what_halving_does_not_cure_is_a_build_error(pictures, tmp_path, monkeypatch, room, message, failed_on):
+    on_a_small_device(monkeypatch, room, message)
     spec = describe_model("efficientnet-lite0", size=64)
-    with pytest.raises(SuiteError, match="failed on 1 pictures"):
+    with pytest.raises(SuiteError, match=f"failed on {failed_on} pictures") as error:
         embed_pictures(*pictures, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
+    assert message in error.value.lines[1]
 
 
-def test_another_failure_of_the_model_is_not_taken_for_memory(pictures, tmp_path, monkeypatch):
-    def broken(self, pictures):
-        raise RuntimeError("expected scalar type Half")
+@pytest.mark.fault("out-of-memory")
+def test_a_check_of_the_precision_without_room_is_repeated(pictures, monkeypatch):
+    """The first pass holds the model twice, at both precisions: the moment of most memory."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    tried = []
 
-    monkeypatch.setattr(SmallDevice, "embed", broken)
-    monkeypatch.setattr(embed_cache, "Embedder", SmallDevice)
-    spec = describe_model("efficientnet-lite0", size=64)
-    with pytest.raises(SuiteError, match="failed on 16 pictures"):
-        embed_pictures(*pictures, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
+    def deepcopy(model):
+        tried.append(model)
+        if len(tried) == 1:
+            raise RuntimeError("CUDA out of memory")
+        return copy.deepcopy(model)
+
+    monkeypatch.setattr(embedder, "copy", types.SimpleNamespace(deepcopy=deepcopy))
+    model = embedder.Embedder(describe_model("efficientnet-lite0", size=64))
+    assert np.isfinite(model.embed(np.full((4, 64, 64, 3), 99, np.uint8))).all() and len(tried) == 2
+
+
+@pytest.mark.fault("interrupt")
+def test_a_slow_pass_through_a_cpu_is_made_shorter(monkeypatch, pictures):
+    """So that Ctrl-C does not wait for it; never below what a CPU needs to be fast."""
+    monkeypatch.setattr(embedder, "PASS_SECONDS", 0.0)
+    model, seen = embedder.Embedder(describe_model("efficientnet-lite0", size=64), "cpu", "fp32"), []
+    monkeypatch.setattr(model, "_model", lambda pixels: seen.append(len(pixels)) or torch.ones(len(pixels), 2))
+    model.embed(np.zeros((64, 64, 64, 3), np.uint8))
+    assert seen == [64]
+    model.embed(np.zeros((64, 64, 64, 3), np.uint8))
+    assert seen == [64, 32, 16, 8, 8]

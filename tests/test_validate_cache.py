@@ -55,7 +55,7 @@ def test_fix_deletes_exactly_the_broken_files(broken):
 
 def test_prune_deletes_what_no_snapshot_refers_to(built):
     stranger = built.cache / f"{'0' * 40}.jpg"
-    leftover = built.cache / ".x.jpg.1-2.part"
+    leftover = built.cache / ".x.jpg.elsewhere-1-2.part"
     mine = built.cache / "notes.txt"
     for path in (stranger, leftover, mine):
         path.write_bytes(built.pictures()[0].read_bytes())
