@@ -23,7 +23,7 @@ JSON_TYPE = "application/json; charset=utf-8"
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp",
                  "gz": "application/gzip", "json": "application/json"}
 DELIVERIES = ("reset", "short", "stall", "drip", "endless")  # these spoil the sending, the others the reply itself
-KINDS = ("status", "html", "empty", "redirect", "body", "truncated", "garbage", *DELIVERIES)
+KINDS = ("status", "html", "empty", "redirect", "endless-redirect", "body", "truncated", "garbage", *DELIVERIES)
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Not an image</h1></body></html>\n"
 
 
@@ -45,7 +45,7 @@ class Fault:
     status     `status` with a JSON error, and Retry-After if `retry_after` is given
     html       200 image/jpeg with an HTML page
     empty      200 image/jpeg with no bytes
-    redirect   302 to `location`
+    redirect   302 to `location`; endless-redirect: with a body that never ends
     body       200 with the bytes of `file`
     truncated  half the body with a matching Content-Length
     garbage    random bytes of the right length
@@ -106,8 +106,8 @@ def apply_fault(fault: Fault, reply: Reply, path: str, rng: random.Random) -> Re
         return replace(reply, headers={**reply.headers, **retry})
     if fault.kind in ("html", "empty"):
         return Reply(200, {"Content-Type": "image/jpeg"}, HTML if fault.kind == "html" else b"")
-    if fault.kind == "redirect":
-        return Reply(302, {"Location": fault.location})
+    if fault.kind.endswith("redirect"):
+        return Reply(302, {"Location": fault.location}, delivery="endless" if fault.kind != "redirect" else "")
     if fault.kind == "body":
         return Reply(200, {"Content-Type": content_type(path)}, Path(fault.file).read_bytes())
     size = len(reply.body)

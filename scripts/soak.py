@@ -88,9 +88,12 @@ def run(out: Path, *command: str) -> Run:
     say(f"\n$ python {' '.join(command)}")
     started, peak = time.monotonic(), 0
     process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=out)
-    while process.poll() is None:
-        peak = max(peak, _peak_kilobytes(process.pid))
-        time.sleep(0.1)
+    try:
+        while process.poll() is None:
+            peak = max(peak, _peak_kilobytes(process.pid))
+            time.sleep(0.1)
+    finally:
+        process.kill()  # nothing where it has ended
     if process.returncode:
         raise SuiteError("Build Error", f"{command[0]} ended with {process.returncode}", " ".join(command),
                          "What it said is above.")

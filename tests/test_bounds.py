@@ -86,7 +86,7 @@ def test_the_memory_of_a_download(few_and_many, flags):
 
 def test_the_memory_of_a_build(few_and_many):
     few, many = (peak_of(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", "bulk.jsonl",
-                         "--hnsw-m", 8, "--hnsw-ef-construction", 8) for space in few_and_many)
+                         "--hnsw-ef-construction", 32) for space in few_and_many)
     done = few_and_many[1].manifest()["statistics"]
     assert (done["reused_embeddings"], done["new_embeddings"]) == (MANY, 0)
     assert few < 200e6 and (many - few) / (MANY - FEW) < BUILD_BYTES

@@ -10,10 +10,12 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 import pytest
 from conftest import FACES, USABLE, image_requests, plain_cards, read_bulk, write_bulk
 from drawn_cards import write_mirror
+from mirror_faults import Fault
 from PIL import Image
 from scryfall_mirror import Mirror
 
@@ -179,3 +181,13 @@ def test_progress_is_plain_lines_without_a_terminal_and_a_bar_with_one(workspace
     os.close(child)
     shown = os.read(parent, 1 << 20).decode()
     assert "\r" in shown and "images/s" in shown
+
+
+@pytest.mark.fault("bulk-damaged")
+def test_an_interrupted_bulk_download_is_resumed_by_range(workspace, mirror):
+    mirror.faults.append(Fault(r"\.jsonl\.gz", "short", times=2))
+    workspace.download("--limit", 1)
+    ranges = [request.headers.get("Range") for request in mirror.requests if ".jsonl.gz" in request.path]
+    assert ranges[0] is None and ranges[1].startswith("bytes=") and ranges[1] != "bytes=0-"
+    assert (workspace.cache / "bulk" / "unique_artwork.jsonl.gz").read_bytes() == \
+        (Path(mirror.root) / "unique-artwork.jsonl.gz").read_bytes()

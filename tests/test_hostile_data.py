@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mirror_faults import Fault
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from common import InvalidContent, SuiteError, open_picture
 from query_index import find, model_of, open_index
 from scryfall import BulkReport, cache_name, read_faces
+from vector_store import VectorStore
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True,
@@ -68,6 +70,17 @@ def test_a_snapshot_damaged_on_disk_is_an_error_that_says_what_to_delete(workspa
         assert "unique_artwork.jsonl.gz" in done.stderr and "delete it and run" in done.stderr
     path.unlink()
     workspace.download("--limit", 1)
+
+
+@pytest.mark.fault("bulk-damaged")
+@pytest.mark.parametrize("reply", [b"[" * 100_000, b"<html>", b"5", b'{"jsonl_download_uri": "\x1b[31m"}',
+                                   b'{"jsonl_download_uri": "https://data.scryfall.io/\\u001b[31m"}', b"x" * (2 << 20)])
+def test_a_strange_reply_of_the_api_is_a_network_error(workspace, mirror, reply):
+    (workspace.path / "reply").write_bytes(reply)
+    mirror.faults.append(Fault("/bulk-data", "body", file=str(workspace.path / "reply")))
+    done = workspace.download("--max-retries", 0, code=1)
+    assert_three_lines(done.stderr, "Network Error")
+    assert not CONTROL.search(done.stderr)
 
 
 @pytest.mark.fault("bulk-lines")
@@ -173,6 +186,16 @@ def test_a_card_picture_cut_anywhere_is_refused(encoded, name):
                 open_picture(source[:length], verify=True)
 
 
+@pytest.mark.fault("bomb")
+def test_a_bomb_in_the_text_of_a_picture_is_refused(tmp_path):
+    """4 kB that decompress to 4 MB beside the pixels: Pillow refuses it with an error of another kind."""
+    text = PngInfo()
+    text.add_text("Comment", "0" * (4 << 20), zip=True)
+    Image.new("RGB", (48, 68)).save(tmp_path / "text.png", pnginfo=text)
+    with pytest.raises(InvalidContent, match="too large"):
+        open_picture(tmp_path / "text.png")
+
+
 @pytest.mark.fault("odd-pictures")
 def test_odd_pictures_in_the_cache_are_rows_or_rejections(built):
     """1x1, palette, CMYK, 16-bit, transparent, animated: as a user's own mirror might serve them."""
@@ -220,6 +243,31 @@ def test_no_face_is_an_end_in_three_lines(workspace, drawn):
 
 
 # Artefacts
+
+@pytest.mark.fault("damaged-checkpoint")
+def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_path, capsys):
+    """Each byte of its two small files and of its rows, changed: what is resumed is what was stored."""
+    pictures = [(f"{n}.jpg", f"{n:032x}", n, n) for n in range(6)]
+    vectors = np.random.default_rng(0).standard_normal((6, 8), np.float32)
+    store = VectorStore(tmp_path, "model")
+    for half in (slice(0, 3), slice(3, 6)):
+        store.append(pictures[half], vectors[half])
+        store.checkpoint()
+    whole = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert len(whole) == 3
+    for path, content in whole.items():
+        for at in range(len(content)):
+            data = bytearray(content)
+            data[at] ^= 1 << at % 8
+            path.write_bytes(data)
+            resumed = VectorStore(tmp_path, "model")
+            assert resumed.resumed in (0, 3, 6)
+            assert np.array_equal(resumed.take(np.arange(resumed.resumed)), vectors[:resumed.resumed]) \
+                if resumed.resumed else True
+            resumed.append(pictures[:1], vectors[:1])
+            for other, original in whole.items():
+                other.write_bytes(original)
+
 
 @pytest.mark.fault("damaged-artefact")
 def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):

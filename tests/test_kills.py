@@ -1,7 +1,7 @@
 """kill -9 at seeded moments, over a network that misbehaves: what is left is whole, and a rerun ends as if nothing
 had happened.
 
-A seed gives the moments relative to the start of each run, or the file whose appearance they follow.
+A seed gives the moments, after the start of a run, after a number of requests, or after a file is written.
 """
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from scryfall_mirror import Mirror
 
 from artefacts import OUTPUTS
 from scryfall import cache_name
+from vector_store import PICTURE
 
 pytestmark = pytest.mark.fault("killed")
 
@@ -83,13 +84,15 @@ def test_a_download_killed_again_and_again_ends_like_an_undisturbed_one(download
     space, rng, killed = Workspace(tmp_path, mirror.url), random.Random(seed), 0
     whole = digests(undisturbed.cache)
     for _ in range(KILLS):
+        served = len(mirror.requests) + rng.randint(5, 50)
         process = start_download(space, bulk)
-        time.sleep(0.35 + rng.uniform(0.0, 0.6))
+        while process.poll() is None and len(mirror.requests) < served:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.02))
         process.kill()
         killed += process.wait() == -9
-        if space.cache.exists():
-            have = {name: digest for name, digest in digests(space.cache).items() if not name.endswith(".part")}
-            assert have.items() <= whole.items(), "a torn file has a final name"
+        have = {name: digest for name, digest in digests(space.cache).items() if not name.endswith(".part")}
+        assert have.items() <= whole.items(), "a torn file has a final name"
     print(f"seed {seed}: {killed} kills, {len(have)} of {len(whole)} pictures before the last run")
     assert killed == KILLS and 0 < len(have) < len(whole)
     last = start_download(space, bulk)
@@ -101,16 +104,17 @@ def test_a_download_killed_again_and_again_ends_like_an_undisturbed_one(download
 
 # Build
 
-SLOW_RENAMES = "import os, time; fast = os.replace; os.replace = lambda *a: (time.sleep(0.05), fast(*a))"
+def start_slow(space: Workspace, script: str, *flags: object, seconds: float = 0.05) -> subprocess.Popen:
+    """A script on a disk that takes this long to rename a file, so that there is a moment between two."""
+    (space.path / "slow").mkdir(exist_ok=True)
+    (space.path / "slow" / "sitecustomize.py").write_text(
+        f"import os, time; fast = os.replace; os.replace = lambda *a: (time.sleep({seconds}), fast(*a))")
+    return space.start(script, *flags, PYTHONPATH=str(space.path / "slow"))
 
 
 def start_build(space: Workspace, bulk: Path, *flags: object) -> subprocess.Popen:
-    """A build on a disk that takes 50 ms to rename a file, so that there is a moment between two."""
-    (space.path / "slow").mkdir(exist_ok=True)
-    (space.path / "slow" / "sitecustomize.py").write_text(SLOW_RENAMES)
-    return space.start("build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", bulk, "--size", 64,
-                       "--precision", "fp32", "--checkpoint-frequency", CHECKPOINT, "--batch", BATCH, *flags,
-                       PYTHONPATH=str(space.path / "slow"))
+    return start_slow(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", bulk, "--size", 64,
+                      "--precision", "fp32", "--checkpoint-frequency", CHECKPOINT, "--batch", BATCH, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +145,13 @@ def assert_nothing_torn(out: Path, older: dict[str, str]) -> None:
         assert found[name] in [build.get(name) for build in known], f"{name} is torn"
 
 
-def kill_at(process: subprocess.Popen, appears: Path | None, seconds: float) -> bool:
-    """Kill some seconds after the start, or after a file appears; False where the process ended before."""
-    while appears is not None and process.poll() is None and not appears.exists():
+def written_at(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def kill_at(process: subprocess.Popen, written: Path | None, before: int, seconds: float) -> bool:
+    """Kill some seconds after the start, or after a file is written; False where the process ended before."""
+    while written is not None and process.poll() is None and written_at(written) in (0, before):
         time.sleep(0.001)
     time.sleep(seconds)
     process.kill()
@@ -160,10 +168,11 @@ def test_a_build_killed_again_and_again_ends_like_an_undisturbed_one(builds, tmp
                (rng.choice(["mtg_embeddings.npy.next", "mtg_cards.faiss.next"]), rng.uniform(0, 0.05)),
                ("build_manifest.json.next", rng.uniform(0, 0.3))]
     for name, seconds in moments:
+        before_run = written_at(space.out / (name or ""))
         process = start_build(space, bulk)
-        killed += kill_at(process, name and space.out / name, seconds)
+        killed += kill_at(process, name and space.out / name, before_run, seconds)
         resumed = re.search(r"(\d+) pictures are embedded already", process.stderr.read())
-        assert int(resumed[1] if resumed else 0) >= reached, "what a checkpoint held is lost"
+        assert resumed is None or int(resumed[1]) >= reached, "what a checkpoint held is lost"
         assert_nothing_torn(space.out, before)
         reached = safe_rows(space.out, reached)
         print(f"seed {seed}: killed {seconds:.3f} s after {name or 'the start'}, {reached} pictures in the checkpoint, "
@@ -186,7 +195,7 @@ def safe_rows(out: Path, otherwise: int) -> int:
     with np.load(out / "checkpoint.npz", allow_pickle=False) as saved:
         safe = int(saved["ends"][-1])
     dimension = json.loads((out / "checkpoint_meta.json").read_text())["dimension"]
-    written = (out / "checkpoint_rows.bin").stat().st_size // (93 + 4 * dimension)
+    written = (out / "checkpoint_rows.bin").stat().st_size // (PICTURE.itemsize + 4 * dimension)
     assert safe <= written <= safe + CHECKPOINT + BATCH
     return safe
 
@@ -203,12 +212,16 @@ def test_the_other_scripts_leave_nothing_torn_either(built, script, flags, made)
     built.run(script, *flags)
     whole, rng = digests(built.path / made), random.Random(21)
     for _ in range(3):
-        process = built.start(script, *flags)
-        time.sleep(rng.uniform(0.1, 0.7))
+        process = start_slow(built, script, *flags, seconds=0.3)
+        its_own = f".*-{process.pid}-*.part"
+        while process.poll() is None and not list((built.path / made).glob(its_own)):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.25))
         process.kill()
-        process.wait()
-        for name, digest in digests(built.path / made).items():
-            assert digest == whole.get(name) or name.endswith(".part") or name == "r.json"
+        assert process.wait() == -9 and list((built.path / made).glob(its_own))
+        for name in whole:
+            content = (built.path / made / name).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == whole[name] or json.loads(content)["timestamp"]
     built.run(script, *flags)
     assert {path.name for path in (built.path / made).iterdir()} == set(whole)
     assert len(built.pictures()) == 53
