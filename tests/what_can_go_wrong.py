@@ -1,8 +1,8 @@
-"""The README's section "What can go wrong": what the tests prove, in words.
+"""The README's section "What can go wrong": what the tests show, in words.
 
     python tests/what_can_go_wrong.py
 
-Every row is proved by the tests marked @pytest.mark.fault(key); tests/test_setup.py holds the README to this table
+Every row is shown by the tests marked @pytest.mark.fault(key); tests/test_setup.py holds the README to this table
 and the table to the tests.
 Reads and writes  README.md
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 README = Path(__file__).resolve().parents[1] / "README.md"
 HEADING = "## What can go wrong"
 INTRODUCTION = """\
-Each row is proved by tests that break the thing for real: a mirror that misbehaves on demand, a full disk,
-`kill -9` at seeded moments. In every case the files that other programs read stay whole."""
+Each row is shown by tests, most of which break the thing for real: a mirror that misbehaves on demand, a disk
+that is full, `kill -9` at seeded moments. In every case the files that other programs read stay whole."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ ROWS = (
         "refused before it is decoded, by every script", "nothing"),
     Row("odd-pictures", "1x1, CMYK, palette, 16-bit, transparent, animated, EXIF-rotated pictures; a directory",
         "read like any other, or a reason in words", "nothing"),
-    Row("address", "a redirect to another host, an address that is none or not Scryfall's",
+    Row("address", "a redirect without end or to another host or scheme, an address that is none or not Scryfall's",
         "refused, and never asked for", "nothing"),
     Row("bulk-damaged", "a bulk file truncated or damaged on the way or on disk",
         "fetched again, at most twice; on disk: an error that names the file; the old one stays until a whole one is "
@@ -60,14 +60,15 @@ ROWS = (
         "skipped, counted and reported; nothing reaches the terminal or a file name raw", "nothing"),
     Row("nothing", "no face with a picture, no valid picture", "an error before any index is written, exit code 2",
         "what the error suggests"),
-    Row("disk-full", "the disk is full", "stops at once, names the file, what is needed and what is free; old files "
+    Row("disk-full", "the disk is full", "stops at once, names the file, the space needed and what is free; old files "
         "stay", "free some space, " + SAME),
     Row("interrupt", "Ctrl-C or SIGTERM", "pictures in flight finish or are dropped within 5 s; checkpoint and summary "
         "are written, exit code 130; a second one ends at once", SAME),
-    Row("killed", "`kill -9`, a power cut", "no torn file has a final name, leftovers are removed by the next run, at "
+    Row("killed", "`kill -9`", "no torn file has a final name, leftovers are removed by the next run, at "
         "most one checkpoint interval is embedded again", SAME),
     Row("two-at-once", "two downloads, or two builds, in the same folders",
-        "downloads share the work; the second build is refused, by a lock that a crash does not leave behind",
+        "the second download takes pictures that the first has not come to; the second build is refused, by a lock "
+        "that a crash does not leave behind",
         "wait, or use another `--out`"),
     Row("damaged-artefact", "an artefact or the manifest damaged, or of another build",
         "every reader checks size and checksum and refuses; the build reuses what is whole", "build again"),
