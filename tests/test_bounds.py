@@ -86,8 +86,10 @@ def test_the_memory_of_a_download(few_and_many, flags):
 
 
 def test_the_memory_of_a_build(few_and_many):
-    few, many = (peak_of(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", "bulk.jsonl",
-                         "--hnsw-m", M, "--hnsw-ef-construction", M) for space in few_and_many)
+    # twice: a system short of memory may take pages back, and the peak is then less than what was asked for
+    few, many = (max(peak_of(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file",
+                             "bulk.jsonl", "--hnsw-m", M, "--hnsw-ef-construction", M) for _ in range(2))
+                 for space in few_and_many)
     done = few_and_many[1].manifest()["statistics"]
     assert (done["reused_embeddings"], done["new_embeddings"]) == (MANY, 0)
     assert few < 200e6 and (many - few) / (MANY - FEW) < BUILD_BYTES
