@@ -1,4 +1,4 @@
-# make demo   the whole pipeline on drawn cards, in a few minutes
+# make demo   the whole pipeline on drawn cards, in about a minute
 # make test   the tests
 # make soak   20,000 pictures over a bad network, in about ten minutes
 # The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"

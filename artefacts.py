@@ -29,7 +29,6 @@ PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"
 OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED)
 STAGED_SUFFIX = ".next"
 READ_BYTES = 1 << 22
-REBUILD = "Run python build_embeddings.py again: it reuses what is whole and makes the rest anew."
 
 
 def staged(out: Path, name: str) -> Path:
@@ -79,8 +78,10 @@ def load_manifest(out: Path) -> dict:
     require_directory(out, "index", "Run python build_embeddings.py first, or name the directory it wrote to.")
     manifest = read_manifest(out)
     if manifest is None:
-        raise SuiteError("Configuration Error", "the index directory holds no finished build",
-                         out / BUILD_MANIFEST, "Run python build_embeddings.py to its end.")
+        there = (out / BUILD_MANIFEST).exists()
+        raise SuiteError("Configuration Error", "the build manifest is damaged" if there
+                         else "the index directory holds no finished build", out / BUILD_MANIFEST,
+                         f"Run the build {'again as before' if there else 'to its end'} (--out {out}).")
     return manifest
 
 
@@ -92,7 +93,9 @@ def verify(out: Path, manifest: dict, names: Iterable[str]) -> None:
         found = _identity(path) if path.exists() and path.stat().st_size == expected.get("bytes") else None
         if found != expected:
             raise SuiteError("Validation Error", "an artefact does not match the build manifest",
-                             f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}", REBUILD)
+                             f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
+                             f"Run the build again as before (--out {out} --model {manifest['parameters']['model']}): "
+                             "it reuses what is whole.")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, names))

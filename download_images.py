@@ -104,9 +104,9 @@ def _start_line(args: argparse.Namespace, result: DownloadResult) -> str:
     needed = result.to_fetch * MEAN_BYTES[args.image_size]
     free = shutil.disk_usage(next(path for path in (args.cache, *args.cache.absolute().parents) if path.exists())).free
     parts = [f"{result.cached:,} pictures cached",
-             f"{result.to_fetch:,} to fetch (about {needed / 1e6:,.0f} MB) with {args.workers} workers"]
+             f"{result.to_fetch:,} to fetch (about {needed / 1e6:,.1f} MB) with {args.workers} workers"]
     if needed > free:
-        parts.append(f"only {free / 1e6:,.0f} MB free in {args.cache}")
+        parts.append(f"only {free / 1e6:,.1f} MB free in {args.cache}")
     if result.placeholders_skipped:
         parts.append(f"{result.placeholders_skipped:,} without a scan skipped")
     if result.other_image_size:
@@ -129,8 +129,8 @@ def finish_download(result: DownloadResult, args: argparse.Namespace) -> int:
     done = result.downloaded + result.failed
     if result.to_fetch:
         say(f"Downloaded {result.downloaded:,} of {result.to_fetch:,} pictures "
-            f"({percent(result.downloaded, done)} ok, {result.bytes / 1e6:,.1f} MB, "
-            f"{per_second(done, result.seconds)}/s, {result.retries:,} retries) into {args.cache}.")
+            f"({percent(result.downloaded, result.to_fetch)}, {result.bytes / 1e6:,.1f} MB, "
+            f"{per_second(result.downloaded, result.seconds)}/s, {result.retries:,} retries) into {args.cache}.")
     else:
         say(f"Nothing to download: {result.cached:,} pictures are in {args.cache} already.")
     if result.failed:

@@ -118,7 +118,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
         progress.close()
         if options.checkpoint_frequency:
             store.checkpoint()
-            if sys.exc_info()[0]:
+            if sys.exc_info()[0] and store.safe:
                 say(f"{store.safe:,} pictures embedded so far are kept in {store.out} for the next run.")
     if batch.model is not None:
         batch.model = None

@@ -31,7 +31,8 @@ from http_client import FetchError, HttpClient, Stopped, stream_body
 from scryfall import Face, cache_name
 
 BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
-OUTAGE_FAILURES = 100  # pictures in a row lost to the network: with 16 workers nothing has come for 3 minutes
+# Pictures in a row lost to the network: with 16 workers nothing has come for 40 s, and for 3 minutes.
+OUTAGE_WARNING, OUTAGE_FAILURES = 16, 100
 CHECKPOINT_SECONDS = 5.0
 STOP_SECONDS = 4.0  # what workers get to finish their picture after Ctrl-C
 LOCK_FILE = "download.lock"
@@ -136,6 +137,9 @@ class _Work:
              "url": face.image_url, "error": failure.cause, "http_status": failure.status,
              "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
         self.lost_in_a_row = self.lost_in_a_row + 1 if failure.kind == "network" else 0
+        if self.lost_in_a_row == OUTAGE_WARNING:
+            say(f"{OUTAGE_WARNING} pictures in a row were lost to the network ({failure.cause}); "
+                f"{OUTAGE_FAILURES} in a row end the run.")
         if self.lost_in_a_row == OUTAGE_FAILURES:
             self.result.outage = failure.cause
             self.stopping.set()

@@ -76,15 +76,18 @@ class Pace:
             with self._lock:
                 self._asking -= 1
 
-    def pause(self, seconds: float) -> None:
-        """No worker asks for this long. What was asked before a pause and is limited too only prolongs it."""
+    def pause(self, seconds: float, fewer: bool = True) -> None:
+        """No worker asks for this long, then (fewer) half as many at once as before.
+
+        What was asked before a pause and is limited too only prolongs it.
+        """
         with self._lock:
             now = time.monotonic()
             if now >= self._paused_until:
                 self.pauses += 1
-                self._at_once = max(1, self._allowed(now) // 2)
-                fewer = f", then at most {self._at_once} ask at once" if self._at_once < self.workers else ""
-                say(f"Rate limited: every worker pauses for {seconds:.0f} s{fewer}.")
+                self._at_once = max(1, self._allowed(now) // 2) if fewer else self._allowed(now)
+                then = f", then at most {self._at_once} ask at once" if self._at_once < self.workers else ""
+                say(f"Rate limited: every worker pauses for {seconds:.0f} s{then}.")
             self._paused_until = max(self._paused_until, now + seconds)
 
     def sleep(self, seconds: float) -> None:
@@ -174,7 +177,7 @@ class HttpClient:
             failure.attempts = attempt
             seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
             if failure.status == 429:
-                self.pace.pause(max(self._api_pause(), failure.retry_after) if api else seconds)
+                self.pace.pause(max(self._api_pause(), failure.retry_after) if api else seconds, fewer=not api)
             met[failure.kind] += 1
             allowed = {"network": self.max_retries, "invalid": INVALID_RETRIES}
             if attempt > self.max_retries or met[failure.kind] > allowed.get(failure.kind, 0):
@@ -183,7 +186,8 @@ class HttpClient:
                 self.retries += 1
             if failure.status != 429:
                 if api or seconds > BACKOFF_CAP:  # one request everything waits for, or an uncommon wait
-                    say(f"{failure.cause}: trying again in {seconds:.0f} s.")
+                    say(f"{urlsplit(url).netloc}: {failure.cause}; trying again in {seconds:.0f} s "
+                        f"({attempt} of {self.max_retries}).")
                 self.pace.sleep(seconds * random.uniform(1.0, 1.25))
         raise AssertionError("unreachable")
 
@@ -237,7 +241,9 @@ def stream_body(response, write: Callable[[bytes], Any], max_bytes: int, seconds
 
 
 def _plain_cause(error: BaseException) -> str:
-    """The innermost reason of a requests error, without object addresses."""
+    """The innermost reason of a requests error, without object addresses: the system's words where it has some."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return printable(error.strerror)
     return printable(f"{type(error).__name__}: {error}")[:300]

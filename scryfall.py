@@ -226,8 +226,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
             raise _broken(path, str(error)) from error
     if not report.cards:
         raise SuiteError("Validation Error", "the bulk file holds no card", path,
-                         "Give --bulk-file a file of Scryfall card objects; if this is the snapshot in the cache, "
-                         "delete it and run python download_images.py.", EXIT_NOTHING)
+                         "Give --bulk-file a file of Scryfall card objects, or leave it away.", EXIT_NOTHING)
 
 
 def _is_card(value: object) -> bool:
@@ -236,8 +235,7 @@ def _is_card(value: object) -> bool:
 
 def _broken(path: Path, why: str) -> SuiteError:
     return SuiteError("Validation Error", "the bulk file cannot be read", f"{path}: {why}",
-                      "Give --bulk-file a whole file; if this is the snapshot in the cache, delete it and run "
-                      "python download_images.py.")
+                      "python download_images.py fetches a damaged snapshot again; a --bulk-file must be whole.")
 
 
 def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:

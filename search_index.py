@@ -55,7 +55,40 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
         let_go(vectors)
         progress.update(len(ids))
     progress.close()
+    _link_orphans(graph, vectors, rows)
     return index
+
+
+def _link_orphans(graph, vectors: np.ndarray, rows: np.ndarray) -> None:
+    """Give every node a link that leads to it: pruning leaves some with none, and no effort of a search
+    finds those. An orphan takes the place of the farthest link of its nearest neighbour that is not the
+    only way to another node.
+    """
+    import faiss
+
+    hnsw, width = graph.hnsw, graph.hnsw.nb_neighbors(0)
+    links = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())  # in place
+    first = faiss.vector_to_array(hnsw.offsets)[:-1].astype(np.int64)  # a node's links on the lowest level
+    leading_to = np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), ADD_ROWS):
+        block = links[first[start:start + ADD_ROWS, None] + np.arange(width)]
+        leading_to += np.bincount(block[block >= 0], minlength=len(rows))
+    leading_to[hnsw.entry_point] += 1
+    for orphan in np.flatnonzero(leading_to == 0):
+        near = links[first[orphan]:first[orphan] + width]
+        near = near[near >= 0]
+        for neighbour in near[np.argsort(-(vectors[rows[near]] @ vectors[rows[orphan]]))]:
+            its = links[first[neighbour]:first[neighbour] + width]
+            scores = np.where(its < 0, -2.0, vectors[rows[its]] @ vectors[rows[neighbour]])  # free places first
+            replaceable = (its < 0) | (leading_to[its] > 1)
+            if replaceable.any():
+                place = np.flatnonzero(replaceable)[np.argmin(scores[replaceable])]
+                if its[place] >= 0:
+                    leading_to[its[place]] -= 1
+                its[place] = orphan
+                leading_to[orphan] += 1
+                break
+    let_go(vectors)
 
 
 def save(index, path: Path) -> None:

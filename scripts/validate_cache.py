@@ -37,7 +37,7 @@ from common import (  # noqa: E402
     utc_now,
     write_json,
 )
-from scryfall import cache_name, picture_urls  # noqa: E402
+from scryfall import CACHE, cache_name, picture_urls  # noqa: E402
 
 AHEAD = 64  # pictures handed to the threads at once
 
@@ -124,7 +124,7 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
 @script
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
+    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR",
                         help="the cache to check (default: image_cache)")
     parser.add_argument("--fix", action="store_true", help="delete invalid files, to be fetched again")
     parser.add_argument("--prune", action="store_true",
@@ -147,8 +147,9 @@ def main(argv: list[str] | None = None) -> int:
         f"({percent(result.total_files - invalid, result.total_files)}), {invalid:,} invalid, "
         f"{result.deleted:,} deleted, {result.pruned:,} pruned.")
     if invalid:
-        say("Next: python download_images.py fetches what was deleted." if args.fix
-            else "Next: --fix deletes the invalid files, python download_images.py fetches them again.")
+        download = f"python download_images.py{'' if args.cache == CACHE else f' --cache {args.cache}'}"
+        say(f"Next: {download} fetches what was deleted." if args.fix
+            else f"Next: --fix deletes the invalid files, {download} fetches them again.")
     return EXIT_ERROR if invalid else EXIT_OK
 
 

@@ -73,7 +73,7 @@ def test_a_plan_larger_than_the_disk_says_so_before_it_starts(workspace, disk):
     workspace.download("--limit", 1)
     shutil.move(workspace.cache, disk.path / "cache")
     disk.leave_free(2_000_000)
-    assert f"only 2 MB free in {disk.path / 'cache'}" in \
+    assert f"only 2.0 MB free in {disk.path / 'cache'}" in \
         workspace.download("--dry-run", "--cache", disk.path / "cache").stderr
 
 

@@ -58,18 +58,18 @@ def test_a_bulk_file_that_stays_damaged_is_an_error_and_the_old_one_stays(worksp
 
 
 @pytest.mark.fault("bulk-damaged")
-def test_a_snapshot_damaged_on_disk_is_an_error_that_says_what_to_delete(workspace):
+def test_a_snapshot_damaged_on_disk_is_named_by_the_build_and_fetched_again_by_the_download(workspace):
     workspace.download("--limit", 1)
     path = workspace.cache / "bulk" / "unique_artwork.jsonl.gz"
-    data = bytearray(path.read_bytes())
+    whole = path.read_bytes()
+    data = bytearray(whole)
     data[len(data) // 2] ^= 255
     path.write_bytes(data)
-    for script in ("download_images.py", "build_embeddings.py"):
-        done = workspace.run(script, code=1)
-        assert_three_lines(done.stderr, "Validation Error")
-        assert "unique_artwork.jsonl.gz" in done.stderr and "delete it and run" in done.stderr
-    path.unlink()
-    workspace.download("--limit", 1)
+    done = workspace.build(code=1)
+    assert_three_lines(done.stderr, "Validation Error")
+    assert str(path.relative_to(workspace.path)) in done.stderr and "download_images.py fetches" in done.stderr
+    assert "is damaged: fetching it again" in workspace.download("--limit", 1).stderr
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.fault("bulk-damaged")

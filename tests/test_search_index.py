@@ -74,3 +74,16 @@ def test_what_is_no_index_is_an_error(tmp_path):
     (tmp_path / "index").write_bytes(b"nothing")
     with pytest.raises(SuiteError, match="cannot be read"):
         search_index.load(tmp_path / "index")
+
+
+def test_every_node_can_be_reached_from_another():
+    """With few links pruning leaves nodes that none leads to: no effort of a search would find them."""
+    vectors = np.random.default_rng(3).standard_normal((3000, 64), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = search_index.build_hnsw(vectors, np.arange(3000), 4, 20, 64)
+    hnsw = faiss.downcast_index(index.index).hnsw
+    links = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())
+    first = faiss.vector_to_array(hnsw.offsets)[:-1].astype(int)
+    lowest = links[first[:, None] + np.arange(hnsw.nb_neighbors(0))]
+    led_to = set(lowest[lowest >= 0].tolist()) | {hnsw.entry_point}
+    assert len(led_to) == 3000

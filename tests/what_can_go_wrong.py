@@ -34,12 +34,13 @@ ROWS = (
         "`download_failures.jsonl` with cause and attempts", SAME),
     Row("broken-exchange", "connection refused or reset, host not found, body cut short or stalled",
         "as above; nothing unfinished gets a name in the cache", SAME),
-    Row("outage", "the network is gone", "after 100 pictures in a row are lost, the run stops", "reconnect, " + SAME),
-    Row("api-limit", "429 from the API", "silence of all workers for 30 s or `Retry-After`, doubled each further time; "
-        "said once", "nothing; if it comes back, use fewer `--workers`"),
+    Row("outage", "the network is gone", "said after 16 pictures in a row are lost; after 100 the run stops",
+        "reconnect, " + SAME),
+    Row("api-limit", "429 from the API",
+        "silence of all workers for 30 s or `Retry-After`, whichever is longer, doubled each further time; said once", "nothing; if it comes back, use fewer `--workers`"),
     Row("image-limit", "429 from the image host", "all workers pause for `Retry-After`, then half as many ask at once "
         "until it stays quiet", "nothing"),
-    Row("missing", "404, 410, any other 4xx", "not tried again; counted as `missing`, apart from network failures",
+    Row("missing", "404, 410, any other 4xx", "not tried again in this run; counted as `missing`, apart from network failures",
         "nothing; a later bulk file has another address"),
     Row("no-picture", "a web page, an empty or truncated body, wrong bytes",
         "never cached; asked for three times at most, then `invalid`; the build rejects such a file in the cache",
@@ -54,8 +55,8 @@ ROWS = (
     Row("address", "a redirect without end or to another host or scheme, an address that is none or not Scryfall's",
         "refused, and never asked for", "nothing"),
     Row("bulk-damaged", "a bulk file truncated or damaged on the way or on disk",
-        "fetched again, at most twice; on disk: an error that names the file; the old one stays until a whole one is "
-        "there", "delete the named file, download again"),
+        "the download fetches it again, at most twice; the old one stays until a whole one is there; the build names "
+        "the file", "run the download again"),
     Row("bulk-lines", "a broken or endless line, an object that is no card, control characters in names",
         "skipped, counted and reported; nothing reaches the terminal or a file name raw", "nothing"),
     Row("nothing", "no face with a picture, no valid picture", "an error before any index is written, exit code 2",
@@ -67,8 +68,8 @@ ROWS = (
     Row("killed", "`kill -9`", "no torn file has a final name, leftovers are removed by the next run, at "
         "most one checkpoint interval is embedded again", SAME),
     Row("two-at-once", "two downloads, or two builds, in the same folders",
-        "the second download takes pictures that the first has not come to; the second build is refused, by a lock "
-        "that a crash does not leave behind",
+        "the second download takes pictures that the first has not come to (a few come twice); the second build is "
+        "refused, by a lock that ends with its process",
         "wait, or use another `--out`"),
     Row("damaged-artefact", "an artefact or the manifest damaged, or of another build",
         "every reader checks size and checksum and refuses; the build reuses what is whole", "build again"),
