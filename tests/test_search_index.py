@@ -1,6 +1,7 @@
 """The HNSW index: its parameters do what they say, and its figures are true."""
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 
