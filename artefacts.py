@@ -5,7 +5,6 @@ never mixes two builds. Nothing here knows what is in the files.
 """
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from common import (
     PICTURES,
     REJECTED,
     SuiteError,
+    file_sha256,
     read_json,
     require_directory,
     write_json,
@@ -28,7 +28,6 @@ from common import (
 PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # what a query needs of them
 OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED)
 STAGED_SUFFIX = ".next"
-READ_BYTES = 1 << 22
 
 
 def staged(out: Path, name: str) -> Path:
@@ -102,11 +101,7 @@ def verify(out: Path, manifest: dict, names: Iterable[str]) -> None:
 
 
 def _identity(path: Path) -> dict:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def _sync_directory(path: Path) -> None:

@@ -23,6 +23,7 @@ from common import (
     InvalidContent,
     SuiteError,
     disk_space,
+    file_sha256,
     naming,
     read_json,
     remove_leftovers,
@@ -71,7 +72,7 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
         known = _descriptor(path)
         if known and known["api_url"] != client.api_url:
             known = None
-        if known and _sha256(path) != known["sha256"]:
+        if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
             known = None
         if known and _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
@@ -93,8 +94,8 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
                              ) from error
         write_json(path.with_name(f"{kind}.json"),
                    {"type": kind, "api_url": client.api_url, "url": url, "etag": etag,
-                    "bytes": path.stat().st_size, "sha256": _sha256(path), "updated_at": descriptor.get("updated_at"),
-                    "checked_at": utc_now()})
+                    "bytes": path.stat().st_size, "sha256": file_sha256(path),
+                    "updated_at": descriptor.get("updated_at"), "checked_at": utc_now()})
         return Snapshot(path, kind, descriptor.get("updated_at"))
 
 
@@ -109,14 +110,6 @@ def _descriptor(path: Path) -> dict | None:
         return None
     whole = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at", "sha256"))
     return known if whole and isinstance(known.get("etag"), (str, type(None))) else None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _hours_since(timestamp: str) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import hashlib
 import io
 import json
 import mmap
@@ -41,6 +42,7 @@ MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones'
 # Goes into every vector's fingerprint: raise it when open_picture or embedder.prepare changes what it returns.
 PREPROCESSING = 1
 MAX_PICTURE_BYTES = 64 << 20
+READ_BYTES = 1 << 22
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFTOVER_SECONDS = 24 * 3600.0  # of a temporary file whose process cannot be asked after
 # what atomic_file names its temporary files: .<name>.<machine>-<process>-<thread>.part
@@ -169,6 +171,15 @@ def read_json(path: Path) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
+def file_sha256(path: Path) -> str:
+    """The file's SHA-256 in hex, read a block at a time."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def let_go(array) -> None:
     """Let go of the pages read so far of a numpy array mapped from a file: they count as memory of this
     process, 1 GB for 500,000 vectors of 512."""
@@ -209,7 +220,7 @@ def _is_abandoned(path: Path) -> bool:
     owner = _TEMPORARY.fullmatch(path.name)
     if owner is None:
         return False
-    if not path.name.endswith(f".{platform.node()}-{owner[1]}-{path.name.rsplit('-', 1)[1]}"):
+    if f".{platform.node()}-{owner[1]}-" not in path.name:
         return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
     if int(owner[1]) == os.getpid():
         return True  # a process starts clean: the number was another's before
@@ -218,7 +229,7 @@ def _is_abandoned(path: Path) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        return False
+        pass
     return False
 
 

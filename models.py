@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import PREPROCESSING, SuiteError, say
+from common import PREPROCESSING, SuiteError, file_sha256, say
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +59,7 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
         pretrained = pretrained or DEFAULT_PRETRAINED
         weights, native, mean, std = _open_clip_weights(model, pretrained)
     size = size or native
-    with open(weights, "rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") \
-            else hashlib.sha256(file.read()).hexdigest()  # Python 3.10
-    facts = [PREPROCESSING, model, content, fit, size, mean, std]
+    facts = [PREPROCESSING, model, file_sha256(weights), fit, size, mean, std]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return ModelSpec(model, pretrained, weights, fit, size, native, mean, std, fingerprint)
 
