@@ -114,8 +114,9 @@ def test_a_second_signal_ends_a_script_in_the_middle_of_native_code(alone):
             "from cli import script\n"
             "@script\n"
             "def main(argv):\n"
+            "    matrix = np.random.default_rng(0).standard_normal((6000, 6000))\n"
             "    print('now', flush=True)\n"
-            "    np.linalg.svd(np.random.default_rng(0).standard_normal((6000, 6000)))\n"
+            "    np.linalg.svd(matrix)\n"
             "sys.exit(main())")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=alone.path, stdout=subprocess.PIPE,
                                env=alone.environment(PYTHONPATH=str(ROOT)), text=True)
