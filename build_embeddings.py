@@ -25,6 +25,7 @@ import search_index
 from artefacts import commit, finish_commit, read_manifest, staged
 from bulk_snapshot import local_snapshot
 from cli import ArgumentParser, number, one_of, script
+from clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
 from common import (
     BROWSER_META,
     DOWNLOAD_MANIFEST,
@@ -47,7 +48,7 @@ from common import (
 from embed_cache import Embedded, EmbedOptions, embed_pictures
 from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
 from index_rows import FaceTable, JsonLines, read_face_table, write_metadata, write_rows
-from models import DEFAULT_MODEL, DEFAULT_PRETRAINED, OFFLINE_MODEL, ModelSpec, describe_model
+from models import OFFLINE_MODEL, ModelSpec, describe_model
 from scryfall import add_source_flags, shown_flags
 from vector_store import VectorStore
 

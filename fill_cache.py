@@ -22,7 +22,7 @@ from cli import Progress
 from common import (
     MAX_PICTURE_BYTES,
     atomic_file,
-    open_picture,
+    check_picture,
     say,
     utc_now,
     write_json,
@@ -30,6 +30,9 @@ from common import (
 from http_client import FetchError, HttpClient, Stopped, stream_body
 from scryfall import Face, cache_name
 
+# Threads for each of the --workers, of which that many use the network at a time: the others check their
+# picture, sync it to disk, or wait before they try a lost one again.
+THREADS = 3
 BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
 # Pictures in a row lost to the network: with 16 workers nothing has come for 40 s, and for 3 minutes.
 OUTAGE_WARNING, OUTAGE_FAILURES = 16, 100
@@ -75,22 +78,22 @@ class _Work:
                  progress: Progress, result: DownloadResult) -> None:
         self.tasks, self.client, self.failures = tasks, client, failures
         self.progress, self.result = progress, result
-        self.stopping = client.pace.stopping
+        self.pace = client.pace
         self.lock = threading.Lock()
         self.lost_in_a_row = 0
         self.error: BaseException | None = None
         # not Thread.join: interrupted by Ctrl-C it takes a running thread for an ended one (Python 3.10 to 3.12)
         self.finished, self._working = threading.Event(), 0
 
-    def start(self, workers: int) -> None:
-        self._working = workers
-        for _ in range(workers):
+    def start(self, threads: int) -> None:
+        self._working = threads
+        for _ in range(threads):
             threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
-        """A worker: take tasks until there are none, the run stops, the disk fails or the network is gone."""
+        """A thread: take tasks until there are none, the run stops, the disk fails or the network is gone."""
         try:
-            while not self.stopping.is_set():
+            while not self.pace.stopping.is_set():
                 with self.lock:
                     task = next(self.tasks, None)
                 if task is None:
@@ -100,7 +103,7 @@ class _Work:
             return
         except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
             self.error = self.error or error
-            self.stopping.set()
+            self.pace.stop()
         finally:
             with self.lock:
                 self._working -= 1
@@ -114,9 +117,8 @@ class _Work:
                 self.result.cached += 1
                 self.result.to_fetch -= 1
             return
-        seconds = BODY_TIMEOUTS * self.client.timeout[1]
         try:
-            size = self.client.fetch(task.face.image_url, lambda response: save_picture(response, task.path, seconds))
+            size = fetch_picture(self.client, task.face.image_url, task.path)
         except FetchError as error:
             with self.lock:
                 self._count_failure(task.face, error)
@@ -142,16 +144,22 @@ class _Work:
                 f"{OUTAGE_FAILURES} in a row end the run.")
         if self.lost_in_a_row == OUTAGE_FAILURES:
             self.result.outage = failure.cause
-            self.stopping.set()
+            self.pace.stop()
 
 
-def save_picture(response, path: Path, seconds: float) -> int:
-    """Stream the body beside path, decode it whole, then give it its name. Returns its bytes."""
+def fetch_picture(client: HttpClient, url: str, path: Path) -> int:
+    """Stream the picture beside path, decode it whole, sync it to disk, then give it its name. Returns its bytes."""
+    def save(response) -> int:
+        file.seek(0)
+        file.truncate()  # of an attempt before this one
+        return stream_body(response, file.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * client.timeout[1])
+
+    def check() -> None:
+        file.seek(0)
+        check_picture(file.read())
+
     with atomic_file(path) as file:
-        size = stream_body(response, file.write, MAX_PICTURE_BYTES, seconds)
-        file.flush()
-        open_picture(Path(file.name))
-    return size
+        return client.fetch(url, save, check=check)
 
 
 def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter | None = None) -> Iterator[Task]:
@@ -212,13 +220,13 @@ def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
 
 def _run(work: _Work, workers: int, checkpoint: Path) -> None:
     try:
-        work.start(workers)
+        work.start(THREADS * workers)
         while not work.finished.wait(CHECKPOINT_SECONDS):
             _write_checkpoint(checkpoint, work)
     except KeyboardInterrupt:
         work.result.interrupted = True
     finally:
-        work.stopping.set()
+        work.pace.stop()
         work.finished.wait(STOP_SECONDS)
     if work.error is not None:
         raise work.error

