@@ -9,45 +9,39 @@ Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.
 from __future__ import annotations
 
 import argparse
-import platform
-import subprocess
+import contextlib
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 import search_index
-from artefacts import commit, finish_commit, read_manifest, staged
+from artefacts import commit, finish_commit, read_manifest, staged, verify
+from build_manifest import Clock, manifest_of
 from bulk_snapshot import local_snapshot
 from cli import ArgumentParser, number, one_of, script
 from clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
 from common import (
     BROWSER_META,
-    DOWNLOAD_MANIFEST,
     EXIT_FAILURES,
     EXIT_NOTHING,
     EXIT_OK,
     INDEX,
     REJECTED,
-    VERSION,
     SuiteError,
     disk_space,
-    per_second,
     percent,
-    read_json,
     remove_leftovers,
     require_directory,
     say,
-    utc_now,
 )
-from embed_cache import Embedded, EmbedOptions, embed_pictures
+from embed_ahead import EmbedAhead
+from embed_cache import EmbedOptions, embed_pictures
 from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
-from index_rows import FaceTable, JsonLines, read_face_table, write_metadata, write_rows
+from index_rows import FaceTable, JsonLines, read_face_table, rows_now, write_metadata, write_rows
 from models import OFFLINE_MODEL, ModelSpec, describe_model
 from scryfall import add_source_flags, shown_flags
 from vector_store import VectorStore
@@ -70,45 +64,62 @@ class BuildResult:
 
 # Build
 
-def build(args: argparse.Namespace) -> BuildResult:
-    """The whole build. Raises SuiteError; what was embedded until then is kept for the next run."""
-    require_directory(args.cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
-    args.out.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """The only build that writes to out, and what a crash left there mended. Raises SuiteError."""
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(args.out / LOCK_FILE, timeout=0):
-            remove_leftovers(args.out)
-            finish_commit(args.out)
-            return _build(args)
+        with FileLock(out / LOCK_FILE, timeout=0):
+            remove_leftovers(out)
+            finish_commit(out)
+            yield
     except Timeout as error:
-        raise SuiteError("Build Error", "another build is writing to the same directory", args.out,
+        raise SuiteError("Build Error", "another build is writing to the same directory", out,
                          "Wait for it to end, or give this one another --out.") from error
 
 
-def _build(args: argparse.Namespace) -> BuildResult:
+def model_of(args: argparse.Namespace) -> ModelSpec:
+    return describe_model(args.model, args.pretrained, args.fit, args.size)
+
+
+def _open_store(args: argparse.Namespace, spec: ModelSpec, ahead: EmbedAhead | None) -> VectorStore:
+    store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild,
+                        resume=args.resume or ahead is not None)
+    store.known -= min(ahead.made, store.resumed) if ahead else 0
+    if store.resumed and not ahead:
+        say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
+    return store
+
+
+def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildResult:
+    """The whole build, inside alone_in(args.out); ahead is what was embedded during the download. Raises SuiteError;
+    what was embedded until then is kept for the next run."""
     clock = Clock()
     snapshot = local_snapshot(args.kind, args.cache, args.bulk_file)
     table = read_face_table(snapshot.path, args.cache, args.image_size, args.include_placeholders, args.limit)
     clock.lap("read_faces")
     if not table.names:
         raise _nothing_to_embed(table, "no face has a picture in the cache", args)
-    spec = describe_model(args.model, args.pretrained, args.fit, args.size)
-    store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild, resume=args.resume)
-    if store.resumed:
-        say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
+    spec = ahead.spec if ahead else model_of(args)
+    store = _open_store(args, spec, ahead)
     clock.lap("prepare")
     with disk_space(lambda: _bytes_to_write(len(table.names), store.dimension, args.hnsw_m)):
-        embedded = embed_pictures(args.cache, table.names, store, spec, EmbedOptions(
-            args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency))
+        embedded = embed_pictures(args.cache, table.names, store, spec, EmbedOptions.of(args))
         clock.lap("embed")
+        if ahead:
+            embedded.seconds += ahead.seconds
+            clock.seconds["embed_during_download"] = round(ahead.seconds, 3)
         if not (embedded.refs >= 0).any():
             table.counts["invalid"] += len(embedded.reasons)
             raise _nothing_to_embed(table, "no cached picture is valid", args)
         vectors = write_rows(args.out, table, embedded, store)
         nodes = write_metadata(args.out, table, embedded)
         clock.lap("write")
+        row_now = rows_now(store.previous_pictures, embedded, nodes)
         store.forget()
         table.metadata = JsonLines()  # written: the index needs the room
-        index = search_index.build_hnsw(vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
+        index = _grown_index(args, vectors, row_now, nodes) or search_index.build_hnsw(
+            vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
         search_index.save(index, staged(args.out, INDEX))
         clock.lap("index")
         quality = search_index.measure(index, vectors, nodes)
@@ -116,17 +127,26 @@ def _build(args: argparse.Namespace) -> BuildResult:
         if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
             raise SuiteError("Build Error", "a vector is not of norm 1",
                              f"norms {quality.min_norm} to {quality.max_norm}", "Run the build with --rebuild.")
-        previous = read_manifest(args.out)
-        manifest = {
-            "version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
-            "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
-            "environment": _environment(spec, previous),
-            "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
-            "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
-            "git_commit": _git_commit()}
+        manifest = manifest_of(args, snapshot, spec, table, embedded, vectors, nodes, quality, clock)
         commit(args.out, manifest)
     store.discard_checkpoint()
     return BuildResult(manifest, args.out)
+
+
+def _grown_index(args: argparse.Namespace, vectors: np.ndarray, row_now: np.ndarray, nodes: np.ndarray):
+    """The previous build's index with the new pictures added; None where it is to be built anew: other parameters,
+    another model, --rebuild, a picture that is gone, or a damaged file."""
+    manifest = read_manifest(args.out)
+    made = manifest["parameters"] if manifest else {}
+    if not len(row_now) or (made.get("hnsw_m"), made.get("hnsw_ef_construction")) != (
+            args.hnsw_m, args.hnsw_ef_construction):
+        return None
+    try:
+        verify(args.out, manifest, (INDEX,))
+        return search_index.extend_hnsw(args.out / INDEX, vectors, row_now, nodes, args.hnsw_ef_search)
+    except SuiteError as error:
+        say(f"The previous build's index is not used. {error.lines[1].strip()}")
+        return None
 
 
 def _bytes_to_write(rows: int, dimension: int, m: int) -> int:
@@ -138,75 +158,6 @@ def _nothing_to_embed(table: FaceTable, what: str, args: argparse.Namespace) -> 
     counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(table.counts.items()))
     return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {counts or 'none'}",
                       f"Run python download_images.py{shown_flags(args)}", EXIT_NOTHING)
-
-
-class Clock:
-    """Seconds of each stage, in order."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
-
-    def lap(self, stage: str) -> None:
-        now = time.monotonic()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
-
-
-# Manifest
-
-def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
-    """As the vectors were made: where none was new, device and precision are the previous build's."""
-    made = (previous or {}).get("parameters", {})
-    return {"kind": args.kind, "batch_size": args.batch, "target_size": spec.size, "hnsw_m": args.hnsw_m,
-            "hnsw_ef_construction": args.hnsw_ef_construction, "hnsw_ef_search": args.hnsw_ef_search,
-            "image_size": args.image_size, "fit": spec.fit, "model": spec.model, "pretrained": spec.pretrained,
-            "precision": embedded.precision or made.get("precision"),
-            "device": embedded.device or made.get("device"), "limit": args.limit}
-
-
-def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes: np.ndarray, clock: Clock) -> dict:
-    """total_records = successful + failed + placeholders_skipped; failed = missing + invalid."""
-    failed = len(embedded.reasons) + table.counts["missing"] + table.counts["invalid"]
-    return {"total_records": table.report.faces, "successful_embeddings": len(vectors), "failed_embeddings": failed,
-            "success_rate": round(len(vectors) / (len(vectors) + failed), 6) if len(vectors) + failed else None,
-            "missing_from_cache": table.counts["missing"],
-            "validation_failures": len(embedded.reasons) + table.counts["invalid"],
-            "placeholders_skipped": table.counts["placeholder"], "identical_images": len(vectors) - len(nodes),
-            "reused_embeddings": embedded.reused, "new_embeddings": embedded.new,
-            "bad_bulk_lines": table.report.bad_lines,
-            "cards_without_picture": table.report.without_picture, "other_image_size": table.report.fell_back,
-            "images_per_second": round(embedded.new / embedded.seconds, 2) if embedded.new else None,
-            "seconds": clock.seconds}
-
-
-def _environment(spec: ModelSpec, previous: dict | None) -> dict:
-    """Versions and CPU. Where nothing was embedded torch was not imported: its view of the CPU is then
-    the previous build's, not worth two seconds."""
-    torch = sys.modules.get("torch")
-    capability = torch.backends.cpu.get_cpu_capability() if torch \
-        else (previous or {}).get("environment", {}).get("cpu_capability")
-    versions = {f"{name.replace('-', '_').removesuffix('_cpu').removesuffix('_torch')}_version": _version(name)
-                for name in ("numpy", "torch", "faiss-cpu")}
-    return {"python_version": platform.python_version(), **versions,
-            "open_clip_version": _version("open_clip_torch"),
-            "clip_model": spec.model, "cpu_capability": capability}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True,
-                              timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 # Command line
@@ -256,7 +207,7 @@ def report_end(result: BuildResult) -> None:
     tried = done["successful_embeddings"] + done["failed_embeddings"]
     say(f"Indexed {done['successful_embeddings']:,} of {tried:,} faces "
         f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded at "
-        f"{per_second(done['new_embeddings'], done['seconds']['embed'])}/s, {done['reused_embeddings']:,} reused; "
+        f"{done['images_per_second'] or 'N/A'}/s, {done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
     if (result.out / BROWSER_META).exists():
         say(f"The browser's files in {result.out} are of an earlier build: python export_for_browser.py renews them.")
@@ -271,7 +222,9 @@ def main(argv: list[str] | None = None) -> int:
     add_source_flags(parser)
     add_build_flags(parser)
     args = parser.parse(argv, check_build)
-    result = build(args)
+    require_directory(args.cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
+    with alone_in(args.out):
+        result = build(args)
     report_end(result)
     say(f"Next: python query_index.py IMAGE --index-dir {args.out}")
     return EXIT_FAILURES if args.strict and result.failed else EXIT_OK

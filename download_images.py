@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -70,8 +70,9 @@ def _faces(args: argparse.Namespace, snapshot: Snapshot, report: BulkReport | No
     return read_faces(snapshot.path, args.image_size, args.include_placeholders, args.limit, report)
 
 
-def download(args: argparse.Namespace) -> DownloadResult:
-    """Fetch what is missing from the cache and write the manifest; with --dry-run only count it.
+def download(args: argparse.Namespace, saved: Callable[[str], None] = lambda _: None) -> DownloadResult:
+    """Fetch what is missing from the cache and write the manifest; with --dry-run only count it. saved, called by
+    whatever thread, gets the name of each picture as it comes into the cache.
 
     Raises SuiteError where there is no bulk data, OSError where the disk fails.
     """
@@ -93,7 +94,7 @@ def download(args: argparse.Namespace) -> DownloadResult:
                 # takewhile: after Ctrl-C no worker searches a full cache for the next picture to fetch
                 faces = itertools.takewhile(lambda _: not client.pace.stopping.is_set(), _faces(args, snapshot))
                 fill_cache(tasks_of(faces, args.cache, cached), args.cache, client, args.workers, failures, result,
-                           args.out / DOWNLOAD_CHECKPOINT)
+                           args.out / DOWNLOAD_CHECKPOINT, saved)
         result.seconds = round(time.monotonic() - started, 3)
         result.retries, result.rate_limit_pauses = client.retries, client.pace.pauses
         _write_manifest(args, snapshot, result)

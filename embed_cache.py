@@ -5,20 +5,21 @@ Writes  through the vector store: the checkpoint in <out>
 """
 from __future__ import annotations
 
+import argparse
+import contextlib
 import hashlib
 import os
 import sys
+import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from cli import Progress
-from common import InvalidContent, open_picture, say
+from common import InvalidContent, map_ahead, open_picture, say
 from embedder import Embedder, give_back_memory, prepare
 from models import ModelSpec
 from vector_store import PICTURE, VectorStore
@@ -35,6 +36,10 @@ class EmbedOptions:
     verify: bool
     checkpoint_frequency: int
 
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> EmbedOptions:
+        return cls(args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency)
+
 
 @dataclass
 class Embedded:
@@ -48,8 +53,13 @@ class Embedded:
     reused: int = 0  # pictures whose vector was there before
     new: int = 0  # vectors made now; byte-identical pictures share one
     seconds: float = 0.0
-    device: str | None = None  # of the model, where it was needed
+    device: str | None = None  # what the new and the resumed vectors were made with, where there are some
     precision: str | None = None
+
+    @classmethod
+    def nothing(cls, count: int) -> Embedded:
+        """Of count pictures none yet."""
+        return cls(np.full(count, -1, np.int64), np.zeros(count, PICTURE))
 
 
 @dataclass(frozen=True)
@@ -76,22 +86,6 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         return Loaded(picture, reason=f"invalid: {error}")
 
 
-def _load_ahead(paths: Iterable[Path], store: VectorStore, spec: ModelSpec, verify: bool,
-                ahead: int) -> Iterator[Loaded]:
-    """The pictures in order, decoded by threads at most `ahead` pictures before they are asked for."""
-    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
-    waiting: deque[Future] = deque()
-    try:
-        for path in paths:
-            waiting.append(pool.submit(load_picture, path, store, spec, verify))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
 def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
                    options: EmbedOptions) -> Embedded:
     """A vector in the store for every named file that is a whole picture, known ones without opening it.
@@ -100,21 +94,18 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
     (0: never), and when the build is interrupted, the new vectors are made safe.
     """
     started = time.monotonic()
-    done = Embedded(np.full(len(names), -1, np.int64), np.zeros(len(names), PICTURE))
+    done = Embedded.nothing(len(names))
     to_read = _reuse_unchanged(cache, names, store, done)
     say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} already embedded, "
         f"{len(to_read):,} to read.")
     progress = Progress("Embedding", len(to_read))
     batch = _Batch(store, spec, options, done)
-    loaded = _load_ahead((cache / names[i] for i in to_read), store, spec, options.verify,
-                         DECODE_AHEAD * options.batch)
     try:
-        for i, picture in zip(to_read, loaded, strict=True):
+        for i, picture in _read(cache, names, to_read, store, spec, options):
             batch.take(i, picture)
             progress.update()
         batch.embed()
     finally:
-        loaded.close()
         progress.close()
         if options.checkpoint_frequency:
             store.checkpoint()
@@ -123,10 +114,36 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
     if batch.model is not None:
         batch.model = None
         give_back_memory()
+    done.device, done.precision = store.made_with
     good = done.refs[done.refs >= 0]
     done.reused, done.new = int((good < store.known).sum()), len(np.unique(good[good >= store.known]))
     done.seconds = time.monotonic() - started
     return done
+
+
+def embed_arrived(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec, options: EmbedOptions,
+                  model: Embedder | None, ended: threading.Event, took: Callable[[], None]) -> Embedder | None:
+    """Vectors in the store for files that have just come, until ended is set; a later embed_pictures finds them
+    there. took is called for each. Returns the model, loaded where a picture needed it."""
+    batch = _Batch(store, spec, options, Embedded.nothing(len(names)))
+    batch.model = model
+    for i, picture in _read(cache, names, range(len(names)), store, spec, options):
+        if ended.is_set():
+            return batch.model
+        batch.take(i, picture)
+        took()
+    batch.embed()
+    return batch.model
+
+
+def _read(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
+          options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
+    """(i, the picture of names[i]) for each i of which."""
+    def load(i: int) -> tuple[int, Loaded]:
+        return i, load_picture(cache / names[i], store, spec, options.verify)
+
+    with contextlib.closing(map_ahead(load, which, os.cpu_count(), DECODE_AHEAD * options.batch)) as loaded:
+        yield from loaded
 
 
 def _reuse_unchanged(cache: Path, names: Sequence[str], store: VectorStore, done: Embedded) -> list[int]:
@@ -154,7 +171,6 @@ class _Batch:
         self.store, self.spec, self.options, self.done = store, spec, options, done
         self.waiting: dict[str, tuple[Loaded, list[int]]] = {}
         self.model: Embedder | None = None
-        self.since_checkpoint = 0
 
     def take(self, i: int, loaded: Loaded) -> None:
         self.done.pictures[i] = loaded.picture
@@ -185,10 +201,8 @@ class _Batch:
                 self.done.refs[wanted] = next(refs)
             else:
                 self.done.reasons.update(dict.fromkeys(wanted, "invalid: the model gave no finite vector"))
-        self.done.device, self.done.precision = self.model.device, self.model.precision
-        self.since_checkpoint += len(waiting)
-        if 0 < self.options.checkpoint_frequency <= self.since_checkpoint:
-            self.since_checkpoint = 0
+        self.store.made_with = self.model.device, self.model.precision
+        if 0 < self.options.checkpoint_frequency <= self.store.unsafe:
             self.store.checkpoint()
 
     def _load_model(self) -> Embedder:

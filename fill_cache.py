@@ -11,7 +11,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -75,8 +75,8 @@ class _Work:
     """What the workers share: the tasks, one lock, and the tally."""
 
     def __init__(self, tasks: Iterator[Task], client: HttpClient, failures: BinaryIO,
-                 progress: Progress, result: DownloadResult) -> None:
-        self.tasks, self.client, self.failures = tasks, client, failures
+                 progress: Progress, result: DownloadResult, saved: Callable[[str], None]) -> None:
+        self.tasks, self.client, self.failures, self.saved = tasks, client, failures, saved
         self.progress, self.result = progress, result
         self.pace = client.pace
         self.lock = threading.Lock()
@@ -128,6 +128,7 @@ class _Work:
             self.lost_in_a_row = 0
             self.result.downloaded += 1
             self.result.bytes += size
+        self.saved(task.path.name)
 
     def _count_failure(self, face: Face, failure: FetchError) -> None:
         self.progress.update()
@@ -183,17 +184,18 @@ def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counte
 
 
 def fill_cache(tasks: Iterator[Task], cache: Path, client: HttpClient, workers: int, failures: BinaryIO,
-               result: DownloadResult, checkpoint: Path) -> None:
-    """Fetch every task's picture; counts in result, a line in failures for each that was lost.
+               result: DownloadResult, checkpoint: Path, saved: Callable[[str], None]) -> None:
+    """Fetch every task's picture; counts in result, a line in failures for each that was lost, and saved, called
+    by whatever thread, gets the name of each that is in the cache now.
 
     On Ctrl-C, a full disk or an outage, pictures in flight finish or are dropped within STOP_SECONDS.
-    Raises what the disk raised.
+    Raises what the disk or saved raised.
     """
     with _alone(cache) as alone, contextlib.closing(Progress("Downloading", result.to_fetch)) as progress:
         if not alone:
             say("Another download fills the same cache: this one takes other pictures, in an order of its own.")
             tasks = _shuffled(tasks)
-        _run(_Work(tasks, client, failures, progress, result), workers, checkpoint)
+        _run(_Work(tasks, client, failures, progress, result, saved), workers, checkpoint)
 
 
 @contextlib.contextmanager

@@ -98,6 +98,15 @@ def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
     return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
 
 
+def rows_now(previous: np.ndarray, embedded: Embedded, nodes: np.ndarray) -> np.ndarray:
+    """int64 [len(previous)]: the node that shows the picture each row of an earlier build was made from (PICTURE),
+    -1 where none does."""
+    digests = embedded.pictures["digest"][embedded.refs >= 0][nodes]
+    order = np.argsort(digests)
+    places = order[np.searchsorted(digests, previous["digest"], sorter=order).clip(max=len(order) - 1)]
+    return np.where(digests[places] == previous["digest"], nodes[places], -1)
+
+
 @contextlib.contextmanager
 def _writing(out: Path, name: str) -> Iterator[BinaryIO]:
     with naming(out / name), open(staged(out, name), "wb") as file:

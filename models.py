@@ -56,26 +56,32 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
         pretrained = pretrained or clip_models.DEFAULT_PRETRAINED
         weights, native, mean, std = clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
     size = size or native
-    fingerprint = _fingerprint(model, weights, fit, size, mean, std)
+    facts = [PREPROCESSING, model, file_sha256(weights), fit, size, mean, std]
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return ModelSpec(model, pretrained, weights, fit, size, native, mean, std, fingerprint)
 
 
 def recorded_model(parameters: dict, fingerprint: str) -> ModelSpec | None:
-    """The model a build manifest describes, if its weights are still where they were: without the second or two
-    that describe_model takes to ask open_clip. None where anything is not as it was."""
+    """The model that parameters of record() describe, if the weights file is unchanged by size and time: without
+    the two seconds that describe_model takes to ask open_clip and to read the weights. Else None."""
     try:
-        spec = ModelSpec(parameters["model"], parameters["pretrained"], Path(parameters["weights"]), parameters["fit"],
+        about = parameters["weights"]
+        weights = Path(about["file"])
+        found = weights.stat()
+        spec = ModelSpec(parameters["model"], parameters["pretrained"], weights, parameters["fit"],
                          parameters["target_size"], parameters["native_size"], tuple(parameters["mean"]),
                          tuple(parameters["std"]), fingerprint)
-        found = _fingerprint(spec.model, spec.weights, spec.fit, spec.size, spec.mean, spec.std)
     except (KeyError, TypeError, OSError):
         return None
-    return spec if found == fingerprint else None
+    return spec if (found.st_size, found.st_mtime_ns) == (about.get("bytes"), about.get("mtime_ns")) else None
 
 
-def _fingerprint(model: str, weights: Path, fit: str, size: int, mean: tuple, std: tuple) -> str:
-    facts = [PREPROCESSING, model, file_sha256(weights), fit, size, mean, std]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+def record(spec: ModelSpec) -> dict:
+    """What the build manifest says of the model."""
+    about = spec.weights.stat()
+    return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
+            "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
+            "weights": {"file": str(spec.weights.absolute()), "bytes": about.st_size, "mtime_ns": about.st_mtime_ns}}
 
 
 def load_model(spec: ModelSpec) -> torch.nn.Module:

@@ -8,12 +8,14 @@ Writes  matches to stdout; with --html one self-contained page
 """
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,19 +34,21 @@ from common import (
     META,
     InvalidContent,
     SuiteError,
+    map_ahead,
     open_picture,
     per_second,
     printable,
     say,
 )
-from embedder import DEVICES, PRECISIONS, Embedder, prepare
-from models import ModelSpec, describe_model
+from embedder import DEVICES, PRECISIONS, Embedder, pick_device, pick_precision, prepare
+from models import ModelSpec, describe_model, recorded_model
 from scryfall import cache_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUERY_BATCH = 64
+FEW_PICTURES = 16  # turning the model to a lower precision takes longer than they do
 SHARED_PICTURE = b'"same_image_as":"'
 
 
@@ -102,6 +106,8 @@ def model_of(manifest: dict, pretrained: str | None = None) -> ModelSpec:
     Raises SuiteError where the weights here are not those of the index.
     """
     built = manifest["parameters"]
+    if pretrained is None and (spec := recorded_model(built, manifest["model_fingerprint"])):
+        return spec
     spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
     if spec.fingerprint != manifest["model_fingerprint"]:
         raise SuiteError("Configuration Error", "the weights are not those the index was built with",
@@ -137,19 +143,15 @@ def run_queries(paths: Sequence[Path], index: OpenIndex, spec: ModelSpec, k: int
     """Every picture's matches; one that cannot be read has an error instead."""
     queries = [Query(path) for path in paths]
     model = Embedder(spec, device, precision)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(queries), QUERY_BATCH):
-            batch = queries[start:start + QUERY_BATCH]
-            pixels = list(pool.map(lambda query: _read(query, spec), batch))
-            whole = [(query, picture) for query, picture in zip(batch, pixels, strict=True) if picture is not None]
-            if not whole:
-                continue
-            vectors = model.embed(np.stack([picture for _, picture in whole]))
-            for (query, _), vector in zip(whole, vectors, strict=True):
-                if np.isfinite(vector[0]):
-                    query.matches = find(index, vector[None], k, ef_search)[0]
-                else:
-                    query.error = "the model gave no finite vector"
+    pixels = map_ahead(lambda query: _read(query, spec), queries, os.cpu_count(), QUERY_BATCH)
+    whole = ((query, picture) for query, picture in zip(queries, pixels, strict=True) if picture is not None)
+    while batch := list(itertools.islice(whole, QUERY_BATCH)):
+        vectors = model.embed(np.stack([picture for _, picture in batch]))
+        for (query, _), vector in zip(batch, vectors, strict=True):
+            if np.isfinite(vector[0]):
+                query.matches = find(index, vector[None], k, ef_search)[0]
+            else:
+                query.error = "the model gave no finite vector"
     return queries
 
 
@@ -217,11 +219,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
                         help="auto, fp32, bf16 or fp16 (default: auto; fp32 for an index built with it)")
     args = parser.parse(argv, lambda args: ["IMAGE: name at least one picture"] if args.images == [] else ())
+    # the second that importing torch takes is as long as checking the artefacts and the weights
+    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {spec.model}.")
     built_at = index.manifest["parameters"]["precision"]
-    precision = "fp32" if args.precision == "auto" and built_at == "fp32" else args.precision
+    precision = args.precision
+    if precision == "auto" and len(args.images) < FEW_PICTURES:
+        precision = "fp32"
+    elif precision == "auto" and built_at in ("fp32", pick_precision("auto", pick_device(args.device))):
+        precision = built_at  # which agreed with fp32 when the index was built
     started = time.monotonic()
     queries = run_queries(args.images, index, spec, args.k, args.ef_search, args.device, precision)
     _print(queries, args.json)

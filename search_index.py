@@ -43,11 +43,59 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
                          "Run python scripts/validate_cache.py to see what is in the cache.")
     graph = faiss.IndexHNSWFlat(vectors.shape[1], m, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction, graph.hnsw.efSearch = ef_construction, ef_search
-    # room for all vectors at once: growing by doubling holds them twice while it copies
-    storage = faiss.downcast_index(graph.storage)
-    storage.codes.resize(len(rows) * storage.code_size)
-    storage.codes.resize(0)
+    _make_room(faiss.downcast_index(graph.storage), len(rows))
     index = faiss.IndexIDMap(graph)
+    _add(index, vectors, rows)
+    return index
+
+
+def extend_hnsw(path: Path, vectors: np.ndarray, row_now: np.ndarray, rows: np.ndarray, ef_search: int):
+    """The index in the file with the nodes it lacks added: as build_hnsw(vectors, rows, ...) with its parameters,
+    for the work of the new nodes alone.
+
+    row_now (int64) is the row that each row of the file's build is now, -1 where it is gone. Returns None where
+    a node of the file is gone: HNSW cannot take one out. Raises SuiteError where faiss cannot read the file.
+    """
+    import faiss
+
+    index = load(path)
+    graph = faiss.downcast_index(index.index)
+    kept = row_now[faiss.vector_to_array(index.id_map)]
+    if (kept < 0).any():
+        return None
+    faiss.copy_array_to_vector(kept, index.id_map)
+    graph.hnsw.efSearch = ef_search
+    new = np.setdiff1d(rows, kept)
+    if len(new):
+        _move_vectors(graph, vectors, kept, len(rows))
+        _add(index, vectors, new)
+    return index
+
+
+def _make_room(storage, count: int) -> None:
+    """Room for all vectors at once: growing by doubling holds them twice while it copies."""
+    storage.codes.resize(count * storage.code_size)
+    storage.codes.resize(0)
+
+
+def _move_vectors(graph, vectors: np.ndarray, kept: np.ndarray, count: int) -> None:
+    """Put the graph's vectors, which are vectors[kept], where there is room for count, the old ones freed first."""
+    import faiss
+
+    old, room = graph.storage, faiss.IndexFlat(graph.d, graph.metric_type)
+    room.this.disown()
+    graph.storage = room
+    old.this.own(True)
+    del old
+    _make_room(room, count)
+    for start in range(0, len(kept), ADD_ROWS):
+        room.add(np.ascontiguousarray(vectors[kept[start:start + ADD_ROWS]]))
+        let_go(vectors)
+
+
+def _add(index, vectors: np.ndarray, rows: np.ndarray) -> None:
+    import faiss
+
     progress = Progress("Indexing", len(rows), "vectors")
     for start in range(0, len(rows), ADD_ROWS):
         ids = rows[start:start + ADD_ROWS]
@@ -55,8 +103,7 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
         let_go(vectors)
         progress.update(len(ids))
     progress.close()
-    _link_orphans(graph, vectors, rows)
-    return index
+    _link_orphans(faiss.downcast_index(index.index), vectors, faiss.vector_to_array(index.id_map))
 
 
 def _link_orphans(graph, vectors: np.ndarray, rows: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 import artefacts
 from common import (
@@ -28,6 +29,7 @@ from common import (
 )
 
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
+LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
 # Which picture a vector was made from. name is the cache file; bytes and mtime_ns tell an unchanged file
 # without opening it, digest (BLAKE2b, 16 bytes, hex) tells equal content under any name.
 PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8")])
@@ -35,7 +37,7 @@ PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtim
 
 class VectorStore:
     """Every vector known for one model fingerprint, by a number (ref): the previous build's rows, then
-    the rows of this build, which an interruption keeps.
+    the rows of this build, which an interruption keeps. made_with is the device and precision of the latter.
 
     The checkpoint is an append-only file of rows; checkpoint.npz holds where its segments end and
     their CRC-32, so a checkpoint costs the rows since the last one, and a damaged segment is noticed.
@@ -43,22 +45,28 @@ class VectorStore:
 
     def __init__(self, out: Path, fingerprint: str, use_previous: bool = True, resume: bool = True) -> None:
         self.out, self.fingerprint = out, fingerprint
+        self.made_with: tuple[str | None, str | None] = None, None
+        self._lock = FileLock(out / LOCK_FILE)  # a killed build_mtg_faiss.py leaves a process that ends just after it
+        self._lock.acquire(timeout=LOCK_SECONDS)
         self.previous_pictures, self.previous_vectors = _previous_build(out, fingerprint) if use_previous \
             else (np.empty(0, PICTURE), None)
         self._ends, self._crcs, self._crc, self._rows = [], [], 0, 0
         self._dimension = self._resume() if resume else 0
         self._file = None
-        self._resumed_pictures = np.array(self._fresh()["picture"]) if self._rows else np.empty(0, PICTURE)
-        self.resumed = len(self._resumed_pictures)
-        known = np.concatenate([self.previous_pictures, self._resumed_pictures])
+        resumed = np.array(self._fresh()["picture"]) if self._rows else np.empty(0, PICTURE)
+        self.resumed, self._fresh_pictures = len(resumed), bytearray(resumed.tobytes())
+        known = np.concatenate([self.previous_pictures, resumed])
         self.known = len(known)
         self._by_name = {name: ref for ref, name in enumerate(known["name"].tolist())}
         self._by_digest = {digest: ref for ref, digest in enumerate(known["digest"].tolist())}
 
     def picture(self, ref: int) -> np.void:
-        """The PICTURE a vector of the previous build or the resumed checkpoint was made from."""
+        """The PICTURE a vector was made from."""
         old = len(self.previous_pictures)
-        return self.previous_pictures[ref] if ref < old else self._resumed_pictures[ref - old]
+        if ref < old:
+            return self.previous_pictures[ref]
+        # a copy: while a view of it lives, a bytearray cannot grow
+        return np.frombuffer(self._fresh_pictures, PICTURE, 1, (ref - old) * PICTURE.itemsize)[0].copy()
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
         """The vector of a cache file that is as it was when the vector was made."""
@@ -86,13 +94,14 @@ class VectorStore:
         self._crc = zlib.crc32(data, self._crc)
         first = len(self.previous_pictures) + self._rows
         self._rows += len(rows)
-        for ref, digest in enumerate(rows["picture"]["digest"].tolist(), first):
-            self._by_digest[digest] = ref
+        self._fresh_pictures += rows["picture"].tobytes()
+        for ref, (name, digest) in enumerate(rows["picture"][["name", "digest"]].tolist(), first):
+            self._by_name[name] = self._by_digest[digest] = ref
         return list(range(first, first + len(rows)))
 
     def checkpoint(self) -> None:
         """Make everything appended so far survive a power cut."""
-        if self._file is None or self._rows == self.safe:
+        if self._file is None or not self.unsafe:
             return
         with naming(self.out / CHECKPOINT_ROWS):
             self._file.flush()
@@ -100,7 +109,7 @@ class VectorStore:
         ends, crcs = [*self._ends, self._rows], [*self._crcs, self._crc]
         write_json(self.out / CHECKPOINT_META,
                    {"version": VERSION, "timestamp": utc_now(), "model_fingerprint": self.fingerprint,
-                    "dimension": self._dimension, "rows": self._rows})
+                    "dimension": self._dimension, "rows": self._rows, "made_with": self.made_with})
         with atomic_file(self.out / CHECKPOINT) as file:
             np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
         # only now: an interruption in between must leave these rows to the next checkpoint
@@ -110,6 +119,16 @@ class VectorStore:
     def safe(self) -> int:
         """How many pictures the checkpoint holds."""
         return self._ends[-1] if self._ends else 0
+
+    @property
+    def fresh(self) -> int:
+        """How many pictures were appended since the previous build, the resumed ones among them."""
+        return self._rows
+
+    @property
+    def unsafe(self) -> int:
+        """How many pictures were appended since the last checkpoint."""
+        return self._rows - self.safe
 
     def take(self, refs: np.ndarray) -> np.ndarray:
         """float32 [n, D] of the refs."""
@@ -129,7 +148,7 @@ class VectorStore:
 
     def forget(self) -> None:
         """Let go of what is only needed to look up and take vectors, 300 MB at 500,000; neither works after this."""
-        self._by_name = self._by_digest = self.previous_pictures = self._resumed_pictures = None
+        self._by_name = self._by_digest = self.previous_pictures = self._fresh_pictures = None
 
     def discard_checkpoint(self) -> None:
         """Remove the checkpoint: the finished build holds its rows."""
@@ -137,6 +156,7 @@ class VectorStore:
             self._file.close()
         for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
             (self.out / name).unlink(missing_ok=True)
+        self._lock.release()
 
     def _row_type(self) -> np.dtype:
         return np.dtype([("picture", PICTURE), ("vector", "<f4", (self._dimension,))])
@@ -156,7 +176,7 @@ class VectorStore:
         try:
             with np.load(self.out / CHECKPOINT, allow_pickle=False) as saved:
                 ends, crcs = saved["ends"].tolist(), saved["crcs"].tolist()
-            self._dimension = int(about["dimension"])
+            self._dimension, (device, precision) = int(about["dimension"]), about.get("made_with", (None, None))
             size = self._row_type().itemsize
         except Exception:  # zipfile raises nearly anything on damaged bytes
             say(f"The checkpoint in {self.out} is damaged and is not used.")
@@ -171,6 +191,7 @@ class VectorStore:
                 self._rows = end
                 self._ends.append(end)
                 self._crcs.append(crc)
+        self.made_with = (device, precision) if self._rows else self.made_with
         return self._dimension if self._rows else 0
 
 

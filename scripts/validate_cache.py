@@ -10,9 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from common import (  # noqa: E402
     SuiteError,
     cached_names,
     check_picture,
+    map_ahead,
     percent,
     remove_leftovers,
     require_directory,
@@ -69,18 +67,6 @@ def check(path: Path) -> Failure | None:
     return None
 
 
-def check_all(paths: list[Path], workers: int) -> Iterator[Failure | None]:
-    """The verdict on every file, in order."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future] = deque()
-        for path in paths:
-            waiting.append(pool.submit(check, path))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
 def prune(cache: Path) -> int:
     """Delete pictures no snapshot refers to in any size, and leftovers of broken writes. Returns how many.
 
@@ -110,7 +96,7 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
     report.total_files = len(paths)
     say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
     progress = Progress("Validating", len(paths))
-    for failure in check_all(paths, workers):
+    for failure in map_ahead(check, paths, workers, AHEAD):
         progress.update()
         if failure is not None:
             report.failures.append(failure)
