@@ -1,6 +1,7 @@
 # make demo   the whole pipeline on drawn cards, in about a minute
 # make test   the tests
 # make soak   20,000 pictures over a bad network, in about ten minutes
+# make bench  every speed this project claims, against what bounds it and against the generic tools
 # The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 IMG ?=
 
-.PHONY: demo test soak lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
+.PHONY: demo test soak bench lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
 
 demo: $(VENV)/.installed
 	$(RUN) scripts/demo.py
@@ -20,6 +21,9 @@ test: $(VENV)/.installed
 
 soak: $(VENV)/.installed
 	$(RUN) scripts/soak.py $(ARGS)
+
+bench: $(VENV)/.installed
+	$(RUN) scripts/bench.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .
@@ -53,7 +57,7 @@ serve: $(VENV)/.installed
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:
-	rm -rf demo_out soak_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
+	rm -rf demo_out soak_out bench_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

@@ -106,6 +106,7 @@ def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildRes
     with disk_space(lambda: _bytes_to_write(len(table.names), store.dimension, args.hnsw_m)):
         embedded = embed_pictures(args.cache, table.names, store, spec, EmbedOptions.of(args))
         clock.lap("embed")
+        clock.seconds["checkpoints"] = round(store.checkpoint_seconds, 3)  # a part of it
         if ahead:
             embedded.seconds += ahead.seconds
             clock.seconds["embed_during_download"] = round(ahead.seconds, 3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,14 +50,18 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
 
     Loads no weights. Raises SuiteError where they cannot be had or would give silently wrong vectors.
     """
+    early = None
     if model == OFFLINE_MODEL:
         weights, native = _offline_weights(), OFFLINE_SIZE
         pretrained, mean, std = OFFLINE_WEIGHTS, OFFLINE_MEAN, OFFLINE_STD
     else:
         pretrained = pretrained or clip_models.DEFAULT_PRETRAINED
+        if Path(pretrained).is_file():  # read while open_clip's tables are imported
+            early = ThreadPoolExecutor(1).submit(file_sha256, Path(pretrained))
         weights, native, mean, std = clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
     size = size or native
-    facts = [PREPROCESSING, model, file_sha256(weights), fit, size, mean, std]
+    digest = early.result() if early and weights == Path(pretrained) else file_sha256(weights)
+    facts = [PREPROCESSING, model, digest, fit, size, mean, std]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return ModelSpec(model, pretrained, weights, fit, size, native, mean, std, fingerprint)
 

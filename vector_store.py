@@ -6,6 +6,7 @@ Writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows.bin while
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class VectorStore:
     def __init__(self, out: Path, fingerprint: str, use_previous: bool = True, resume: bool = True) -> None:
         self.out, self.fingerprint = out, fingerprint
         self.made_with: tuple[str | None, str | None] = None, None
+        self.checkpoint_seconds = 0.0
         self._lock = FileLock(out / LOCK_FILE)  # a killed build_mtg_faiss.py leaves a process that ends just after it
         self._lock.acquire(timeout=LOCK_SECONDS)
         self.previous_pictures, self.previous_vectors = _previous_build(out, fingerprint) if use_previous \
@@ -103,6 +105,7 @@ class VectorStore:
         """Make everything appended so far survive a power cut."""
         if self._file is None or not self.unsafe:
             return
+        started = time.monotonic()
         with naming(self.out / CHECKPOINT_ROWS):
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -114,6 +117,7 @@ class VectorStore:
             np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
         # only now: an interruption in between must leave these rows to the next checkpoint
         self._ends, self._crcs, self._crc = ends, crcs, 0
+        self.checkpoint_seconds += time.monotonic() - started
 
     @property
     def safe(self) -> int:

@@ -9,29 +9,20 @@ Writes  a table to stdout, and soak_out/, which is removed before and after
 """
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import re
 import shutil
-import subprocess
 import sys
-import threading
-import time
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from cli import ArgumentParser, Progress, number, script  # noqa: E402
-from common import EXIT_ERROR, EXIT_OK, SuiteError, percent, say  # noqa: E402
+from workbench import Run, run, start_mirror, write_pictures  # noqa: E402
 
-SIZE = (146, 204)  # of `small`: 20,000 of them are made in half a minute
+from cli import ArgumentParser, number, script  # noqa: E402
+from common import EXIT_ERROR, EXIT_OK, percent, say  # noqa: E402
+
 LATENCY_MS, TIMEOUT_READ = 20, 5
 # What of all replies is spoiled, in parts of the whole; probabilities are of each request, by path and attempt.
 FAULTS = (({"kind": "status", "status": 503}, 0.3), ({"kind": "reset"}, 0.2), ({"kind": "short"}, 0.2),
@@ -39,73 +30,6 @@ FAULTS = (({"kind": "status", "status": 503}, 0.3), ({"kind": "reset"}, 0.2), ({
           ({"kind": "stall", "seconds": TIMEOUT_READ + 2}, 0.04),
           ({"kind": "status", "status": 429, "retry_after": "2"}, 0.01))
 LOST_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Run:
-    """One script from start to end; megabytes is its peak resident memory, None where there is no /proc."""
-    seconds: float
-    megabytes: float | None
-
-
-def write_pictures(root: Path, count: int) -> None:
-    """A mirror's folder: a bulk file of count cards, each with a `small` picture of coloured fields."""
-    rng, progress = np.random.default_rng(0), Progress("Generating", count)
-    with gzip.open(root / "unique-artwork.jsonl.gz", "wt", compresslevel=1) as bulk:
-        for n in range(count):
-            card_id = f"{rng.integers(1 << 32):08x}-0000-4000-8000-{n:012x}"
-            key = f"small/front/{card_id[0]}/{card_id[1]}/{card_id}.jpg"
-            fields = Image.fromarray(rng.integers(0, 256, (7, 5, 3), np.uint8))
-            data = io.BytesIO()
-            fields.resize(SIZE, Image.Resampling.BICUBIC).save(data, "JPEG")
-            path = root / "images" / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data.getvalue())
-            bulk.write(json.dumps({
-                "object": "card", "id": card_id, "name": f"Card {n}", "set": "soak", "collector_number": str(n),
-                "lang": "en", "layout": "normal", "image_status": "highres_scan",
-                "image_uris": {"small": f"https://cards.scryfall.io/{key}?1700000000"}}) + "\n")
-            progress.update()
-    progress.close()
-
-
-def start_mirror(root: Path, faults: float) -> tuple[subprocess.Popen, str]:
-    """A mirror of its own process, and its address."""
-    plan = [{"match": "/small/", "probability": share * faults, **fault} for fault, share in FAULTS]
-    (root / "faults.json").write_text(json.dumps(plan))
-    process = subprocess.Popen([sys.executable, str(ROOT / "scripts" / "scryfall_mirror.py"), "--root", str(root),
-                                "--port", "0", "--latency-ms", str(LATENCY_MS), "--faults", str(root / "faults.json")],
-                               stderr=subprocess.PIPE, text=True)
-    address = re.search(r" at (http://\S+)", process.stderr.readline())
-    if address is None:
-        raise SuiteError("Build Error", "the mirror did not start", root, "Run scripts/scryfall_mirror.py by itself.")
-    threading.Thread(target=process.stderr.read, daemon=True).start()
-    return process, address[1]
-
-
-def run(out: Path, *command: str) -> Run:
-    """Run a script to its end, its progress on this stderr. Raises SuiteError where it fails."""
-    say(f"\n$ python {' '.join(command)}")
-    started, peak = time.monotonic(), 0
-    process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *command[1:]], cwd=out)
-    try:
-        while process.poll() is None:
-            peak = max(peak, _peak_kilobytes(process.pid))
-            time.sleep(0.1)
-    finally:
-        process.kill()  # nothing where it has ended
-    if process.returncode:
-        raise SuiteError("Build Error", f"{command[0]} ended with {process.returncode}", " ".join(command),
-                         "What it said is above.")
-    return Run(time.monotonic() - started, peak / 1024 if peak else None)
-
-
-def _peak_kilobytes(pid: int) -> int:
-    try:
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    except OSError:  # no /proc on this system, or the process has ended
-        found = None
-    return int(found[1]) if found else 0
 
 
 def table_row(stage: str, done: Run, manifest: Path) -> str:
@@ -123,9 +47,9 @@ def table_row(stage: str, done: Run, manifest: Path) -> str:
 
 def soak(out: Path, pictures: int, faults: float) -> float:
     """Print the table's rows; returns the share of pictures that the first download lost to the network."""
-    (out / "mirror").mkdir(parents=True)
-    write_pictures(out / "mirror", pictures)
-    mirror, address = start_mirror(out / "mirror", faults)
+    write_pictures(out / "mirror", pictures, "small")
+    mirror, address = start_mirror(out / "mirror", LATENCY_MS, [
+        {"match": "/small/", "probability": share * faults, **fault} for fault, share in FAULTS])
     download = ("download_images.py", "--api-url", address, "--image-size", "small", "--timeout-read",
                 str(TIMEOUT_READ))
     build = ("build_embeddings.py", "--image-size", "small", "--model", "efficientnet-lite0")
