@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -137,9 +137,10 @@ class HttpClient:
         for scheme in ("https://", "http://"):
             self.session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=workers))
         # the environment's proxies and certificates, read once: for each picture that is a quarter of a request
-        origins = [f"https://{host}" for host in SCRYFALL_HOSTS] + [_origin(self.api_url)]
-        self._settings = {origin: self.session.merge_environment_settings(origin, {}, None, None, None)
-                          for origin in origins}
+        self._settings: dict[str, dict] = {}
+        for address in (*(f"https://{host}" for host in SCRYFALL_HOSTS), self.api_url):
+            prepared = requests.Request("GET", address).prepare().url  # the host in lower case
+            self._settings[_origin(prepared)] = self.session.merge_environment_settings(prepared, {}, None, None, None)
         self.session.trust_env = False
         self.pace = Pace(workers)
         self.retries = self._api_limits = 0
@@ -177,7 +178,8 @@ class HttpClient:
         met: Counter[str] = Counter()
         for attempt in itertools.count(1):
             try:
-                with self.pace.turn(), self._get(url, headers()) as response:
+                request = self._request(url, headers())
+                with self.pace.turn(), self._get(url, request) as response:
                     self._check_status(response)
                     result = consume(response)
                 check()
@@ -209,22 +211,27 @@ class HttpClient:
         self._api_limits += 1
         return API_PAUSE * 2 ** (self._api_limits - 1)
 
-    def _get(self, url: str, headers: dict[str, str]):
+    def _request(self, url: str, headers: Mapping[str, str]):
         from requests import Request
 
+        try:
+            return self.session.prepare_request(Request("GET", self.address(url), headers))
+        except ValueError as error:
+            raise FetchError(f"no web address: {error}", "refused") from error
+
+    def _get(self, url: str, request):
         for _ in range(MAX_REDIRECTS + 1):
+            settings = self._settings[_origin(request.url)] | {"stream": True, "allow_redirects": False}
             try:
-                address = self.address(url)
-                request = self.session.prepare_request(Request("GET", address, headers))
-                response = self.session.send(request, timeout=self.timeout, allow_redirects=False,
-                                             **{**self._settings[_origin(address)], "stream": True})
+                response = self.session.send(request, timeout=self.timeout, **settings)
                 target = self.session.get_redirect_target(response)
-                if target is None:
-                    return response
-                response.close()
-                url = urljoin(url, target)
             except ValueError as error:  # requests reads the target even when it is not to follow it
                 raise FetchError(f"no web address: {error}", "refused") from error
+            if target is None:
+                return response
+            response.close()
+            url = urljoin(url, target)
+            request = self._request(url, request.headers)
         raise FetchError("redirects without end", "refused")
 
     def _check_status(self, response) -> None:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,21 +120,22 @@ def downloads(bench: Bench) -> Iterator[Figure]:
     mirror, address = start_mirror(root, 1000 * LATENCY)
 
     def fetch(workers: int, limit: int) -> Run:
-        return run(bench.fresh("download"), "download_images.py", "--api-url", address, "--workers", workers,
-                   "--limit", limit)
+        with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
+            return run(Path(folder), "download_images.py", "--api-url", address, "--workers", workers, "--limit", limit)
 
     def rate(workers: int, limit: int) -> float:
         """Pictures/s once it runs: the time of limit pictures less that of a tenth of them."""
         few = limit // 10
-        return (limit - few) / (_best(2, lambda: fetch(workers, limit)) - _best(2, lambda: fetch(workers, few)))
+        return (limit - few) / (_best(3, lambda: fetch(workers, limit)) - _best(3, lambda: fetch(workers, few)))
 
     try:
-        many, one = rate(WORKERS, sizes.pictures), rate(1, sizes.one_worker)
+        urls = [url.replace("https://cards.scryfall.io", address) for url in picture_urls(root / BULK)]
+        many, one, bare = rate(WORKERS, sizes.pictures), rate(1, sizes.one_worker), _bare_rate(urls)
         yield Figure(f"download, {WORKERS} workers, against 1", f"{many:.0f}/s", f"{one:.1f}/s", many / one, ">= 12")
         bound = WORKERS / LATENCY
         yield Figure(f"download, {WORKERS} workers, against the bound of {1000 * LATENCY:.0f} ms a reply",
-                     f"{many:.0f}/s", f"{bound:.0f}/s", many / bound, ">= 0.95")
-        urls = [url.replace("https://cards.scryfall.io", address) for url in picture_urls(root / BULK)]
+                     f"{many:.0f}/s", f"{bound:.0f}/s", many / bound, ">= 0.95",
+                     f"urllib3 alone, the bytes thrown away: {bare:.0f}/s")
         for threads, target in ((16, "<= 0.6"), (64, "<= 0.75")) if bench.peers else ():
             ours = _best(2, lambda threads=threads: fetch(threads, sizes.pictures))
             theirs = _best(2, lambda threads=threads: peers.img2dataset(
@@ -142,6 +144,18 @@ def downloads(bench: Bench) -> Iterator[Figure]:
                          f"{theirs:.1f} s", ours / theirs, target)
     finally:
         mirror.kill()
+
+
+def _bare_rate(urls: list[str]) -> float:
+    """Replies/s to WORKERS threads that do nothing with them."""
+    import urllib3
+
+    pool = urllib3.PoolManager(maxsize=WORKERS)
+    with ThreadPoolExecutor(WORKERS) as threads:
+        started = time.monotonic()
+        for _ in threads.map(lambda url: pool.request("GET", url).data, urls):
+            pass
+        return len(urls) / (time.monotonic() - started)
 
 
 def overlap(bench: Bench) -> Iterator[Figure]:

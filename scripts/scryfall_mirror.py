@@ -241,6 +241,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         mirror, received = self.server.mirror, time.monotonic()
         reply = mirror.reply_to(self.path, self.headers)
+        if reply.delivery != "reset":  # kept in the buffer until the body follows: the latency is all the work's
+            self._prepare_head(reply)
         mirror.pause(mirror.latency - (time.monotonic() - received))
         headers = {name.title(): value for name, value in self.headers.items()}
         mirror.requests.append(Request(received, self.command, self.path, headers, reply.status))
@@ -250,18 +252,20 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.delivery == "reset":
             reset(self.connection)
             return
-        self.send_response(reply.status)
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        if reply.status != 304 and reply.delivery != "endless":
-            self.send_header("Content-Length", str(len(reply.body)))
-        self.end_headers()
         if self.command == "GET" and reply.delivery:
             send_part(self.wfile, reply, mirror.pause)
         elif self.command == "GET":
             self.wfile.write(reply.body)
 
     do_HEAD = do_GET
+
+    def _prepare_head(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.status != 304 and reply.delivery != "endless":
+            self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
