@@ -83,11 +83,12 @@ def model_of(args: argparse.Namespace) -> ModelSpec:
 
 
 def _open_store(args: argparse.Namespace, spec: ModelSpec, ahead: EmbedAhead | None) -> VectorStore:
-    store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild,
-                        resume=args.resume or ahead is not None)
-    store.known -= min(ahead.made, store.resumed) if ahead else 0
-    if store.resumed and not ahead:
-        say(f"Continuing an interrupted build: {store.resumed:,} pictures are embedded already.")
+    made = ahead.made if ahead else 0
+    store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild, resume=args.resume or made > 0)
+    made = min(made, store.resumed)
+    store.known -= made  # those are new
+    if store.resumed > made:
+        say(f"Continuing an interrupted build: {store.resumed - made:,} pictures are embedded already.")
     return store
 
 
@@ -109,7 +110,8 @@ def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildRes
         clock.seconds["checkpoints"] = round(store.checkpoint_seconds, 3)  # a part of it
         if ahead:
             embedded.seconds += ahead.seconds
-            clock.seconds["embed_during_download"] = round(ahead.seconds, 3)
+            clock.seconds["checkpoints"] += ahead.checkpoint_seconds
+            clock.seconds["embed_during_download"] = ahead.seconds
         if not (embedded.refs >= 0).any():
             table.counts["invalid"] += len(embedded.reasons)
             raise _nothing_to_embed(table, "no cached picture is valid", args)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import platform
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from importlib import metadata
@@ -44,7 +43,7 @@ def manifest_of(args: argparse.Namespace, snapshot: Snapshot, spec: ModelSpec, t
     previous = read_manifest(args.out)
     return {"version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
             "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
-            "environment": _environment(spec, previous),
+            "environment": _environment(spec, embedded, previous),
             "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
             "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
             "git_commit": _git_commit()}
@@ -52,12 +51,10 @@ def manifest_of(args: argparse.Namespace, snapshot: Snapshot, spec: ModelSpec, t
 
 def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
     """As the vectors were made: where none was new, device and precision are the previous build's."""
-    made = (previous or {}).get("parameters", {})
+    made = (previous or {}).get("parameters", {}) | embedded.made_with
     return {"kind": args.kind, "image_size": args.image_size, "limit": args.limit, **record(spec),
             "batch_size": args.batch, "hnsw_m": args.hnsw_m, "hnsw_ef_construction": args.hnsw_ef_construction,
-            "hnsw_ef_search": args.hnsw_ef_search,
-            "precision": embedded.precision or made.get("precision"),
-            "device": embedded.device or made.get("device")}
+            "hnsw_ef_search": args.hnsw_ef_search, "precision": made.get("precision"), "device": made.get("device")}
 
 
 def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes: np.ndarray, clock: Clock) -> dict:
@@ -75,17 +72,14 @@ def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes
             "seconds": clock.seconds}
 
 
-def _environment(spec: ModelSpec, previous: dict | None) -> dict:
-    """Versions and CPU. Where nothing was embedded torch was not imported: its view of the CPU is then
-    the previous build's, not worth two seconds."""
-    torch = sys.modules.get("torch")
-    capability = torch.backends.cpu.get_cpu_capability() if torch \
-        else (previous or {}).get("environment", {}).get("cpu_capability")
+def _environment(spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
+    """Versions, and the CPU as PyTorch saw it when it last made a vector."""
+    made = (previous or {}).get("environment", {}) | embedded.made_with
     versions = {f"{name.replace('-', '_').removesuffix('_cpu').removesuffix('_torch')}_version": _version(name)
                 for name in ("numpy", "torch", "faiss-cpu")}
     return {"python_version": platform.python_version(), **versions,
             "open_clip_version": _version("open_clip_torch"),
-            "clip_model": spec.model, "cpu_capability": capability}
+            "clip_model": spec.model, "cpu_capability": made.get("cpu_capability")}
 
 
 def _version(package: str) -> str | None:

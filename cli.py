@@ -151,7 +151,7 @@ def web_address(text: str) -> str | Refused:
     """Argument type: the http or https address of a server."""
     try:
         parts = urlsplit(text)
-        whole = parts.scheme in ("http", "https") and parts.hostname
+        whole = parts.scheme in ("http", "https") and (parts.hostname or ".")[0] not in ".*" and parts.port != 0
     except ValueError:
         whole = False
     return text if whole else Refused(f"{text}: must be an http:// or https:// address")

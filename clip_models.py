@@ -73,8 +73,10 @@ def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
         from image_tower import ImageTower
 
         tower = ImageTower(config["embed_dim"], quick_gelu=config.get("quick_gelu", False), **vision)
-        tower.load_state_dict(state, assign=True)
-        return tower
+        positions = state.get("positional_embedding")
+        if positions is None or positions.shape == tower.positional_embedding.shape:
+            tower.load_state_dict(state, assign=True)
+            return tower  # else it was trained at another size, for which open_clip interpolates
     return _open_clip_tower(model, weights, None if size == _native_size(config) else size)
 
 

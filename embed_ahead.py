@@ -19,6 +19,7 @@ import queue
 import signal
 import threading
 import time
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from cli import Progress
@@ -27,25 +28,26 @@ from embed_cache import EmbedOptions, embed_arrived
 from models import ModelSpec
 from vector_store import VectorStore
 
-END_SECONDS = 4.0  # that the process gets after Ctrl-C: for a pass through the model and a checkpoint
+END_SECONDS = 2.0  # that the process gets after Ctrl-C: for a pass through the model and a checkpoint
 
 
 class EmbedAhead:
-    """The process, started by the first picture. made counts the vectors it left in the checkpoint, seconds how
-    long it was at it, waiting for pictures included."""
+    """The process, started by the first picture. made counts the vectors it left in the checkpoint; seconds is how
+    long it worked, checkpoint_seconds on checkpoints."""
 
     def __init__(self, args: argparse.Namespace, spec: ModelSpec) -> None:
-        self.spec, self.made, self.seconds = spec, 0, 0.0
-        self._args, self._lock = args, threading.Lock()
+        self.spec, self.made, self.seconds, self.checkpoint_seconds = spec, 0, 0.0, 0.0
+        self._args, self._lock, self._failed = args, threading.Lock(), False
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
 
     def take(self, name: str) -> None:
         """A picture that is in the cache now. May be called by any thread."""
         with self._lock:
-            if self._process is None:
+            if self._process is None and not self._failed:
                 self._start()
-            self._send(name)
+            if self._process is not None:
+                self._send(name)
 
     def finish(self) -> None:
         """Wait until every picture taken is embedded. What it could not do is left to the build."""
@@ -53,7 +55,7 @@ class EmbedAhead:
             return
         self._send(None)
         try:
-            self.made, self.seconds = self._connection.recv()
+            self.made, self.seconds, self.checkpoint_seconds = self._connection.recv()
         except (EOFError, OSError):  # it failed: the build meets the same error, and says so
             pass
 
@@ -67,10 +69,20 @@ class EmbedAhead:
 
     def _start(self) -> None:
         spawn = multiprocessing.get_context("spawn")  # a fork would copy the locks of the download's threads
-        self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(self._args, self.spec, theirs), daemon=True)
-        self._process.start()
-        theirs.close()
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_work, args=(self._args, self.spec, theirs), daemon=True)
+        resource_tracker.ensure_running()  # start() would run it, which unblocks the signals
+        # It inherits that they are blocked: a Ctrl-C reaches it too, and the closed connection is what ends it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            process.start()
+            self._process, self._connection = process, ours
+        except OSError as error:
+            self._failed = True
+            say(f"Nothing is embedded during the download: {error.strerror}.")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
 
     def _send(self, name: str | None) -> None:
         try:
@@ -81,19 +93,23 @@ class EmbedAhead:
 
 def _work(args: argparse.Namespace, spec: ModelSpec, connection: Connection) -> None:
     """The process: embed what arrives until all has, or the other end is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the closed connection ends it
     arrivals, options = _Arrivals(connection), EmbedOptions.of(args)
     try:
         store = VectorStore(args.out, spec.fingerprint, use_previous=not args.rebuild, resume=args.resume)
-        model, started = None, time.monotonic()
-        while names := arrivals.next(options.batch):
-            model = embed_arrived(args.cache, names, store, spec, options, model, arrivals.ended, arrivals.took)
-        store.checkpoint()
+        model, seconds = None, 0.0
+        try:
+            while names := arrivals.next(options.batch):
+                started = time.monotonic()
+                model = embed_arrived(args.cache, names, store, spec, options, model, arrivals.ended, arrivals.took)
+                seconds += time.monotonic() - started
+        finally:
+            arrivals.close()
+            store.checkpoint()
         with contextlib.suppress(OSError):  # nobody waits for it after Ctrl-C
-            connection.send((store.fresh - store.resumed, time.monotonic() - started))
-    except (SuiteError, OSError) as error:
-        say(f"Nothing more is embedded during the download: {str(error).splitlines()[0]}")
+            connection.send((store.fresh - store.resumed, round(seconds, 3), round(store.checkpoint_seconds, 3)))
+    except (SuiteError, OSError, MemoryError) as error:
+        reason = (str(error) or "out of memory").splitlines()[0]
+        say(f"Nothing more is embedded during the download. {reason}")
 
 
 class _Arrivals:
@@ -117,6 +133,10 @@ class _Arrivals:
             else:
                 names.append(name)
         return [] if self.ended.is_set() else names
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
 
     def took(self) -> None:
         """One more is done."""

@@ -53,8 +53,7 @@ class Embedded:
     reused: int = 0  # pictures whose vector was there before
     new: int = 0  # vectors made now; byte-identical pictures share one
     seconds: float = 0.0
-    device: str | None = None  # what the new and the resumed vectors were made with, where there are some
-    precision: str | None = None
+    made_with: dict[str, str] = field(default_factory=dict)  # Embedder.made_with of the new and the resumed ones
 
     @classmethod
     def nothing(cls, count: int) -> Embedded:
@@ -114,7 +113,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
     if batch.model is not None:
         batch.model = None
         give_back_memory()
-    done.device, done.precision = store.made_with
+    done.made_with = store.made_with
     good = done.refs[done.refs >= 0]
     done.reused, done.new = int((good < store.known).sum()), len(np.unique(good[good >= store.known]))
     done.seconds = time.monotonic() - started
@@ -201,7 +200,7 @@ class _Batch:
                 self.done.refs[wanted] = next(refs)
             else:
                 self.done.reasons.update(dict.fromkeys(wanted, "invalid: the model gave no finite vector"))
-        self.store.made_with = self.model.device, self.model.precision
+        self.store.made_with = self.model.made_with
         if 0 < self.options.checkpoint_frequency <= self.store.unsafe:
             self.store.checkpoint()
 

@@ -89,6 +89,14 @@ class Embedder:
         except (MemoryError, RuntimeError) as error:
             raise self._failure(error, 0) from error
 
+    @property
+    def made_with(self) -> dict[str, str]:
+        """What the vectors are made on, for the manifest."""
+        import torch
+
+        return {"device": self.device, "precision": self.precision,
+                "cpu_capability": torch.backends.cpu.get_cpu_capability()}
+
     def embed(self, pictures: np.ndarray) -> np.ndarray:
         """uint8 [B, size, size, 3] from prepare() -> float32 [B, D], each row of norm 1.
 

@@ -30,7 +30,7 @@ from common import (
     remove_leftovers,
     say,
 )
-from search_index import NEIGHBOURS, search_exact
+from search_index import NEIGHBOURS, recall, search_exact
 
 FORMAT = "1.0"
 SCALE = 127
@@ -90,8 +90,7 @@ def measure_fidelity(vectors: np.ndarray, quantised: np.ndarray) -> dict[str, fl
     _, found = search_exact(quantised, vectors[sample], NEIGHBOURS)
     # a row whose picture several faces share ties with them: any row as near as the nearest is right
     nearest = np.einsum("qd,qd->q", vectors[sample], vectors[found[:, 0]]) >= exact_scores[:, 0] - 1e-6
-    overlap = [len(np.intersect1d(mine, true)) / len(true) for mine, true in zip(found, exact, strict=True)]
-    return {"recall_at_1": round(float(nearest.mean()), 4), "recall_at_10": round(float(np.mean(overlap)), 4),
+    return {"recall_at_1": round(float(nearest.mean()), 4), "recall_at_10": round(recall(found, exact), 4),
             "sample_size": len(sample)}
 
 

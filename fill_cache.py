@@ -9,6 +9,8 @@ import contextlib
 import itertools
 import json
 import random
+import shutil
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,11 +35,13 @@ from scryfall import Face, cache_name
 # Threads for each of the --workers, of which that many use the network at a time: the others check their
 # picture, sync it to disk, or wait before they try a lost one again.
 THREADS = 3
+IN_MEMORY = 4 << 20  # bytes of a body; the pictures of Scryfall have up to 2 MB
 BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
-# Pictures in a row lost to the network: with 16 workers nothing has come for 40 s, and for 3 minutes.
-OUTAGE_WARNING, OUTAGE_FAILURES = 16, 100
+# Pictures in a row lost to the network: with 16 workers, 48 threads and every retry, nothing has come for 40 s,
+# and for 4 minutes.
+OUTAGE_WARNING, OUTAGE_FAILURES = 16, 300
 CHECKPOINT_SECONDS = 5.0
-STOP_SECONDS = 4.0  # what workers get to finish their picture after Ctrl-C
+STOP_SECONDS = 3.0  # what workers get to finish their picture after Ctrl-C
 LOCK_FILE = "download.lock"
 SHUFFLED = 1024
 
@@ -149,18 +153,22 @@ class _Work:
 
 
 def fetch_picture(client: HttpClient, url: str, path: Path) -> int:
-    """Stream the picture beside path, decode it whole, sync it to disk, then give it its name. Returns its bytes."""
+    """Stream the picture, decode it whole, sync it to disk, then give it its name. Returns its bytes."""
     def save(response) -> int:
-        file.seek(0)
-        file.truncate()  # of an attempt before this one
-        return stream_body(response, file.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * client.timeout[1])
+        body.seek(0)
+        body.truncate()  # of an attempt before this one
+        return stream_body(response, body.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * client.timeout[1])
 
     def check() -> None:
-        file.seek(0)
-        check_picture(file.read())
+        body.seek(0)
+        check_picture(body.read())
 
-    with atomic_file(path) as file:
-        return client.fetch(url, save, check=check)
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as body:
+        size = client.fetch(url, save, check=check)
+        body.seek(0)
+        with atomic_file(path) as file:
+            shutil.copyfileobj(body, file)
+    return size
 
 
 def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter | None = None) -> Iterator[Task]:

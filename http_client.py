@@ -225,12 +225,12 @@ class HttpClient:
             try:
                 response = self.session.send(request, timeout=self.timeout, **settings)
                 target = self.session.get_redirect_target(response)
+                if target is None:
+                    return response
+                response.close()
+                url = urljoin(url, target)
             except ValueError as error:  # requests reads the target even when it is not to follow it
                 raise FetchError(f"no web address: {error}", "refused") from error
-            if target is None:
-                return response
-            response.close()
-            url = urljoin(url, target)
             request = self._request(url, request.headers)
         raise FetchError("redirects without end", "refused")
 

@@ -28,6 +28,25 @@ OFFLINE_MEAN, OFFLINE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the network's 
 
 
 @dataclass(frozen=True)
+class WeightsFile:
+    """A weights file as it was when its SHA-256 was taken."""
+    path: Path
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def read(cls, path: Path) -> WeightsFile:
+        about = path.stat()
+        return cls(path.absolute(), file_sha256(path), about.st_size, about.st_mtime_ns)
+
+    def unchanged(self) -> bool:
+        """By size and time, without reading it."""
+        about = self.path.stat()
+        return (about.st_size, about.st_mtime_ns) == (self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What decides a vector. Equal fingerprints: interchangeable vectors.
 
@@ -35,13 +54,17 @@ class ModelSpec:
     """
     model: str
     pretrained: str
-    weights: Path
+    weights: WeightsFile
     fit: str
     size: int
     native_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        facts = [PREPROCESSING, self.model, self.weights.sha256, self.fit, self.size, self.mean, self.std]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
@@ -57,36 +80,33 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
     else:
         pretrained = pretrained or clip_models.DEFAULT_PRETRAINED
         if Path(pretrained).is_file():  # read while open_clip's tables are imported
-            early = ThreadPoolExecutor(1).submit(file_sha256, Path(pretrained))
+            early = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
         weights, native, mean, std = clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
-    size = size or native
-    digest = early.result() if early and weights == Path(pretrained) else file_sha256(weights)
-    facts = [PREPROCESSING, model, digest, fit, size, mean, std]
-    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return ModelSpec(model, pretrained, weights, fit, size, native, mean, std, fingerprint)
+    file = early.result() if early and weights == Path(pretrained) else WeightsFile.read(weights)
+    return ModelSpec(model, pretrained, file, fit, size or native, native, mean, std)
 
 
 def recorded_model(parameters: dict, fingerprint: str) -> ModelSpec | None:
-    """The model that parameters of record() describe, if the weights file is unchanged by size and time: without
-    the two seconds that describe_model takes to ask open_clip and to read the weights. Else None."""
+    """The model that record() described, if its weights file is unchanged by size and time and this version still
+    makes the same vectors: without the two seconds in which describe_model asks open_clip. Else None."""
     try:
         about = parameters["weights"]
-        weights = Path(about["file"])
-        found = weights.stat()
-        spec = ModelSpec(parameters["model"], parameters["pretrained"], weights, parameters["fit"],
+        file = WeightsFile(Path(about["file"]), about["sha256"], about["bytes"], about["mtime_ns"])
+        spec = ModelSpec(parameters["model"], parameters["pretrained"], file, parameters["fit"],
                          parameters["target_size"], parameters["native_size"], tuple(parameters["mean"]),
-                         tuple(parameters["std"]), fingerprint)
+                         tuple(parameters["std"]))
+        return spec if file.unchanged() and spec.fingerprint == fingerprint else None
     except (KeyError, TypeError, OSError):
         return None
-    return spec if (found.st_size, found.st_mtime_ns) == (about.get("bytes"), about.get("mtime_ns")) else None
 
 
 def record(spec: ModelSpec) -> dict:
     """What the build manifest says of the model."""
-    about = spec.weights.stat()
+    file = spec.weights
     return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
             "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
-            "weights": {"file": str(spec.weights.absolute()), "bytes": about.st_size, "mtime_ns": about.st_mtime_ns}}
+            "weights": {"file": str(file.path), "sha256": file.sha256, "bytes": file.bytes,
+                        "mtime_ns": file.mtime_ns}}
 
 
 def load_model(spec: ModelSpec) -> torch.nn.Module:
@@ -95,7 +115,7 @@ def load_model(spec: ModelSpec) -> torch.nn.Module:
     with _weights_errors(spec):
         if spec.model == OFFLINE_MODEL:
             return _load_offline(spec).eval()
-        return clip_models.load_tower(spec.model, spec.weights, spec.size).eval()
+        return clip_models.load_tower(spec.model, spec.weights.path, spec.size).eval()
 
 
 # EfficientNet-Lite0
@@ -126,7 +146,7 @@ def _load_offline(spec: ModelSpec) -> torch.nn.Module:
             return torch.nn.functional.adaptive_avg_pool2d(maps, OFFLINE_GRID).flatten(1)
 
     network = EfficientNet.from_name(OFFLINE_MODEL)
-    network.load_state_dict(torch.load(spec.weights, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(spec.weights.path, map_location="cpu", weights_only=True))
     return Trunk(network)
 
 
@@ -137,6 +157,6 @@ def _weights_errors(spec: ModelSpec):
     except Exception as error:  # torch, safetensors and pickle each raise their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise SuiteError("Configuration Error", f"the weights file does not fit {spec.model}",
-                         f"{spec.weights}: {reason}",
+                         f"{spec.weights.path}: {reason}",
                          "Give --pretrained the whole weights file (.safetensors, or a .pt state dict) of this "
                          "architecture.") from error

@@ -111,7 +111,7 @@ def model_of(manifest: dict, pretrained: str | None = None) -> ModelSpec:
     spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
     if spec.fingerprint != manifest["model_fingerprint"]:
         raise SuiteError("Configuration Error", "the weights are not those the index was built with",
-                         f"{spec.model} from {spec.weights}", "Give the right file with --pretrained, or rebuild.")
+                         f"{spec.model} from {spec.weights.path}", "Give the right file with --pretrained, or rebuild.")
     return spec
 
 
@@ -217,10 +217,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
-                        help="auto, fp32, bf16 or fp16 (default: auto; fp32 for an index built with it)")
+                        help="auto, fp32, bf16 or fp16 (default: auto, which is fp32 for few pictures)")
     args = parser.parse(argv, lambda args: ["IMAGE: name at least one picture"] if args.images == [] else ())
-    # the second that importing torch takes is as long as checking the artefacts and the weights
-    threading.Thread(target=importlib.import_module, args=("torch",), daemon=True).start()
+    load_manifest(args.index_dir)  # an error is said before the second begins that PyTorch takes to import
+    threading.Thread(target=importlib.import_module, args=("torch",)).start()  # while the artefacts are checked
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {spec.model}.")
@@ -229,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     if precision == "auto" and len(args.images) < FEW_PICTURES:
         precision = "fp32"
     elif precision == "auto" and built_at in ("fp32", pick_precision("auto", pick_device(args.device))):
-        precision = built_at  # which agreed with fp32 when the index was built
+        precision = built_at  # the index's own; auto has compared it with fp32 then
     started = time.monotonic()
     queries = run_queries(args.images, index, spec, args.k, args.ef_search, args.device, precision)
     _print(queries, args.json)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cli import Progress
-from common import SuiteError, let_go, naming
+from common import SuiteError, let_go, naming, say
 
 HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
 MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
@@ -66,6 +66,7 @@ def extend_hnsw(path: Path, vectors: np.ndarray, row_now: np.ndarray, rows: np.n
     faiss.copy_array_to_vector(kept, index.id_map)
     graph.hnsw.efSearch = ef_search
     new = np.setdiff1d(rows, kept)
+    say(f"{len(kept):,} vectors are in the stored index, {len(new):,} to add.")
     if len(new):
         _move_vectors(graph, vectors, kept, len(rows))
         _add(index, vectors, new)
@@ -209,6 +210,11 @@ def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
     _, found = search(index, queries, NEIGHBOURS)
     _, exact = search_exact(vectors, queries, NEIGHBOURS, rows)
     itself = found[:, 0] == rows[sample]
-    hits = [len(np.intersect1d(mine, true)) / len(true) for mine, true in zip(found, exact, strict=True)]
     return Quality(round(float(norms.min()), 7), round(float(norms.max()), 7),
-                   round(float(itself.mean()), 4), round(float(np.mean(hits)), 4), len(sample))
+                   round(float(itself.mean()), 4), round(recall(found, exact), 4), len(sample))
+
+
+def recall(found: np.ndarray, true: np.ndarray) -> float:
+    """The mean share of each query's true rows that are among those found, int64 [Q, k] both."""
+    return float(np.mean([len(np.intersect1d(mine, exact)) / len(exact)
+                          for mine, exact in zip(found, true, strict=True)]))

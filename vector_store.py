@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 import artefacts
 from common import (
@@ -38,7 +38,7 @@ PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtim
 
 class VectorStore:
     """Every vector known for one model fingerprint, by a number (ref): the previous build's rows, then
-    the rows of this build, which an interruption keeps. made_with is the device and precision of the latter.
+    the rows of this build, which an interruption keeps. made_with says on what the latter were made.
 
     The checkpoint is an append-only file of rows; checkpoint.npz holds where its segments end and
     their CRC-32, so a checkpoint costs the rows since the last one, and a damaged segment is noticed.
@@ -46,10 +46,9 @@ class VectorStore:
 
     def __init__(self, out: Path, fingerprint: str, use_previous: bool = True, resume: bool = True) -> None:
         self.out, self.fingerprint = out, fingerprint
-        self.made_with: tuple[str | None, str | None] = None, None
+        self.made_with: dict[str, str] = {}
         self.checkpoint_seconds = 0.0
-        self._lock = FileLock(out / LOCK_FILE)  # a killed build_mtg_faiss.py leaves a process that ends just after it
-        self._lock.acquire(timeout=LOCK_SECONDS)
+        self._lock = _lock(out)
         self.previous_pictures, self.previous_vectors = _previous_build(out, fingerprint) if use_previous \
             else (np.empty(0, PICTURE), None)
         self._ends, self._crcs, self._crc, self._rows = [], [], 0, 0
@@ -57,10 +56,12 @@ class VectorStore:
         self._file = None
         resumed = np.array(self._fresh()["picture"]) if self._rows else np.empty(0, PICTURE)
         self.resumed, self._fresh_pictures = len(resumed), bytearray(resumed.tobytes())
-        known = np.concatenate([self.previous_pictures, resumed])
-        self.known = len(known)
-        self._by_name = {name: ref for ref, name in enumerate(known["name"].tolist())}
-        self._by_digest = {digest: ref for ref, digest in enumerate(known["digest"].tolist())}
+        old = len(self.previous_pictures)
+        self.known = old + len(resumed)
+        # the previous build's win: its index holds them, and a stored index and the rows must be of the same vectors
+        self._by_name, self._by_digest = (
+            {value: ref for pictures, first in ((resumed, old), (self.previous_pictures, 0))
+             for ref, value in enumerate(pictures[key].tolist(), first)} for key in ("name", "digest"))
 
     def picture(self, ref: int) -> np.void:
         """The PICTURE a vector was made from."""
@@ -155,11 +156,15 @@ class VectorStore:
         self._by_name = self._by_digest = self.previous_pictures = self._fresh_pictures = None
 
     def discard_checkpoint(self) -> None:
-        """Remove the checkpoint: the finished build holds its rows."""
-        if self._file is not None:
-            self._file.close()
+        """Remove the checkpoint, and end: the finished build holds its rows."""
         for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
             (self.out / name).unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """End, and leave the checkpoint to the next store; so does the end of the process."""
+        if self._file is not None:
+            self._file.close()
         self._lock.release()
 
     def _row_type(self) -> np.dtype:
@@ -180,7 +185,7 @@ class VectorStore:
         try:
             with np.load(self.out / CHECKPOINT, allow_pickle=False) as saved:
                 ends, crcs = saved["ends"].tolist(), saved["crcs"].tolist()
-            self._dimension, (device, precision) = int(about["dimension"]), about.get("made_with", (None, None))
+            self._dimension, made_with = int(about["dimension"]), dict(about.get("made_with", {}))
             size = self._row_type().itemsize
         except Exception:  # zipfile raises nearly anything on damaged bytes
             say(f"The checkpoint in {self.out} is damaged and is not used.")
@@ -195,8 +200,24 @@ class VectorStore:
                 self._rows = end
                 self._ends.append(end)
                 self._crcs.append(crc)
-        self.made_with = (device, precision) if self._rows else self.made_with
+        self.made_with = made_with if self._rows else {}
         return self._dimension if self._rows else 0
+
+
+def _lock(out: Path) -> FileLock:
+    """The checkpoint belongs to one process at a time: a killed build_mtg_faiss.py leaves one that ends just after it.
+    Raises SuiteError."""
+    lock = FileLock(out / LOCK_FILE)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        say(f"An interrupted build is still ending in {out}: waiting for it.")
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout as error:
+            raise SuiteError("Build Error", "an interrupted build does not end", out / LOCK_FILE,
+                             "Run the same command again in a minute, or end the old process.") from error
+    return lock
 
 
 def _previous_build(out: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray | None]:

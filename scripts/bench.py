@@ -3,8 +3,9 @@
     python scripts/bench.py --quick
 
 Figures are ratios: machines differ and are shared, so only what ran side by side compares. --quick takes less
-than two minutes and leaves the other tools out; without it they are installed into bench_out/peers.
-Reads   nothing: pictures, bulk files and vectors are made up (scripts/figures.py holds the comparisons)
+than two minutes and leaves the other tools out; without it they are installed into bench_out/peers. Ends with 4
+where a target is missed.
+Reads   nothing: pictures, bulk files and vectors are made up (the comparisons are in scripts/compare_*.py)
 Writes  a table to stdout, and bench_out/bench.json
 """
 from __future__ import annotations
@@ -15,25 +16,24 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import peers  # noqa: E402
-from figures import FULL, QUERIES, QUICK, Bench, Figure, clustered_vectors, comparisons  # noqa: E402
+from compare_builds import clip_retrieval, model, queries, rebuilds  # noqa: E402
+from compare_downloads import downloads, overlap, planning, validation  # noqa: E402
+from compare_indexes import hnsw_table, indexes  # noqa: E402
+from comparison import FULL, QUICK, Bench, Figure  # noqa: E402
 
-import search_index  # noqa: E402
 from cli import ArgumentParser, script  # noqa: E402
 from common import EXIT_FAILURES, EXIT_OK, SuiteError, say, utc_now, write_json  # noqa: E402
 
-PARAMETERS = ((16, 100), (32, 200), (64, 400))  # M, efConstruction
-EF_SEARCH = (16, 64, 128)
+COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes)
+WITH_PEERS = (downloads, clip_retrieval, indexes)
 
 
 def machine() -> str:
@@ -56,41 +56,19 @@ def table_row(figure: Figure) -> str:
 
 def bench(out: Path, quick: bool, only: str) -> list[Figure]:
     """Run the comparisons whose name holds `only`, printing a row for each figure."""
-    python = None if quick else peers.install(out / "peers")
+    chosen = [comparison for comparison in COMPARISONS if only in comparison.__name__]
+    python = peers.install(out / "peers") if not quick and any(one in WITH_PEERS for one in chosen) else None
     if python is None:
-        say("img2dataset, clip-retrieval, hnswlib and usearch are left out.")
+        say("The other tools are left out.")
     figures = []
     with tempfile.TemporaryDirectory(prefix="run-", dir=out) as folder:
         context = Bench(Path(folder), QUICK if quick else FULL, python)
         print("| figure | ours | reference | ratio | target |\n|---|---|---|---|---|", flush=True)
-        for comparison in comparisons():
-            if only in comparison.__name__:
-                for figure in comparison(context):
-                    figures.append(figure)
-                    print(table_row(figure), flush=True)
+        for comparison in chosen:
+            for figure in comparison(context):
+                figures.append(figure)
+                print(table_row(figure), flush=True)
     return figures
-
-
-def hnsw_table(rows: int) -> Iterator[str]:
-    """A line of the table for each pair of build parameters; recall@10 is against exact search."""
-    vectors = clustered_vectors(rows + QUERIES)
-    vectors, queries = vectors[:rows], vectors[rows:]
-    _, true = search_index.search_exact(vectors, queries, search_index.NEIGHBOURS)
-    for m, ef_construction in PARAMETERS:
-        started = time.monotonic()
-        index = search_index.build_hnsw(vectors, np.arange(rows), m, ef_construction, search_index.EF_SEARCH)
-        seconds = time.monotonic() - started
-        with tempfile.TemporaryDirectory() as folder:
-            search_index.save(index, Path(folder) / "index")
-            megabytes = (Path(folder) / "index").stat().st_size / 1e6
-        cells = []
-        for ef_search in EF_SEARCH:
-            started = time.monotonic()
-            _, found = search_index.search(index, queries, search_index.NEIGHBOURS, ef_search)
-            milliseconds = 1000 * (time.monotonic() - started) / QUERIES
-            hits = [len(np.intersect1d(mine, exact)) for mine, exact in zip(found, true, strict=True)]
-            cells.append(f"{np.mean(hits) / search_index.NEIGHBOURS:.3f} ({milliseconds:.2f} ms)")
-        yield f"| {m} | {ef_construction} | {seconds:.0f} s | {megabytes:.0f} MB | {' | '.join(cells)} |"
 
 
 @script
@@ -98,13 +76,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, without the other tools: two minutes")
     parser.add_argument("--only", default="", metavar="NAME",
-                        help=f"comparisons whose name holds this: {', '.join(c.__name__ for c in comparisons())}")
+                        help=f"comparisons whose name holds this: {', '.join(one.__name__ for one in COMPARISONS)}")
     parser.add_argument("--hnsw", action="store_true", help="only the table of HNSW parameters over 54,000 vectors")
     args = parser.parse(argv)
     if args.hnsw:
-        print("| M | efConstruction | build | index | "
-              + " | ".join(f"recall@10 at efSearch {ef}" for ef in EF_SEARCH) + " |")
-        print("|" + "---|" * (4 + len(EF_SEARCH)))
         for line in hnsw_table(FULL.vectors):
             print(line, flush=True)
         return EXIT_OK
@@ -116,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     say(f"On {about}.")
     figures = bench(out, args.quick, args.only)
     if not figures:
-        raise SuiteError("Invalid Arguments", "no comparison has this name", f"--only {args.only}",
+        raise SuiteError("Invalid Arguments", "no comparison that can run has this name", f"--only {args.only}",
                          "python scripts/bench.py --help lists them.")
     write_json(out / "bench.json", {"timestamp": utc_now(), "machine": about, "quick": args.quick,
                                     "figures": [{**asdict(figure), "met": figure.met} for figure in figures]})

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workbench import Run, run_command
 
-from common import say
+from common import SuiteError, say
 
 # setuptools: clip-retrieval's CLIP package imports pkg_resources. torch first: a CPU build of this version will do.
 REQUIREMENTS = (("torch==2.13.0",), ("img2dataset==1.47.0", "clip-retrieval==2.45.0", "hnswlib==0.8.0",
@@ -65,11 +65,14 @@ def install(folder: Path) -> Path | None:
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         say(f"Installing img2dataset, clip-retrieval, hnswlib and usearch into {folder} (some minutes, 3 GB).")
-        venv.create(folder, with_pip=True, clear=True)
-        for packages in REQUIREMENTS:
-            if subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
-                              stdout=sys.stderr, check=False).returncode:
-                return None
+        try:
+            venv.create(folder, with_pip=True, clear=True)
+            for packages in REQUIREMENTS:
+                subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
+                               stdout=sys.stderr, check=True)
+        except (subprocess.CalledProcessError, OSError) as error:
+            say(f"They could not be installed: {error}")
+            return None
         (folder / "installed").touch()
     return python
 
@@ -85,9 +88,9 @@ def img2dataset(python: Path, folder: Path, urls: list[str], threads: int) -> Ru
 
 def clip_retrieval(python: Path, folder: Path, pictures: Path, model: str, weights: Path) -> Run:
     """Embed a folder of pictures on the CPU with an open_clip architecture and a weights file."""
-    (folder / "clip_retrieval.py").write_text(CLIP_RETRIEVAL)
+    (folder / "run_clip_retrieval.py").write_text(CLIP_RETRIEVAL)
     return run_command(folder, [
-        python, "clip_retrieval.py", "inference", "--input_dataset", pictures, "--output_folder", "clip_retrieval",
+        python, "run_clip_retrieval.py", "inference", "--input_dataset", pictures, "--output_folder", "clip_retrieval",
         "--clip_model", f"open_clip:{model}/{weights}", "--enable_text", False, "--enable_metadata", False,
         "--enable_wandb", False, "--use_jit", False, "--num_prepro_workers", os.cpu_count(), "--batch_size", 64],
         folder / "clip_retrieval.log")
@@ -96,5 +99,7 @@ def clip_retrieval(python: Path, folder: Path, pictures: Path, model: str, weigh
 def vector_index(python: Path, folder: Path, library: str, m: int, ef_construction: int, efforts: list[int]) -> dict:
     """Build over folder/vectors.npy and search queries.npy: {build: seconds, search: [[effort, recall, seconds]]}."""
     done = subprocess.run([python, "-c", INDEX_LIBRARIES, library, folder, *map(json.dumps, (
-        m, ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=True)
+        m, ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SuiteError("Build Error", f"{library} ended with {done.returncode}", folder, "What it said is above.")
     return json.loads(done.stdout)

@@ -22,6 +22,7 @@ from workbench import Run, run, start_mirror, write_pictures  # noqa: E402
 
 from cli import ArgumentParser, number, script  # noqa: E402
 from common import EXIT_ERROR, EXIT_OK, percent, say  # noqa: E402
+from models import OFFLINE_MODEL  # noqa: E402
 
 LATENCY_MS, TIMEOUT_READ = 20, 5
 # What of all replies is spoiled, in parts of the whole; probabilities are of each request, by path and attempt.
@@ -52,7 +53,7 @@ def soak(out: Path, pictures: int, faults: float) -> float:
         {"match": "/small/", "probability": share * faults, **fault} for fault, share in FAULTS])
     download = ("download_images.py", "--api-url", address, "--image-size", "small", "--timeout-read",
                 str(TIMEOUT_READ))
-    build = ("build_embeddings.py", "--image-size", "small", "--model", "efficientnet-lite0")
+    build = ("build_embeddings.py", "--image-size", "small", "--model", OFFLINE_MODEL)
     manifests = out / "index_out" / "download_manifest.json", out / "index_out" / "build_manifest.json"
     lost = 0.0
     print("| stage | time | peak memory | done | failed | network |\n|---|---|---|---|---|---|")

@@ -96,7 +96,7 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
     report.total_files = len(paths)
     say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
     progress = Progress("Validating", len(paths))
-    for failure in map_ahead(check, paths, workers, AHEAD):
+    for failure in map_ahead(check, paths, workers, workers + AHEAD):
         progress.update()
         if failure is not None:
             report.failures.append(failure)

@@ -28,6 +28,7 @@ from scryfall import cache_name  # noqa: E402
 
 SIZES = {"small": (146, 204), "normal": (488, 680)}
 GRAIN = {"small": 0, "normal": 12}  # standard deviation: a `normal` picture has 100 KB with it, as Scryfall's have
+LAST_LINES = 10  # of a failed command's log
 BULK = "unique-artwork.jsonl.gz"
 
 
@@ -110,8 +111,9 @@ def run_command(folder: Path, command: list[object], log: Path | None = None) ->
         if output:
             output.close()
     if process.returncode:
+        say("\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:]) if log else "")
         raise SuiteError("Build Error", f"{Path(words[1]).name} ended with {process.returncode}", " ".join(words),
-                         f"What it said is in {log}." if log else "What it said is above.")
+                         "What it said last is above.")
     return Run(seconds, peak / 1024 if peak else None)
 
 

@@ -34,6 +34,7 @@ class Workspace:
     """A user's folder: where the scripts run, with the mirror they talk to."""
     path: Path
     api_url: str = "http://127.0.0.1:9"  # refuses connections: what must not touch the network may not
+    out_name: str = "index_out"
 
     @property
     def cache(self) -> Path:
@@ -41,7 +42,7 @@ class Workspace:
 
     @property
     def out(self) -> Path:
-        return self.path / "index_out"
+        return self.path / self.out_name
 
     def command(self, script: str, *flags: object) -> list[str]:
         return [sys.executable, str(ROOT / script), *map(str, flags)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 from conftest import Workspace, assert_three_lines, read_bulk, write_bulk
 from drawn_cards import write_mirror
+from filelock import FileLock
 from mirror_faults import Fault
 
 from scryfall import cache_name, read_faces
+from vector_store import VectorStore
 
 ARTEFACTS = ("mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss", "kept_indices.npy", "mtg_pictures.npy",
              "rejected.jsonl")
@@ -186,6 +189,43 @@ def test_ten_new_cards_cost_ten_embeddings(own_mirror, workspace):
     workspace.build()
     done = workspace.manifest()["statistics"]
     assert (done["new_embeddings"], done["reused_embeddings"], done["successful_embeddings"]) == (10, 53, 63)
+    assert_nodes_are_rows(workspace, 62)
+
+
+def assert_nodes_are_rows(workspace: Workspace, nodes: int) -> None:
+    """Every node of the index has the vector of the row its id names."""
+    index = faiss.read_index(str(workspace.out / "mtg_cards.faiss"))
+    graph, ids = faiss.downcast_index(index.index), faiss.vector_to_array(index.id_map)
+    assert len(set(ids.tolist())) == len(ids) == nodes
+    assert np.array_equal(graph.reconstruct_n(0, nodes), vectors_of(workspace)[ids])
+    assert workspace.manifest()["quality"]["self_recall_at_1"] == 1.0
+
+
+def test_new_cards_are_added_to_the_stored_index(built):
+    cards = read_bulk_of(built)
+    built.build("--bulk-file", write_bulk(built.path / "few", cards[:25]), "--out", "grown")
+    built = Workspace(built.path, built.api_url, out_name="grown")
+    done = built.build("--bulk-file", write_bulk(built.path / "all", cards[::-1]), "--out", "grown")
+    assert "vectors are in the stored index, " in done.stderr and " 0 to add" not in done.stderr
+    assert_nodes_are_rows(built, 52)
+
+
+@pytest.mark.parametrize("flags, why", [
+    (["--bulk-file", "few"], "a card is gone"), (["--hnsw-m", "16"], ""), (["--hnsw-ef-construction", "100"], ""),
+    (["--rebuild"], ""), (["--size", "192"], "")])
+def test_an_index_of_other_rows_or_parameters_is_built_anew(built, flags, why):
+    write_bulk(built.path / "few", read_bulk_of(built)[1:])
+    assert "stored index" not in built.build(*flags).stderr, why
+    assert_nodes_are_rows(built, 51 if why else 52)
+
+
+@pytest.mark.fault("damaged-artefact")
+def test_a_damaged_index_is_built_anew(built):
+    data = bytearray((built.out / "mtg_cards.faiss").read_bytes())
+    data[len(data) // 2] ^= 1
+    (built.out / "mtg_cards.faiss").write_bytes(data)
+    assert "previous build's index is not used" in built.build().stderr
+    assert_nodes_are_rows(built, 52)
 
 
 def test_a_touched_file_is_read_but_not_embedded_again(built):
@@ -399,6 +439,103 @@ def test_a_malformed_manifest_is_no_build(built, damage):
     damage(manifest)
     (built.out / "build_manifest.json").write_text(json.dumps(manifest))
     assert_three_lines(built.query(built.pictures()[0], code=1).stderr, "Configuration Error")
+
+
+def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, finished):
+    mirror.latency = 0.3
+    done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 8)
+    assert "52 already embedded, 1 to read" in done.stderr, "one face has the bytes of another"
+    assert "Continuing" not in done.stderr
+    manifest, other = workspace.manifest(), finished.manifest()
+    statistics = manifest["statistics"]
+    assert (statistics["new_embeddings"], statistics["reused_embeddings"]) == (52, 0)
+    assert statistics["seconds"]["embed_during_download"] > 0 and statistics["images_per_second"] > 0
+    assert manifest["parameters"] == other["parameters"] | {"batch_size": 8}
+    assert manifest["environment"] == other["environment"]
+    assert workspace.lines("mtg_meta.jsonl") == finished.lines("mtg_meta.jsonl")
+    assert (vectors_of(workspace) * vectors_of(finished)).sum(1).min() > 0.9999
+    assert not list(workspace.out.glob("checkpoint*"))
+
+
+@pytest.mark.fault("interrupt")
+@pytest.mark.fault("killed")
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_an_interrupted_build_in_one_call_keeps_what_it_embedded(workspace, mirror, number, code):
+    mirror.latency = 0.3
+    command = ("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 1, "--batch", 4,
+               "--checkpoint-frequency", 100, "--limit", 25)
+    process = workspace.start(*command)
+    lines = iter(process.stderr.readline, "")
+    assert any(line.startswith("Model ") for line in lines)
+    time.sleep(1)
+    process.send_signal(number)
+    assert process.wait(10) == code and "Traceback" not in process.stderr.read()
+    mirror.latency = 0.0
+    done = workspace.run(*command)
+    kept = re.search(r"([\d,]+) reused", done.stderr)
+    assert int(kept[1]) >= 4
+    assert workspace.manifest()["statistics"]["successful_embeddings"] == 25
+    assert not list(workspace.out.glob("checkpoint*"))
+
+
+def test_a_ctrl_c_in_a_terminal_reaches_both_processes_and_is_no_traceback(workspace, mirror):
+    """Just after the first picture: the second process is still importing."""
+    mirror.latency = 0.2
+    process = subprocess.Popen(
+        workspace.command("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 1), cwd=workspace.path,
+        env=workspace.environment(), text=True, stderr=subprocess.PIPE, start_new_session=True)
+    while not any(workspace.cache.glob("*.jpg")):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(10) == 130 and "Traceback" not in process.stderr.read()
+
+
+def leave_a_checkpoint(workspace: Workspace) -> None:
+    """As an interrupted --rebuild does: of five pictures, with vectors that are not the build's."""
+    store = VectorStore(workspace.out, workspace.manifest()["model_fingerprint"], use_previous=False)
+    store.append(np.load(workspace.out / "mtg_pictures.npy")[:5].tolist(), -vectors_of(workspace)[:5])
+    store.checkpoint()
+    store.close()
+
+
+@pytest.mark.parametrize("flags, new", [([], 47), (["--no-resume"], 52)])
+def test_one_call_continues_an_interrupted_build_unless_told_not_to(built, flags, new):
+    leave_a_checkpoint(built)
+    done = built.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--rebuild", "--bulk-file",
+                     built.cache / "bulk" / "unique_artwork.jsonl.gz", *flags)
+    assert ("Continuing an interrupted build: 5 pictures" in done.stderr) == (not flags)
+    assert built.manifest()["statistics"]["new_embeddings"] == new
+
+
+def test_rows_and_index_are_of_the_same_vectors_after_an_unfinished_rebuild(built):
+    leave_a_checkpoint(built)
+    built.build()
+    assert_nodes_are_rows(built, 52)
+
+
+def test_a_build_waits_for_an_interrupted_one_that_still_ends(built):
+    held = FileLock(built.out / ".checkpoint.lock")
+    held.acquire()
+    process = built.start("build_embeddings.py", "--model", "efficientnet-lite0")
+    assert any("still ending" in line for line in iter(process.stderr.readline, ""))
+    held.release()
+    assert process.wait(30) == 0
+
+
+def test_a_model_that_fails_during_the_download_is_the_builds_error(workspace, mirror, tmp_path):
+    mirror.latency = 0.05
+    (tmp_path / "weights.pt").write_bytes(b"no weights")
+    done = workspace.run("build_mtg_faiss.py", "--pretrained", tmp_path / "weights.pt", "--batch", 4, code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert len(workspace.pictures()) == 53, "the download went on"
+    assert not workspace.out.joinpath("build_manifest.json").exists()
+
+
+def test_a_wrong_model_is_said_before_the_download(workspace, mirror):
+    done = workspace.run("build_mtg_faiss.py", "--model", "no-such-model", code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert not mirror.requests
 
 
 def test_both_steps_in_one_call(own_mirror, workspace):

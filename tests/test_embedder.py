@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -15,14 +16,14 @@ from PIL import Image
 from clip_models import CLIP_MEAN, CLIP_STD, import_open_clip
 from common import InvalidContent, SuiteError, open_picture
 from embedder import Embedder, input_tensor, pick_precision, prepare
-from models import ModelSpec, describe_model
+from models import ModelSpec, WeightsFile, describe_model, load_model
 from scryfall import cache_name
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 
 
 def clip_spec(fit: str = "crop", size: int = 224) -> ModelSpec:
-    return ModelSpec("none", "none", ROOT, fit, size, 224, CLIP_MEAN, CLIP_STD, "")
+    return ModelSpec("none", "none", WeightsFile(ROOT, "", 0, 0), fit, size, 224, CLIP_MEAN, CLIP_STD)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,71 @@ def test_open_clips_image_tower_on_a_weights_file(random_weights, pictures):
     assert (vectors * expected).sum(1).min() > 0.99999
     lower = Embedder(spec, "cpu", "bf16").embed(pixels)
     assert (vectors * lower).sum(1).min() > 0.999 and np.abs(np.linalg.norm(lower, axis=1) - 1).max() < 1e-5
+
+
+def test_the_default_model_needs_no_import_of_open_clip(random_weights):
+    code = ("import sys, clip_models, models;"
+            f"spec = models.describe_model({ARCHITECTURE!r}, {str(random_weights)!r}); models.load_model(spec);"
+            "assert 'open_clip' not in sys.modules; print(spec.mean, spec.native_size)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{CLIP_MEAN} 224\n"
+
+
+@pytest.mark.parametrize("model, size", [("ViT-S-32-alt", None), ("ViT-S-32-alt", 192), ("RN50", None)])
+def test_other_architectures_are_open_clips_own(tmp_path, model, size):
+    """A plain transformer without QuickGELU, one at another size than its own, and no transformer."""
+    open_clip = import_open_clip()
+    torch.manual_seed(1)
+    torch.save(open_clip.create_model(model, pretrained=None).state_dict(), tmp_path / "weights.pt")
+    spec = describe_model(model, str(tmp_path / "weights.pt"), size=size)
+    clip = open_clip.create_model(model, pretrained=str(tmp_path / "weights.pt"), force_image_size=size)
+    pixels = torch.randn(2, 3, spec.size, spec.size)
+    with torch.inference_mode():
+        assert torch.allclose(load_model(spec)(pixels), clip.eval().encode_image(pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "convnext_base_w", "ViT-H-14-quickgelu"])
+def test_mean_and_std_are_those_open_clip_publishes(random_weights, model):
+    open_clip = import_open_clip()
+    tag = open_clip.get_pretrained_cfg(model, open_clip.list_pretrained_tags_by_model(model)[0])
+    spec = describe_model(model, str(random_weights))
+    assert (spec.mean, spec.std) == (tuple(tag["mean"]), tuple(tag["std"]))
+    assert spec.native_size == open_clip.get_model_config(model)["vision_cfg"]["image_size"]
+
+
+def test_a_query_notices_other_weights_in_the_same_place(built, random_weights, tmp_path):
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(random_weights.read_bytes())
+    built.run("build_embeddings.py", "--pretrained", weights, "--limit", 4)
+    photo = built.pictures()[0]
+    os.utime(weights)
+    assert built.query(photo).stdout, "another time, the same content"
+    state = torch.load(weights, weights_only=True)
+    state["visual.proj"][0, 0] += 1
+    torch.save(state, weights)
+    assert_three_lines(built.query(photo, code=1).stderr, "Configuration Error")
+
+
+def test_an_index_of_other_preprocessing_is_refused_by_a_query(built, monkeypatch):
+    import models
+    from query_index import model_of
+
+    manifest = built.manifest()
+    assert model_of(manifest).fingerprint == manifest["model_fingerprint"]
+    monkeypatch.setattr(models, "PREPROCESSING", models.PREPROCESSING + 1)
+    with pytest.raises(SuiteError, match="not those the index was built with"):
+        model_of(manifest)
+
+
+def test_the_manifest_records_the_weights_as_they_were_when_they_were_hashed(random_weights, tmp_path):
+    from models import record, recorded_model
+
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(random_weights.read_bytes())
+    spec = describe_model(ARCHITECTURE, str(weights))
+    assert recorded_model(json.loads(json.dumps(record(spec))), spec.fingerprint) == spec
+    weights.write_bytes(b"saved over while the build ran")
+    assert recorded_model(record(spec), spec.fingerprint) is None
 
 
 def test_the_default_model_end_to_end_from_a_weights_file(built, random_weights):
@@ -223,6 +289,8 @@ def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictu
     vectors = model.embed(pixels)
     assert model.precision == precision
     assert ("using fp32" in capsys.readouterr().err) == (precision == "fp32")
+    # weights made in inference mode are slow ones: 22 pictures/s of ViT-B/32 instead of 37
+    assert not any(weight.is_inference() for weight in model._model.parameters())
     exact = Embedder(spec, "cpu", "fp32").embed(pixels)
     assert (vectors * exact).sum(1).min() > (0.999999 if precision == "fp32" else 0.98)
 

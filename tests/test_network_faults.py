@@ -116,13 +116,13 @@ def many_cards(drawn: Path, count: int) -> list[dict]:
 
 @pytest.mark.fault("outage")
 def test_a_lost_network_ends_the_run_with_what_is_left(workspace, drawn):
-    """150 pictures of a server that is not there: after 100 in a row the rest are not tried."""
-    path = write_bulk(workspace.path / "mine", many_cards(drawn, 150))
+    """450 pictures of a server that is not there: after 300 in a row the rest are not tried."""
+    path = write_bulk(workspace.path / "mine", many_cards(drawn, 450))
     done = workspace.download("--bulk-file", path, "--api-url", "http://127.0.0.1:9", "--max-retries", 0, code=2)
     assert_three_lines(done.stderr, "Network Error")
-    assert "100 pictures in a row were lost" in done.stderr and "Connection refused" in done.stderr
+    assert "300 pictures in a row were lost" in done.stderr and "Connection refused" in done.stderr
     assert done.stderr.count("16 pictures in a row were lost to the network (Connection refused)") == 1
-    assert 100 <= len(workspace.lines("download_failures.jsonl")) < 150
+    assert 300 <= len(workspace.lines("download_failures.jsonl")) < 450
     assert (workspace.out / "download_checkpoint.json").exists()
 
 
@@ -168,6 +168,21 @@ def test_a_longer_retry_after_of_the_api_is_obeyed(mirror, monkeypatch):
     client = http_client.HttpClient(mirror.url)
     client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
     assert waits(mirror.requests)[0] >= 2
+
+
+def test_no_more_than_workers_ask_at_once(workspace, mirror):
+    """Every reply takes 0.3 s: requests within 0.25 s were asked at the same time."""
+    mirror.latency = 0.3
+    workspace.download("--workers", 3, "--limit", 20)
+    times = [request.time_monotonic for request in image_requests(mirror)]
+    assert max(sum(start <= time < start + 0.25 for time in times) for start in times) == 3
+
+
+def test_a_picture_that_waits_to_be_tried_again_holds_up_no_other(workspace, mirror):
+    mirror.faults.append(Fault(picture_path(mirror, 0), "status", times=2, status=503))
+    workspace.download("--workers", 1, "--limit", 30)
+    lost = [at for at, request in enumerate(image_requests(mirror)) if request.status == 503]
+    assert lost[0] == 0 and lost[1] > 10
 
 
 @pytest.mark.fault("image-limit")

@@ -66,6 +66,39 @@ def test_the_quality_figures_are_true(vectors):
     assert abs(quality.min_norm - 1) < 1e-5 and abs(quality.max_norm - 1) < 1e-5
 
 
+def test_a_stored_index_grows_into_one_as_good_as_new(vectors, tmp_path):
+    """The rows move, some are new: every node has its own vector, and searches find what exact ones do."""
+    old, path = ROWS - 300, tmp_path / "index"
+    search_index.save(search_index.build_hnsw(vectors[:old], np.arange(old), 16, 100, 10), path)
+    order = np.random.default_rng(3).permutation(ROWS)
+    row_now = np.argsort(order)[:old]
+    moved, rows = np.ascontiguousarray(vectors[order]), np.arange(ROWS)
+    grown = search_index.extend_hnsw(path, moved, row_now, rows, 77)
+    graph = faiss.downcast_index(grown.index)
+    assert (graph.hnsw.efSearch, graph.hnsw.efConstruction, grown.ntotal) == (77, 100, ROWS)
+    ids = faiss.vector_to_array(grown.id_map)
+    assert sorted(ids) == rows.tolist()
+    assert np.array_equal(graph.reconstruct_n(0, ROWS), moved[ids])
+    fresh = search_index.build_hnsw(moved, rows, 16, 100, 77)
+    grown, fresh = (search_index.measure(index, moved, rows) for index in (grown, fresh))
+    assert grown.self_recall_at_1 == 1.0 and grown.recall_at_10 > fresh.recall_at_10 - 0.01
+
+
+def test_an_index_with_nothing_new_is_the_same_graph(vectors, tmp_path):
+    path, rows = tmp_path / "index", np.arange(ROWS)
+    search_index.save(search_index.build_hnsw(vectors, rows, 8, 40, 10), path)
+    search_index.save(search_index.extend_hnsw(path, vectors, rows, rows, 10), tmp_path / "again")
+    assert path.read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_a_row_that_is_gone_cannot_leave_the_index(vectors, tmp_path):
+    path, rows = tmp_path / "index", np.arange(ROWS)
+    search_index.save(search_index.build_hnsw(vectors, rows, 8, 40, 10), path)
+    gone = rows.copy()
+    gone[7] = -1
+    assert search_index.extend_hnsw(path, vectors, gone, rows, 10) is None
+
+
 def test_an_empty_array_never_reaches_faiss(vectors):
     with pytest.raises(SuiteError, match="no vectors"):
         search_index.build_hnsw(vectors, np.empty(0, np.int64), 32, 200, 128)

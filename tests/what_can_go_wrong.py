@@ -34,7 +34,7 @@ ROWS = (
         "`download_failures.jsonl` with cause and attempts", SAME),
     Row("broken-exchange", "connection refused or reset, host not found, body cut short or stalled",
         "as above; nothing unfinished gets a name in the cache", SAME),
-    Row("outage", "the network is gone", "said after 16 pictures in a row are lost; after 100 the run stops",
+    Row("outage", "the network is gone", "said after 16 pictures in a row are lost; after 300 the run stops",
         "reconnect, " + SAME),
     Row("api-limit", "429 from the API",
         "silence of all workers for 30 s or `Retry-After`, whichever is longer, doubled each further time; said once",
