@@ -91,7 +91,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def __init__(self, doc: str | None) -> None:
         self._shown: dict[str, str] = {}
-        super().__init__(description=doc, allow_abbrev=False,
+        super().__init__(prog=sys.argv[0], description=doc, allow_abbrev=False,
                          formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:

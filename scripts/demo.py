@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from drawn_cards import write_mirror  # noqa: E402
 from scryfall_mirror import Mirror  # noqa: E402
 
-from cli import script  # noqa: E402
+from cli import ArgumentParser, script  # noqa: E402
 from common import EXIT_ERROR, EXIT_OK, say  # noqa: E402
 
 OUT = Path("demo_out")
@@ -73,6 +73,7 @@ def take_photos(mirror: Path, folder: Path) -> dict[str, str]:
 
 @script
 def main(argv: list[str] | None = None) -> int:
+    ArgumentParser(__doc__).parse(argv)
     started = time.monotonic()
     os.chdir(ROOT)
     shutil.rmtree(OUT, ignore_errors=True)

@@ -60,8 +60,8 @@ print(json.dumps(result))
 """
 
 
-def install(folder: Path) -> Path | None:
-    """The interpreter of the peers' environment, made where it is not there yet; None where that fails."""
+def install(folder: Path) -> Path:
+    """The interpreter of the peers' environment, made where it is not there yet. Raises SuiteError."""
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         say(f"Installing img2dataset, clip-retrieval, hnswlib and usearch into {folder} (some minutes, 3 GB).")
@@ -71,8 +71,8 @@ def install(folder: Path) -> Path | None:
                 subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
                                stdout=sys.stderr, check=True)
         except (subprocess.CalledProcessError, OSError) as error:
-            say(f"They could not be installed: {error}")
-            return None
+            raise SuiteError("Network Error", "the other tools could not be installed", error,
+                             "Check the connection, or run python scripts/bench.py --quick.") from error
         (folder / "installed").touch()
     return python
 
