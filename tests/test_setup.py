@@ -1,6 +1,7 @@
 """What a newcomer types: pins that agree everywhere, documented flags that exist, targets that are there, the demo."""
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -137,6 +138,19 @@ def test_the_demo_names_every_distorted_card():
     assert done.returncode == 0 and "6 of 6 distorted cards named rightly" in done.stderr, done.stderr
     assert (ROOT / "demo_out" / "matches.html").stat().st_size > 100_000
     assert len(list((ROOT / "demo_out" / "photos").iterdir())) == 6
+
+
+def test_a_comparison_of_the_bench_prints_its_table_and_writes_it(tmp_path):
+    done = subprocess.run([sys.executable, str(ROOT / "scripts/bench.py"), "--quick", "--only", "planning"],
+                          cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in (0, 4), done.stderr  # 4: a target missed, which no test judges
+    written = json.loads((tmp_path / "bench_out" / "bench-quick-planning.json").read_text())
+    rows = done.stdout.splitlines()[2:]
+    assert len(rows) == len(written["figures"]) >= 2 and "cores" in written["machine"]
+    for row, figure in zip(rows, written["figures"], strict=True):
+        assert row.startswith(f"| {figure['figure']} | {figure['ours']} | {figure['reference']} | ")
+        assert figure["ratio"] > 0 and figure["met"] in (True, False)
+    assert [path.name for path in (tmp_path / "bench_out").iterdir()] == ["bench-quick-planning.json"]
 
 
 def test_no_sample_picture_is_in_the_repository():
