@@ -182,7 +182,7 @@ def test_a_picture_that_waits_to_be_tried_again_holds_up_no_other(workspace, mir
     mirror.faults.append(Fault(picture_path(mirror, 0), "status", times=2, status=503))
     workspace.download("--workers", 1, "--limit", 30)
     lost = [at for at, request in enumerate(image_requests(mirror)) if request.status == 503]
-    assert lost[0] == 0 and lost[1] > 10
+    assert lost[1] - lost[0] > 5, "others were asked for in the second between"
 
 
 @pytest.mark.fault("image-limit")
