@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16", "fp16")
 MIN_SIZE = 64
 MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
-AGREEMENT, AGREEMENT_PICTURES = 0.999, 8  # cosine of a lower precision to fp32, on the first pictures
+AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
 PASS_SECONDS = 2.0  # through the model on a CPU, in which a Ctrl-C waits
 ENOUGH_FOR_A_CPU = 8  # pictures at once: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network

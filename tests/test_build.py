@@ -443,7 +443,9 @@ def test_a_malformed_manifest_is_no_build(built, damage):
 
 def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, finished):
     mirror.latency = 0.3
-    done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 8)
+    precision = finished.manifest()["parameters"]["precision"]  # auto looks at the pictures that come first
+    done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 8,
+                         "--precision", precision)
     assert "52 already embedded, 1 to read" in done.stderr, "one face has the bytes of another"
     assert "Continuing" not in done.stderr
     manifest, other = workspace.manifest(), finished.manifest()
