@@ -145,6 +145,13 @@ def test_other_architectures_are_open_clips_own(tmp_path, model, size):
         assert torch.allclose(load_model(spec)(pixels), clip.eval().encode_image(pixels), atol=1e-4)
 
 
+def test_weights_trained_at_another_size_are_fitted_by_open_clip(tmp_path):
+    clip = import_open_clip().create_model("ViT-S-32-alt", pretrained=None, force_image_size=256)
+    torch.save(clip.state_dict(), tmp_path / "weights.pt")
+    tower = load_model(describe_model("ViT-S-32-alt", str(tmp_path / "weights.pt")))
+    assert tower(torch.zeros(1, 3, 224, 224)).shape == (1, 256)
+
+
 @pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "convnext_base_w", "ViT-H-14-quickgelu"])
 def test_mean_and_std_are_those_open_clip_publishes(random_weights, model):
     open_clip = import_open_clip()
