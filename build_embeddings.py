@@ -107,11 +107,12 @@ def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildRes
     with disk_space(lambda: _bytes_to_write(len(table.names), store.dimension, args.hnsw_m)):
         embedded = embed_pictures(args.cache, table.names, store, spec, EmbedOptions.of(args))
         clock.lap("embed")
-        clock.seconds["checkpoints"] = round(store.checkpoint_seconds, 3)  # a part of it
+        checkpoints = store.checkpoint_seconds  # a part of embedding
         if ahead:
             embedded.seconds += ahead.seconds
-            clock.seconds["checkpoints"] += ahead.checkpoint_seconds
+            checkpoints += ahead.checkpoint_seconds
             clock.seconds["embed_during_download"] = ahead.seconds
+        clock.seconds["checkpoints"] = round(checkpoints, 3)
         if not (embedded.refs >= 0).any():
             table.counts["invalid"] += len(embedded.reasons)
             raise _nothing_to_embed(table, "no cached picture is valid", args)

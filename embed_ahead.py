@@ -54,10 +54,8 @@ class EmbedAhead:
         if self._process is None:
             return
         self._send(None)
-        try:
+        with contextlib.suppress(EOFError, OSError):  # it failed: the build meets the same error, and says so
             self.made, self.seconds, self.checkpoint_seconds = self._connection.recv()
-        except (EOFError, OSError):  # it failed: the build meets the same error, and says so
-            pass
 
     def close(self) -> None:
         """End it; what it has embedded is kept."""
@@ -85,10 +83,8 @@ class EmbedAhead:
             theirs.close()
 
     def _send(self, name: str | None) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has ended: the build embeds what is left
             self._connection.send(name)
-        except OSError:  # it has ended: the build embeds what is left
-            pass
 
 
 def _work(args: argparse.Namespace, spec: ModelSpec, connection: Connection) -> None:
@@ -106,7 +102,7 @@ def _work(args: argparse.Namespace, spec: ModelSpec, connection: Connection) -> 
             arrivals.close()
             store.checkpoint()
         with contextlib.suppress(OSError):  # nobody waits for it after Ctrl-C
-            connection.send((store.fresh - store.resumed, round(seconds, 3), round(store.checkpoint_seconds, 3)))
+            connection.send((store.appended, round(seconds, 3), round(store.checkpoint_seconds, 3)))
     except (SuiteError, OSError, MemoryError) as error:
         reason = (str(error) or "out of memory").splitlines()[0]
         say(f"Nothing more is embedded during the download. {reason}")

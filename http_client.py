@@ -140,7 +140,7 @@ class HttpClient:
         self._settings: dict[str, dict] = {}
         for address in (*(f"https://{host}" for host in SCRYFALL_HOSTS), self.api_url):
             prepared = requests.Request("GET", address).prepare().url  # the host in lower case
-            self._settings[_origin(prepared)] = self.session.merge_environment_settings(prepared, {}, None, None, None)
+            self._settings[_origin(prepared)] = self.session.merge_environment_settings(prepared, {}, True, None, None)
         self.session.trust_env = False
         self.pace = Pace(workers)
         self.retries = self._api_limits = 0
@@ -221,9 +221,9 @@ class HttpClient:
 
     def _get(self, url: str, request):
         for _ in range(MAX_REDIRECTS + 1):
-            settings = self._settings[_origin(request.url)] | {"stream": True, "allow_redirects": False}
             try:
-                response = self.session.send(request, timeout=self.timeout, **settings)
+                response = self.session.send(request, timeout=self.timeout, allow_redirects=False,
+                                             **self._settings[_origin(request.url)])
                 target = self.session.get_redirect_target(response)
                 if target is None:
                     return response

@@ -126,9 +126,9 @@ class VectorStore:
         return self._ends[-1] if self._ends else 0
 
     @property
-    def fresh(self) -> int:
-        """How many pictures were appended since the previous build, the resumed ones among them."""
-        return self._rows
+    def appended(self) -> int:
+        """How many pictures this store has got, beyond those it resumed."""
+        return self._rows - self.resumed
 
     @property
     def unsafe(self) -> int:

@@ -30,34 +30,41 @@ BATCH = 64
 
 
 def model(bench: Bench) -> Iterator[Figure]:
-    cache = bench.pictures() / "cache"
+    yield from _pipeline(bench, DEFAULT_MODEL, str(bench.weights()), ">= 0.85")
+    yield from _pipeline(bench, OFFLINE_MODEL, None, "")
+
+
+def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: str) -> Iterator[Figure]:
+    """The whole way of a picture against the model alone and, where there is a target, the precision against fp32."""
+    cache, spec = bench.pictures() / "cache", describe_model(architecture, pretrained)
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
-    for name, pretrained in ((DEFAULT_MODEL, str(bench.weights())), (OFFLINE_MODEL, None)):
-        spec = describe_model(name, pretrained)
-        pixels = np.stack([prepare(open_picture(cache / name), spec) for name in names])
-        decode = min(seconds(lambda spec=spec: [prepare(open_picture(cache / name, verify=True), spec)
-                                                 for name in names[:BATCH]]) / BATCH for _ in range(3))
-        lower = Embedder(spec, "cpu", "auto")
-        alone, whole = [], []
-        lower.embed(pixels[:BATCH])
-        for _ in range(3):
-            alone.append(len(pixels) / seconds(lambda lower=lower, pixels=pixels: [
-                lower.embed(pixels[start:start + BATCH]) for start in range(0, len(pixels), BATCH)]))
-            whole.append(len(names) / seconds(lambda spec=spec, lower=lower: _embed(bench, cache, names, spec, lower)))
-        ratio = statistics.median(w / a for w, a in zip(whole, alone, strict=True))
-        yield Figure(f"pictures from disk to vectors, {name} {lower.precision}, against the model alone",
-                     f"{max(whole):.1f}/s", f"{max(alone):.1f}/s", ratio, ">= 0.85" if pretrained else "",
-                     f"at most {1 / (1 + decode * max(alone) / os.cpu_count()):.2f}: decoding and resizing takes "
-                     f"{1000 * decode:.1f} ms of a core, the model {1000 * os.cpu_count() / max(alone):.1f} ms")
-        if lower.precision == "fp32" or pretrained is None:
-            continue
-        exact = Embedder(spec, "cpu", "fp32")
-        sample = pixels[:BATCH]
-        slow = len(sample) / min(seconds(lambda exact=exact, sample=sample: exact.embed(sample)) for _ in range(3))
+
+    def decoded(some: list[str]) -> np.ndarray:
+        return np.stack([prepare(open_picture(cache / name, verify=True), spec) for name in some])
+
+    def through(embedder: Embedder) -> None:
+        for start in range(0, len(pixels), BATCH):
+            embedder.embed(pixels[start:start + BATCH])
+
+    pixels, lower = decoded(names), Embedder(spec, "cpu", "auto")
+    decode = min(seconds(lambda: decoded(names[:BATCH])) / BATCH for _ in range(3))
+    lower.embed(pixels[:BATCH])
+    alone, whole = [], []
+    for _ in range(3):
+        alone.append(len(names) / seconds(lambda: through(lower)))
+        whole.append(len(names) / seconds(lambda: _embed(bench, cache, names, spec, lower)))
+    yield Figure(f"pictures from disk to vectors, {architecture} {lower.precision}, against the model alone",
+                 f"{max(whole):.1f}/s", f"{max(alone):.1f}/s",
+                 statistics.median(w / a for w, a in zip(whole, alone, strict=True)), target,
+                 f"at most {1 / (1 + decode * max(alone) / os.cpu_count()):.2f}: decoding and resizing takes "
+                 f"{1000 * decode:.1f} ms of a core, the model {1000 * os.cpu_count() / max(alone):.1f} ms")
+    if target and lower.precision != "fp32":
+        exact, sample = Embedder(spec, "cpu", "fp32"), pixels[:BATCH]
+        slow = len(sample) / min(seconds(lambda: exact.embed(sample)) for _ in range(3))
         cosine = float((exact.embed(sample) * lower.embed(sample)).sum(axis=1).min())
         units = _bf16_matrix_units()
-        yield Figure(f"{name} at {lower.precision}, against fp32 (cosine to it {cosine:.4f})", f"{max(alone):.1f}/s",
-                     f"{slow:.1f}/s", max(alone) / slow, ">= 4" if units else "",
+        yield Figure(f"{architecture} at {lower.precision}, against fp32 (cosine to it {cosine:.4f})",
+                     f"{max(alone):.1f}/s", f"{slow:.1f}/s", max(alone) / slow, ">= 4" if units else "",
                      "" if units else "this CPU has bf16 instructions but no bf16 matrix units")
 
 
