@@ -57,7 +57,7 @@ serve: $(VENV)/.installed
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:
-	rm -rf demo_out soak_out bench_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
+	rm -rf demo_out soak_out bench_out eval_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

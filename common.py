@@ -43,8 +43,9 @@ EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERR
 
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones' photos 12 to 50
-# Goes into every vector's fingerprint: raise it when open_picture or embedder.prepare changes what it returns.
-PREPROCESSING = 2
+# Goes into every vector's fingerprint: raise it when open_picture, embedder.prepare or picture_hash changes what
+# it returns.
+PREPROCESSING = 3
 MAX_PICTURE_BYTES = 64 << 20
 READ_BYTES = 1 << 22
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -22,9 +22,11 @@ from cli import Progress
 from common import InvalidContent, map_ahead, open_picture, say
 from embedder import Embedder, give_back_memory, prepare
 from models import ModelSpec
+from picture_hash import HASH_BYTES, picture_hash
 from vector_store import PICTURE, VectorStore
 
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
+NO_HASH = np.zeros(HASH_BYTES, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,17 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
-        return Loaded((path.name, "", 0, 0), reason=f"invalid: {error.strerror}")
+        return Loaded((path.name, "", 0, 0, NO_HASH), reason=f"invalid: {error.strerror}")
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    picture = (path.name, digest, status.st_size, status.st_mtime_ns)
-    if store.with_content(digest) is not None:
-        return Loaded(picture)
+    about = path.name, digest, status.st_size, status.st_mtime_ns
+    known = store.with_content(digest)
+    if known is not None:
+        return Loaded((*about, store.picture(known)["hash"]))
     try:
-        return Loaded(picture, pixels=prepare(open_picture(data, verify), spec))
+        picture = open_picture(data, verify)
+        return Loaded((*about, picture_hash(np.asarray(picture))), pixels=prepare(picture, spec))
     except InvalidContent as error:
-        return Loaded(picture, reason=f"invalid: {error}")
+        return Loaded((*about, NO_HASH), reason=f"invalid: {error}")
 
 
 def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,

@@ -1,13 +1,14 @@
-"""Name the card in a picture: embed it as the index was built, and print the nearest faces.
+"""Name the cards in a picture: find them, embed each as the index was built, and print the nearest faces.
 
     python query_index.py photo.jpg --k 5 --html matches.html
 
-Reads   the picture, and build_manifest.json, mtg_cards.faiss and mtg_meta.jsonl (mtg_embeddings.npy for
-        --exact) in <index-dir>
-Writes  matches to stdout; with --html one self-contained page
+Reads   the picture, and build_manifest.json, mtg_cards.faiss, mtg_meta.jsonl and mtg_pictures.npy
+        (mtg_embeddings.npy for --exact) in <index-dir>
+Writes  matches to stdout; with --html one self-contained page, with --annotate the picture with the cards outlined
 """
 from __future__ import annotations
 
+import argparse
 import importlib
 import itertools
 import json
@@ -18,20 +19,21 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+import card_namer
 import contact_sheet
+import outlines
 import search_index
-from artefacts import load_manifest, verify
+from artefacts import load_manifest
+from card_index import CardIndex, Match, model_of, open_index
+from card_namer import Card
 from cli import ArgumentParser, existing_file, number, one_of, script
 from common import (
-    EMBEDDINGS,
     EXIT_NOTHING,
     EXIT_OK,
-    INDEX,
-    META,
     InvalidContent,
     SuiteError,
     map_ahead,
@@ -41,150 +43,112 @@ from common import (
     say,
 )
 from embedder import DEVICES, PRECISIONS, Embedder, pick_device, pick_precision, prepare
-from models import ModelSpec, describe_model, recorded_model
 from scryfall import cache_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUERY_BATCH = 64
+PHOTOS_AHEAD = 2  # decoded while another is named: 36 MB each at 12 megapixels
 FEW_PICTURES = 16  # turning the model to a lower precision takes longer than they do
-SHARED_PICTURE = b'"same_image_as":"'
-
-
-@dataclass(frozen=True)
-class Match:
-    """One face of the index for a query; score is the cosine of the two vectors."""
-    rank: int
-    score: float
-    name: str
-    set: str
-    collector_number: str
-    scryfall_id: str
-    face_id: str
-    image_url: str
-    scryfall_uri: str
-    artist: str
 
 
 @dataclass
 class Query:
-    """A picture asked for: its matches, best first, or why there are none."""
+    """A picture asked for: its matches, best first, or why there are none. cards are those found in it; matches are
+    the first card's then."""
     path: Path
     matches: list[Match] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
     error: str | None = None
 
-
-@dataclass
-class OpenIndex:
-    """The artefacts a query needs, verified. metadata holds the JSON lines; vectors only for an exact search."""
-    manifest: dict
-    graph: Any
-    metadata: list[bytes]
-    sharing: dict[str, list[int]]
-    vectors: np.ndarray | None
+    @property
+    def recognised(self) -> list[Card]:
+        return [card for card in self.cards if card.accepted]
 
 
-def open_index(index_dir: Path, exact: bool = False) -> OpenIndex:
-    """Load and verify an index. Raises SuiteError where it is missing or does not match its manifest."""
-    manifest = load_manifest(index_dir)
-    verify(index_dir, manifest, (META, EMBEDDINGS if exact else INDEX))
-    lines = (index_dir / META).read_bytes().splitlines()
-    sharing: dict[str, list[int]] = {}
-    for row, line in enumerate(lines):
-        if SHARED_PICTURE in line:
-            sharing.setdefault(json.loads(line)["same_image_as"], []).append(row)
-    if exact:
-        vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-        return OpenIndex(manifest, None, lines, {}, vectors)  # every row is compared: nothing to add
-    return OpenIndex(manifest, search_index.load(index_dir / INDEX), lines, sharing, None)
+def match_whole(queries: Sequence[Query], index: CardIndex, model: Embedder, k: int,
+                ef_search: int | None = None) -> None:
+    """Match each whole picture; one that cannot be read gets an error instead."""
+    def read(query: Query) -> np.ndarray | None:
+        picture = _read(query)
+        try:
+            return None if picture is None else prepare(picture, model.spec)
+        except InvalidContent as error:
+            query.error = str(error)
+            return None
 
-
-def model_of(manifest: dict, pretrained: str | None = None) -> ModelSpec:
-    """The model the index was built with; pretrained names its weights where they have moved.
-
-    Raises SuiteError where the weights here are not those of the index.
-    """
-    built = manifest["parameters"]
-    if pretrained is None and (spec := recorded_model(built, manifest["model_fingerprint"])):
-        return spec
-    spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
-    if spec.fingerprint != manifest["model_fingerprint"]:
-        raise SuiteError("Configuration Error", "the weights are not those the index was built with",
-                         f"{spec.model} from {spec.weights.path}", "Give the right file with --pretrained, or rebuild.")
-    return spec
-
-
-def find(index: OpenIndex, vectors: np.ndarray, k: int, ef_search: int | None = None) -> list[list[Match]]:
-    """The k best faces for each unit vector [Q, D]; faces that share a picture follow each other."""
-    if index.vectors is not None:
-        scores, rows = search_index.search_exact(index.vectors, vectors, k)
-    else:
-        scores, rows = search_index.search(index.graph, vectors, k, ef_search)
-    return [_matches(index, query_scores, query_rows, k)
-            for query_scores, query_rows in zip(scores.tolist(), rows.tolist(), strict=True)]
-
-
-def _matches(index: OpenIndex, scores: Sequence[float], rows: Sequence[int], k: int) -> list[Match]:
-    found: list[Match] = []
-    for score, row in zip(scores, rows, strict=True):
-        if row < 0:
-            continue
-        face = json.loads(index.metadata[row])
-        faces = [face, *(json.loads(index.metadata[other]) for other in index.sharing.get(face["face_id"], ()))]
-        for face in faces[:k - len(found)]:
-            found.append(Match(len(found) + 1, round(score, 6), **{
-                name: face[name] for name in Match.__dataclass_fields__ if name not in ("rank", "score")}))
-    return found
-
-
-def run_queries(paths: Sequence[Path], index: OpenIndex, spec: ModelSpec, k: int, ef_search: int | None = None,
-                device: str = "auto", precision: str = "auto") -> list[Query]:
-    """Every picture's matches; one that cannot be read has an error instead."""
-    queries = [Query(path) for path in paths]
-    model = Embedder(spec, device, precision)
-    pixels = map_ahead(lambda query: _read(query, spec), queries, os.cpu_count(), QUERY_BATCH)
+    pixels = map_ahead(read, queries, os.cpu_count(), QUERY_BATCH)
     whole = ((query, picture) for query, picture in zip(queries, pixels, strict=True) if picture is not None)
     while batch := list(itertools.islice(whole, QUERY_BATCH)):
         vectors = model.embed(np.stack([picture for _, picture in batch]))
         for (query, _), vector in zip(batch, vectors, strict=True):
             if np.isfinite(vector[0]):
-                query.matches = find(index, vector[None], k, ef_search)[0]
+                scores, rows = index.nearest(vector[None], k, ef_search)
+                query.matches = index.matches(scores[0], rows[0], k)
             else:
                 query.error = "the model gave no finite vector"
-    return queries
 
 
-def _read(query: Query, spec: ModelSpec) -> np.ndarray | None:
+def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: int,
+                ef_search: int | None = None) -> None:
+    """Find and name the cards of each picture; one that cannot be read gets an error instead."""
+    for query, picture in zip(queries, map_ahead(_read, queries, PHOTOS_AHEAD, PHOTOS_AHEAD), strict=True):
+        if picture is None:
+            continue
+        try:
+            query.cards = card_namer.name_cards(np.asarray(picture), index, model, k, ef_search)
+            query.matches = query.cards[0].matches
+        except InvalidContent as error:
+            query.error = str(error)
+
+
+def _read(query: Query) -> Image | None:
     try:
-        return prepare(open_picture(query.path), spec)
+        return open_picture(query.path)
     except (InvalidContent, OSError) as error:
         query.error = str(error)
         return None
 
 
+# Output
+
 def text_lines(query: Query) -> Iterator[str]:
-    for match in query.matches:
-        yield printable(f"{match.rank}. {match.name} [{match.set} {match.collector_number}] "
-                        f"score={match.score:.3f} {match.scryfall_uri or match.image_url}")
+    """A line a match; a line before those of each card where there are several, or where none is recognised."""
+    if not query.recognised:
+        if query.cards:
+            yield "Not recognised. Most like:"
+        yield from map(_match_line, query.matches)
+    for card in query.recognised:
+        if len(query.recognised) > 1:
+            yield "Card at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
+        yield from map(_match_line, card.matches)
+        if not card.printing_decided:
+            yield "   or another printing of this artwork: " + " ".join(
+                f"[{face.set} {face.collector_number}]" for face in card.printings)
+
+
+def _match_line(match: Match) -> str:
+    return (f"{match.rank}. {match.name} [{match.set} {match.collector_number}] "
+            f"score={match.score:.3f} {match.scryfall_uri or match.image_url}")
 
 
 def _print(queries: Sequence[Query], as_json: bool) -> None:
     for query in queries:
         if as_json:
             error = {"error": query.error} if query.error else {}
-            line = json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches], **error},
-                              ensure_ascii=False)
+            line = json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches],
+                               "cards": [asdict(card) for card in query.cards], **error}, ensure_ascii=False)
             # names come from the network: what a terminal would obey stays escaped, as JSON allows
             print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line))
             continue
         if len(queries) > 1:
             print(printable(query.path))
         for line in text_lines(query):
-            print(line)
+            print(printable(line))
 
 
-def write_sheet(path: Path, queries: Sequence[Query], index: OpenIndex, cache: Path) -> None:
+def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: Path) -> None:
     """The contact sheet of the queries; reference pictures come from the cache where they are there."""
     def picture(source: Path) -> Image | None:
         try:
@@ -192,46 +156,79 @@ def write_sheet(path: Path, queries: Sequence[Query], index: OpenIndex, cache: P
         except (InvalidContent, OSError):
             return None
 
+    def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
+        return [(match, picture(cache / cache_name(match.image_url))) for match in matches]
+
+    rows = []
+    for query in queries:
+        photo = picture(query.path)
+        groups = [contact_sheet.Group(outlines.caption(card, at), card.accepted, shown(card.matches))
+                  for at, card in enumerate(outlines.shown(query.cards), 1)]
+        rows.append(contact_sheet.Row(
+            query.path.name, outlines.drawn(photo, query.cards) if photo and query.cards else photo, query.error,
+            groups or [contact_sheet.Group("", True, shown(query.matches))]))
     built = index.manifest["parameters"]
-    contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", [
-        contact_sheet.Row(query.path.name, picture(query.path), query.error,
-                          [(match, picture(cache / cache_name(match.image_url))) for match in query.matches])
-        for query in queries])
+    contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", rows)
 
 
-@script
-def main(argv: list[str] | None = None) -> int:
+# Command line
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(__doc__)
     parser.add_argument("images", nargs="*", type=existing_file, metavar="IMAGE", help="pictures to name")
     parser.add_argument("--index-dir", type=Path, default=Path("index_out"), metavar="DIR",
                         help="where the build wrote (default: index_out)")
-    parser.add_argument("--k", type=number(int, 1), default=1, metavar="K", help="matches a picture (default: 1)")
+    parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
+                        help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
+    parser.add_argument("--k", type=number(int, 1), default=1, metavar="K", help="matches a card (default: 1)")
     parser.add_argument("--ef-search", type=number(int, 1, search_index.MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
     parser.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of queries and matches")
+    parser.add_argument("--annotate", type=Path, metavar="FILE",
+                        help="write the picture with the cards outlined and named: .jpg, .png or .webp")
     parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
                         help="pictures for --html; those not there are linked (default: image_cache)")
     parser.add_argument("--pretrained", metavar="TAG|FILE", help="the index's weights, where they have moved")
     parser.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
-                        help="auto, fp32, bf16 or fp16 (default: auto, which is fp32 for few pictures)")
-    args = parser.parse(argv, lambda args: ["IMAGE: name at least one picture"] if args.images == [] else ())
+                        help="auto, fp32, bf16 or fp16 (default: auto)")
+    return parser.parse(argv, _check)
+
+
+def _check(args: argparse.Namespace) -> Iterator[str]:
+    if args.images == []:
+        yield "IMAGE: name at least one picture"
+    if args.annotate and len(args.images or ()) > 1:
+        yield f"--annotate {args.annotate}: takes one IMAGE, not {len(args.images)}"
+    if args.annotate and args.annotate.suffix.lower() not in outlines.FORMATS:
+        yield f"--annotate {args.annotate}: must end in {', '.join(outlines.FORMATS)}"
+    if args.annotate and args.find == "off":
+        yield "--annotate: outlines the cards that --find auto finds"
+
+
+def _precision(args: argparse.Namespace, built_at: str) -> str:
+    """auto is the index's own where this device would choose it too (auto has compared it with fp32 then); fp32
+    where few pictures go through the model."""
+    if args.precision != "auto" or args.find == "off" and len(args.images) < FEW_PICTURES:
+        return "fp32" if args.precision == "auto" else args.precision
+    return built_at if built_at in ("fp32", pick_precision("auto", pick_device(args.device))) else "auto"
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    args = _arguments(argv)
     load_manifest(args.index_dir)  # an error is said before the second begins that PyTorch takes to import
     threading.Thread(target=importlib.import_module, args=("torch",)).start()  # while the artefacts are checked
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {spec.model}.")
-    built_at = index.manifest["parameters"]["precision"]
-    precision = args.precision
-    if precision == "auto" and len(args.images) < FEW_PICTURES:
-        precision = "fp32"
-    elif precision == "auto" and built_at in ("fp32", pick_precision("auto", pick_device(args.device))):
-        precision = built_at  # the index's own; auto has compared it with fp32 then
+    model = Embedder(spec, args.device, _precision(args, index.manifest["parameters"]["precision"]))
     started = time.monotonic()
-    queries = run_queries(args.images, index, spec, args.k, args.ef_search, args.device, precision)
+    queries = [Query(path) for path in args.images]
+    (match_whole if args.find == "off" else match_cards)(queries, index, model, args.k, args.ef_search)
     _print(queries, args.json)
     for query in queries:
         if query.error:
@@ -239,11 +236,22 @@ def main(argv: list[str] | None = None) -> int:
                                "Give a whole JPEG, PNG, WEBP, GIF, BMP or TIFF.")))
     if args.html:
         write_sheet(args.html, queries, index, args.cache)
-    named = sum(bool(query.matches) for query in queries)
-    seconds = time.monotonic() - started
-    say(f"Matched {named:,} of {len(queries):,} ({per_second(named, seconds)}/s)"
-        + (f", shown in {args.html}." if args.html else "."))
-    return EXIT_OK if named else EXIT_NOTHING
+    if args.annotate and queries[0].cards:
+        outlines.write(args.annotate, outlines.drawn(open_picture(args.images[0]), queries[0].cards))
+    _report_end(queries, args, time.monotonic() - started)
+    return EXIT_OK if any(query.matches for query in queries) else EXIT_NOTHING
+
+
+def _report_end(queries: Sequence[Query], args: argparse.Namespace, seconds: float) -> None:
+    if args.find == "off":
+        done = sum(bool(query.matches) for query in queries)
+        text = f"Matched {done:,} of {len(queries):,}"
+    else:
+        done = sum(bool(query.recognised) for query in queries)
+        cards = sum(len(query.recognised) for query in queries)
+        text = f"Recognised {cards:,} card{'s' * (cards != 1)} in {done:,} of {len(queries):,} pictures"
+    files = [str(path) for path in (args.html, args.annotate) if path]
+    say(f"{text} ({per_second(len(queries), seconds)}/s)" + (f", shown in {' and '.join(files)}." if files else "."))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,14 @@ from common import (
     utc_now,
     write_json,
 )
+from picture_hash import HASH_BYTES
 
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
 LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
 # Which picture a vector was made from. name is the cache file; bytes and mtime_ns tell an unchanged file
-# without opening it, digest (BLAKE2b, 16 bytes, hex) tells equal content under any name.
-PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8")])
+# without opening it, digest (BLAKE2b, 16 bytes, hex) tells equal content under any name, hash what it looks like.
+PICTURE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
+                    ("hash", "u1", (HASH_BYTES,))])
 
 
 class VectorStore:

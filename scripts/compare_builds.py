@@ -123,7 +123,7 @@ def queries(bench: Bench) -> Iterator[Figure]:
     reference = [sys.executable, "-c", f"import torch; torch.load({str(weights)!r}, weights_only=True)"]
     cold, loaded = [], []
     for _ in range(5):
-        cold.append(run(folder, "query_index.py", paths[0]).seconds)
+        cold.append(run(folder, "query_index.py", paths[0], "--find", "off").seconds)
         loaded.append(run_command(folder, reference).seconds)
     yield Figure(f"query of one picture, cold, {DEFAULT_MODEL}, against import torch and loading the weights",
                  f"{statistics.median(cold):.2f} s", f"{statistics.median(loaded):.2f} s",
@@ -133,7 +133,7 @@ def queries(bench: Bench) -> Iterator[Figure]:
     pixels = np.stack([prepare(open_picture(path), spec) for path in itertools.islice(paths, BATCH)])
     embedder.embed(pixels)
     alone = BATCH / min(seconds(lambda: embedder.embed(pixels)) for _ in range(3))
-    many = best(2, lambda: run(folder, "query_index.py", *paths))
+    many = best(2, lambda: run(folder, "query_index.py", *paths, "--find", "off"))
     rate = (len(paths) - 1) / (many - min(cold))
     yield Figure(f"{len(paths) - 1} more pictures in one query, against the model alone", f"{rate:.1f}/s",
                  f"{alone:.1f}/s", rate / alone, ">= 0.8")

@@ -1,4 +1,4 @@
-"""The whole pipeline on drawn cards: serve them as Scryfall would, run the real scripts, name distorted cards.
+"""The whole pipeline on drawn cards: serve them as Scryfall would, run the real scripts, name cards in photos.
 
     python scripts/demo.py
 
@@ -8,7 +8,6 @@ Writes  demo_out/: mirror/, image_cache/, index_out/, photos/ and matches.html
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import shlex
@@ -18,13 +17,14 @@ import sys
 import time
 from pathlib import Path
 
-from PIL import Image, ImageFilter
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from drawn_cards import write_mirror  # noqa: E402
+from drawn_scenes import TABLES, scene  # noqa: E402
 from scryfall_mirror import Mirror  # noqa: E402
 
 from cli import ArgumentParser, script  # noqa: E402
@@ -46,17 +46,8 @@ def run(*command: str, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def distort(card: Image.Image, number: int) -> Image.Image:
-    """A card as a careless camera sees it: turned by some degrees, blurred, recompressed."""
-    turned = card.rotate((-6, 4, 7, -3, 5, -5)[number % 6], Image.Resampling.BICUBIC, fillcolor=(62, 52, 44))
-    blurred = turned.filter(ImageFilter.GaussianBlur((1.0, 2.0, 1.5)[number % 3]))
-    data = io.BytesIO()
-    blurred.save(data, "JPEG", quality=(30, 50, 20)[number % 3])
-    return Image.open(io.BytesIO(data.getvalue()))
-
-
 def take_photos(mirror: Path, folder: Path) -> dict[str, str]:
-    """Write distorted pictures of a few cards; returns file name -> the card's name."""
+    """Draw photos of a few cards, each on a table at an angle; returns file name -> the card's name."""
     with gzip.open(mirror / "unique-artwork.jsonl.gz", "rt", encoding="utf-8") as lines:
         cards = [card for card in map(json.loads, lines) if "image_uris" in card
                  and card["image_status"] not in ("missing", "placeholder")]
@@ -66,7 +57,8 @@ def take_photos(mirror: Path, folder: Path) -> dict[str, str]:
         card_id = card["id"]
         picture = mirror / "images" / "normal" / "front" / card_id[0] / card_id[1] / f"{card_id}.jpg"
         name = f"photo-{number + 1}.jpg"
-        distort(Image.open(picture), number).save(folder / name, quality=90)
+        photo, _ = scene([Image.open(picture)], TABLES[number % len(TABLES)], seed=number)
+        photo.save(folder / name, quality=90)
         truth[name] = card["name"]
     return truth
 
@@ -93,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
                   "--html", str(OUT / "matches.html"), env=env)
     named = [line.split(" [")[0].removeprefix("1. ") for line in answers.splitlines() if line.startswith("1. ")]
     right = sum(mine == true for mine, true in zip(named, truth.values(), strict=True))
-    say(f"\n{right} of {len(truth)} distorted cards named rightly in {time.monotonic() - started:.0f} s. "
+    say(f"\n{right} of {len(truth)} photographed cards named rightly in {time.monotonic() - started:.0f} s. "
         f"Open {OUT / 'matches.html'} to see them.")
     say('\nNext, with the real cards:\n  make download              # 54,000 pictures, 6 GB\n'
         "  make embed                 # fetches the CLIP weights once\n  make query IMG=photo.jpg")

@@ -176,7 +176,7 @@ def test_a_query_notices_other_weights_in_the_same_place(built, random_weights, 
 
 def test_an_index_of_other_preprocessing_is_refused_by_a_query(built, monkeypatch):
     import models
-    from query_index import model_of
+    from card_index import model_of
 
     manifest = built.manifest()
     assert model_of(manifest).fingerprint == manifest["model_fingerprint"]

@@ -17,8 +17,8 @@ from mirror_faults import Fault
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from card_index import model_of, open_index
 from common import InvalidContent, SuiteError, check_picture, open_picture
-from query_index import find, model_of, open_index
 from scryfall import BulkReport, cache_name, read_faces
 from vector_store import VectorStore
 
@@ -310,7 +310,8 @@ def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):
 def answer(space: Workspace, exact: bool, vectors: np.ndarray) -> list:
     index = open_index(space.out, exact)
     model_of(index.manifest)
-    return find(index, vectors[::9], 3)
+    scores, rows = index.nearest(vectors[::9], 3)
+    return [index.matches(*one, 3) for one in zip(scores, rows, strict=True)], index.hashes.tobytes()
 
 
 @pytest.fixture(scope="module")

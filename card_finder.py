@@ -1,0 +1,267 @@
+"""A photo -> quadrilaterals that may be cards, and each of them cut out straight.
+
+    for candidate in card_finder.find_quads(photo):
+        card = card_finder.straighten(card_finder.Pyramid(photo), candidate.quad, 244, 340)
+
+Many cheap guesses instead of one good one: edges and thresholds of several strengths, each closed outline's hull
+as a quadrilateral, and a card's missing part completed where the picture's border cuts it off. What is a card is
+for the index to say (card_namer.py).
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+CARD_RATIO = 63 / 88  # a card's width to its height, mm
+WORK_SIDE = 800  # pixels of the longer side in which outlines are looked for
+MIN_AREA, MAX_AREA = 0.008, 0.98  # of the picture: 40 cards in one photo take 0.017 each
+MIN_FILL = 0.9  # of its quadrilateral an outline's hull takes: rounded corners cost 0.01, a circle has 0.79
+MIN_RATIO, MAX_RATIO = 0.5, 0.98  # of the sides, seen at a slant
+MAX_NEARER = 1.7  # times nearer to the camera one corner of a card is than another; 1.5 in photos taken at a slant
+MIN_SEEN = 0.35  # of a card that the picture's border cuts off
+SAME = 0.05  # of its size, in which the corners of two quadrilaterals differ that are one guess
+MAX_CANDIDATES = 60
+CUT_CONFIDENCE = 0.8
+CANNY = (20, 60), (50, 120), (90, 200)  # weak and strong gradient: dark on dark, a plain table, a busy one
+ADAPTIVE = (51, 7), (151, 10), (51, -7)  # window and difference of an outline darker (or lighter) than around it
+PERCENTILES = 10, 25, 40, 55  # of the grey values, the threshold that parts dark cards from a lighter table
+BORDER = 3  # pixels of the working picture
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A guess. quad: float32 [4, 2], the corners clockwise in pixels of the photo from one where a short side
+    begins (the card's top or bottom); they may lie outside. confidence 0-1: how well its shape is a card's."""
+    quad: np.ndarray
+    confidence: float
+
+
+class Pyramid:
+    """A picture (uint8 [H, W] or [H, W, 3]) at halved sizes, made when asked for."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self._levels = {1.0: picture}
+
+    def near(self, scale: float) -> tuple[np.ndarray, float]:
+        """The picture at the smallest halving that is no smaller than scale, and that halving."""
+        import cv2
+
+        level = 1.0
+        while level / 2 >= scale and min(self._levels[level].shape[:2]) > 1:
+            if level / 2 not in self._levels:
+                self._levels[level / 2] = cv2.resize(self._levels[level], None, fx=0.5, fy=0.5,
+                                                     interpolation=cv2.INTER_AREA)
+            level /= 2
+        return self._levels[level], level
+
+
+def straighten(photo: Pyramid, quad: np.ndarray, width: int, height: int, reflect: bool = True) -> np.ndarray:
+    """The quadrilateral's inside as uint8 [height, width(, 3)], quad[0] its top left.
+
+    What lies outside the photo is its reflection, which the embedding takes best (of 81 cut-off cards it names 41;
+    with the border's pixels repeated, 32), or with reflect=False the border's pixels repeated, which the hash takes
+    best (53, reflected 29).
+    """
+    import cv2
+
+    picture, level = photo.near(2 * height / longer_side(quad))
+    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    return cv2.warpPerspective(picture, cv2.getPerspectiveTransform(np.float32(quad * level), corners), (width, height),
+                               flags=cv2.INTER_LINEAR,
+                               borderMode=cv2.BORDER_REFLECT if reflect else cv2.BORDER_REPLICATE)
+
+
+def find_quads(photo: np.ndarray, most: int = MAX_CANDIDATES) -> list[Candidate]:
+    """At most `most` candidates in an RGB photo (uint8 [H, W, 3]): first those that overlap none better."""
+    import cv2
+
+    scale = min(1.0, WORK_SIDE / max(photo.shape[:2]))
+    work = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    area = work.shape[0] * work.shape[1]
+    found = [candidate for outlines in _outlines(work) for candidate in _quads(outlines, area)]
+    found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence))
+    better = [sum(overlap(one.quad, other.quad) > 0.5 for other in found[:i]) for i, one in enumerate(found)]
+    order = sorted(range(len(found)), key=lambda i: (better[i] > 0, -found[i].confidence))
+    return [Candidate(found[i].quad / np.float32(scale), found[i].confidence) for i in order[:most]]
+
+
+def upright(quad: np.ndarray) -> np.ndarray:
+    """The corners clockwise, from one where a short side begins."""
+    import cv2
+
+    quad = np.float32(quad).reshape(4, 2)
+    if cv2.contourArea(quad, oriented=True) < 0:
+        quad = quad[::-1]
+    sides = _sides(quad)
+    return np.roll(quad, -1, axis=0) if sides[0] + sides[2] > sides[1] + sides[3] else quad.copy()
+
+
+def longer_side(quad: np.ndarray) -> float:
+    """The length of the longest side, in pixels, at least 1."""
+    return max(1.0, float(_sides(quad).max()))
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """The common area of two convex quadrilaterals, 0-1 of the smaller one."""
+    import cv2
+
+    smaller = min(cv2.contourArea(np.float32(one)), cv2.contourArea(np.float32(other)))
+    return cv2.intersectConvexConvex(np.float32(one), np.float32(other))[0] / max(smaller, 1e-6)
+
+
+def _sides(quad: np.ndarray) -> np.ndarray:
+    along = quad - quad[[1, 2, 3, 0]]
+    return np.hypot(along[:, 0], along[:, 1])
+
+
+def _ratio(quad: np.ndarray) -> float:
+    sides = _sides(quad)
+    return float((sides[0] + sides[2]) / max(sides[1] + sides[3], 1e-6))
+
+
+def _is_card_shaped(quad: np.ndarray) -> bool:
+    """Whether it is a card's rectangle as a camera can see it: the sides' ratio, and no corner much nearer than the
+    others (what is no view of a rectangle at all fails that too)."""
+    import cv2
+
+    unit = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]])
+    view = cv2.getPerspectiveTransform(unit, quad)
+    depth = unit @ view[2, :2] + view[2, 2]
+    return bool(MIN_RATIO < _ratio(quad) < MAX_RATIO and 0 < depth.max() < MAX_NEARER * depth.min())
+
+
+def _outlines(work: np.ndarray) -> Iterator[np.ndarray]:
+    """Black and white pictures (uint8 0 or 255) in some of which a card's outline is closed."""
+    import cv2
+
+    lab = cv2.GaussianBlur(cv2.cvtColor(work, cv2.COLOR_RGB2LAB), (5, 5), 0)
+    grey = np.ascontiguousarray(lab[:, :, 0])
+    thick = np.ones((3, 3), np.uint8)
+    for weak, strong in CANNY:
+        yield cv2.dilate(cv2.Canny(grey, weak, strong), thick)
+    colours = [cv2.Canny(np.ascontiguousarray(lab[:, :, channel]), 15, 40) for channel in (1, 2)]
+    yield cv2.dilate(np.maximum(*colours), thick)
+    for window, difference in ADAPTIVE:
+        kind = cv2.THRESH_BINARY_INV if difference > 0 else cv2.THRESH_BINARY
+        yield cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, kind, window, difference)
+    for value in np.percentile(grey, PERCENTILES):
+        yield np.uint8(255) * (grey > value)
+    edge = np.concatenate([side.reshape(-1, 3) for side in (lab[:8], lab[-8:], lab[:, :8], lab[:, -8:])])
+    far = np.linalg.norm(lab - np.median(edge, axis=0), axis=2)  # from the table's colour
+    split, _ = cv2.threshold(np.uint8(np.clip(2 * far, 0, 255)), 0, 255, cv2.THRESH_OTSU)
+    for factor in (0.5, 0.25):
+        yield np.uint8(255) * (far > factor * split)
+
+
+def _quads(outlines: np.ndarray, area: int) -> Iterator[Candidate]:
+    import cv2
+
+    height, width = outlines.shape
+    for contour in cv2.findContours(outlines, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        left, top, wide, high = cv2.boundingRect(contour)
+        if wide * high < MIN_AREA * area:
+            continue
+        hull = cv2.convexHull(contour)
+        hull_area = cv2.contourArea(hull)
+        if not MIN_AREA * area <= hull_area <= MAX_AREA * area:
+            continue
+        if min(left, top) < BORDER or left + wide > width - BORDER or top + high > height - BORDER:
+            for quad in _completed(hull, width, height):
+                yield Candidate(quad, CUT_CONFIDENCE)
+        if len(hull) > 4:  # sides along the hull's: their corners are the card's, as if they were not round
+            hull = cv2.approxPolyN(hull, 4, ensure_convex=True)
+        quad_area = cv2.contourArea(hull) if hull.size == 8 else 0
+        if not quad_area or hull_area < MIN_FILL * quad_area:
+            continue
+        quad = upright(hull)
+        if _is_card_shaped(quad):
+            likeness = float(np.exp(-2 * abs(np.log(_ratio(quad) / CARD_RATIO))))
+            yield Candidate(quad, hull_area / quad_area * likeness)
+
+
+def _completed(hull: np.ndarray, width: int, height: int) -> Iterator[np.ndarray]:
+    """A card cut off by the picture's border, whole: where four sides are seen, their corners; where three, the
+    outer two made as long as a card's are."""
+    import cv2
+
+    corners = cv2.approxPolyDP(hull, 0.015 * cv2.arcLength(hull, True), True).reshape(-1, 2).astype(np.float32)
+    frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    for sides in _visible_runs(corners, width, height):
+        if len(sides) == 4:
+            guesses = [[_meet(sides[i - 1], sides[i]) for i in range(4)]]
+        else:
+            guesses = [guess for i in range(len(sides) - 2) for guess in _from_three(*sides[i:i + 3])]
+        for guess in guesses:
+            if any(corner is None for corner in guess):
+                continue
+            quad = upright(guess)
+            if np.abs(quad).max() < 3 * max(width, height) and _is_card_shaped(quad) \
+                    and cv2.intersectConvexConvex(quad, frame)[0] > MIN_SEEN * cv2.contourArea(quad):
+                yield quad
+
+
+def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.ndarray]]:
+    """The polygon's sides ([2, 2]) that are not the picture's border: all in one list where there are four, else
+    those that follow each other. None where no side is on the border."""
+    def on_border(side: np.ndarray) -> bool:
+        return any((np.abs(side[:, axis] - place) <= BORDER).all()
+                   for axis, place in ((0, 0), (0, width - 1), (1, 0), (1, height - 1)))
+
+    sides = [np.stack([corner, following]) for corner, following
+             in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+    cut = [i for i, side in enumerate(sides) if on_border(side)]
+    if not cut:
+        return []
+    shortest = 0.03 * _lengths(sides).sum()
+    runs: list[list[np.ndarray]] = [[]]
+    for i in range(cut[0], cut[0] + len(sides)):
+        side = sides[i % len(sides)]
+        if i % len(sides) in cut:
+            runs.append([])
+        elif np.linalg.norm(side[1] - side[0]) > shortest:
+            runs[-1].append(side)
+    seen = [side for run in runs for side in run]
+    return [seen] if len(seen) == 4 else [run for run in runs if len(run) >= 3]
+
+
+def _lengths(sides: list[np.ndarray]) -> np.ndarray:
+    return np.array([np.linalg.norm(side[1] - side[0]) for side in sides])
+
+
+def _from_three(left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """The cards of which `middle` is a whole side, a short or a long one, and the others what is seen of theirs."""
+    start, end = _meet(left, middle), _meet(middle, right)
+    if start is None or end is None:
+        return
+    whole = np.linalg.norm(end - start)
+    back, forth = left[0] - start, right[1] - end
+    seen = np.linalg.norm(back), np.linalg.norm(forth)
+    if min(seen) < 0.1 * whole:
+        return
+    for length in (whole / CARD_RATIO, whole * CARD_RATIO):
+        if max(seen) <= 1.08 * length:
+            yield [start, end, end + forth / seen[1] * length, start + back / seen[0] * length]
+
+
+def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
+    """Where the lines of two sides meet; None where they are parallel."""
+    along, across = one[1] - one[0], other[1] - other[0]
+    turn = along[0] * across[1] - along[1] * across[0]
+    if abs(turn) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(across) + 1e-9:
+        return None
+    gap = other[0] - one[0]
+    return one[0] + (gap[0] * across[1] - gap[1] * across[0]) / turn * along
+
+
+def _distinct(candidates: list[Candidate]) -> list[Candidate]:
+    """Without those whose corners are nearly an earlier one's."""
+    kept: list[Candidate] = []
+    for candidate in candidates:
+        near = SAME * np.sqrt(_lengths([candidate.quad[:2], candidate.quad[1:3]]).prod())
+        if not any(min(np.abs(candidate.quad - other.quad).max(),
+                       np.abs(candidate.quad - np.roll(other.quad, 2, axis=0)).max()) < near for other in kept):
+            kept.append(candidate)
+    return kept

@@ -1,0 +1,255 @@
+"""How well photos are named: found, named and accepted cards, counted against a folder of photos with known cards.
+
+    python scripts/eval_photos.py ../shared/sample
+
+Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures; without --index-dir also the cards of <dir>
+        (unique-artwork.jsonl.gz, images/), of which it builds an index first
+Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures of what was not named
+"""
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageDraw
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import hash_matchers  # noqa: E402
+from scryfall_mirror import Mirror  # noqa: E402
+
+import outlines  # noqa: E402
+from card_finder import Pyramid  # noqa: E402
+from card_index import CardIndex, model_of, open_index  # noqa: E402
+from card_namer import Card, name_cards  # noqa: E402
+from cli import ArgumentParser, Progress, script  # noqa: E402
+from common import EXIT_OK, SuiteError, open_picture, require_directory, say  # noqa: E402
+from embedder import Embedder  # noqa: E402
+from models import OFFLINE_MODEL  # noqa: E402
+
+OUT = Path("eval_out")
+FOUND, SAME_PLACE = 0.7, 0.5  # intersection over union with the true corners
+ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
+SEVERAL = ("multi", "binder")
+NEGATIVE = "negatives"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """count of total, shown with the 95% interval of Wilson's score."""
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "N/A"
+        z, share = 1.96, self.count / self.total
+        middle = (share + z * z / (2 * self.total)) / (1 + z * z / self.total)
+        half = z * math.sqrt(share * (1 - share) / self.total + (z / (2 * self.total)) ** 2) / (1 + z * z / self.total)
+        return (f"{self.count} of {self.total} = {share:.1%} ({100 * max(0, middle - half):.0f}-"
+                f"{100 * min(1, middle + half):.0f})")
+
+
+@dataclass
+class Seen:
+    """A known card of a photo: what became of it. at_corners: the name given its true corners."""
+    name: str
+    found: bool
+    first: bool
+    among_3: bool
+    accepted: bool
+    at_corners: str
+
+
+@dataclass
+class Answered:
+    """A photo and what was said of it. right, wrong, unjudged: accepted cards by whether their name is in the photo
+    (unjudged: a proven card's sister printing, or a card the photo's list may lack)."""
+    kind: str
+    file: str
+    seconds: float
+    model_seconds: float
+    unknown: bool
+    cards: list[Card]
+    seen: list[Seen] = field(default_factory=list)
+    right: int = 0
+    wrong: int = 0
+    unjudged: int = 0
+
+
+class TimedEmbedder(Embedder):
+    """An embedder that adds up its seconds."""
+    seconds = 0.0
+
+    def embed(self, pictures: np.ndarray) -> np.ndarray:
+        started = time.monotonic()
+        try:
+            return super().embed(pictures)
+        finally:
+            self.seconds += time.monotonic() - started
+
+
+def built_index(folder: Path) -> Path:
+    """An index of the folder's own cards with the offline model, in OUT; built anew only where something changed."""
+    out = OUT / folder.resolve().name
+    with Mirror(folder) as mirror:
+        command = [sys.executable, str(ROOT / "build_mtg_faiss.py"), "--model", OFFLINE_MODEL, "--api-url", mirror.url,
+                   "--cache", str(out / "image_cache"), "--out", str(out / "index_out")]
+        done = subprocess.run(command, env=dict(os.environ), stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise SuiteError("Build Error", "the index of the folder's cards was not built", f"exit code {done.returncode}",
+                         "See the lines above.")
+    return out / "index_out"
+
+
+def intersection_over_union(one: Iterable, other: Iterable) -> float:
+    """Of two convex quadrilaterals."""
+    import cv2
+
+    one, other = np.float32(one), np.float32(other)
+    common = cv2.intersectConvexConvex(one, other)[0]
+    union = abs(cv2.contourArea(one)) + abs(cv2.contourArea(other)) - common
+    return float(common / union) if union > 0 else 0.0
+
+
+def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder) -> Answered:
+    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare with what the line says."""
+    photo = np.asarray(open_picture(folder / about["file"]))
+    started, model.seconds = time.monotonic(), 0.0
+    cards = name_cards(photo, index, model, k=3)
+    negative = "instances" not in about
+    result = Answered(NEGATIVE if negative else about["kind"], about["file"], time.monotonic() - started,
+                      model.seconds, negative or about["unknown"], cards)
+    for instance in about.get("instances", ()):
+        places = [(intersection_over_union(card.quad, instance["quad"]), card) for card in cards]
+        here = [card for iou, card in places if iou >= SAME_PLACE]
+        names = [match.name for match in here[0].matches] if here else []
+        at_corners = name_cards(photo, index, model, quads=[np.float32(instance["quad"])])
+        result.seen.append(Seen(instance["name"], any(iou >= FOUND for iou, _ in places),
+                                names[:1] == [instance["name"]],
+                                instance["name"] in names, bool(here) and here[0].accepted,
+                                at_corners[0].matches[0].name if at_corners else ""))
+    proven = {instance["name"] for instance in about.get("instances", ())}
+    for name in (card.matches[0].name for card in cards if card.accepted):
+        if name in proven:
+            result.right += 1
+        elif name in about.get("ambiguous", ()) or about.get("incomplete") and name not in about["cards"]:
+            result.unjudged += 1
+        else:
+            result.wrong += 1
+    return result
+
+
+def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, about: dict) -> None:
+    """Let the hashes name the photo's known cards, where the candidates are that card_finder.py gives us too."""
+    photo = np.asarray(open_picture(folder / about["file"]))
+    found = hash_matchers.candidates(photo)
+    places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE])
+              for corners in (np.float32(instance["quad"]) for instance in about["instances"])]
+    for matcher in matchers.values():
+        matcher.name(about["file"], Pyramid(photo), places)
+
+
+def rates(answers: list[Answered], at_hash: dict[str, list[str]]) -> dict[str, Rate]:
+    """The counts of some photos; at_hash holds what other matchers named each photo's known cards."""
+    seen = [one for result in answers for one in result.seen]
+    judged = sum(result.right + result.wrong for result in answers)
+    unknown = [result for result in answers if result.unknown]
+    rows = {"found, IoU >= 0.7": Rate(sum(one.found for one in seen), len(seen)),
+            "named first": Rate(sum(one.first for one in seen), len(seen)),
+            "named among 3": Rate(sum(one.among_3 for one in seen), len(seen)),
+            "named first and accepted": Rate(sum(one.first and one.accepted for one in seen), len(seen)),
+            "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
+            "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
+            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown))}
+    for matcher, names in at_hash.items():
+        pairs = [(name, one.name) for result in answers
+                 for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
+        rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
+    return {name: rate for name, rate in rows.items() if rate.total}
+
+
+def save_failures(folder: Path, photos: Path, result: Answered, about: dict) -> None:
+    """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
+    if not (result.wrong or any(not one.first or not one.accepted for one in result.seen)):
+        return
+    picture = outlines.drawn(open_picture(photos / result.file), result.cards)
+    draw = ImageDraw.Draw(picture)
+    for instance in about.get("instances", ()):
+        corners = [tuple(corner) for corner in instance["quad"]]
+        draw.line([*corners, corners[0]], "yellow", max(1, max(picture.size) // 500))
+        draw.text(corners[0], instance["name"], "yellow")
+    folder.mkdir(parents=True, exist_ok=True)
+    outlines.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
+
+
+def report(answers: list[Answered], at_hash: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, Rate]]:
+    """The rates of each kind of photo, then those over several kinds."""
+    kinds = dict.fromkeys(result.kind for result in answers)
+    groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
+    groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
+    groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
+    groups["all"] = answers
+    return {name: rates(some, at_hash) for name, some in groups.items() if some}
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
+    parser.add_argument("--index-dir", type=Path, metavar="DIR",
+                        help=f"the index to ask (default: one of DIR's own cards, built in {OUT})")
+    parser.add_argument("--limit", type=int, metavar="N", help="every so-manieth photo, N in all")
+    parser.add_argument("--hashes", action="store_true",
+                        help="also what perceptual hashes name over the same candidates (package imagehash)")
+    parser.add_argument("--cache", type=Path, metavar="DIR",
+                        help="the index's pictures, for --hashes (default: image_cache beside the index)")
+    parser.add_argument("--json", action="store_true", help="one JSON object: counts, and every photo's answer")
+    parser.add_argument("--save-failures", type=Path, metavar="DIR", help="write the photos that were not named")
+    args = parser.parse(argv)
+    require_directory(args.folder, "photo", "Name a folder with photos.jsonl.")
+    folder = args.index_dir or built_index(args.folder)
+    index = open_index(folder)
+    model = TimedEmbedder(model_of(index.manifest))
+    lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
+             for line in (args.folder / name).read_text().splitlines()]
+    lines = lines[::max(1, len(lines) // args.limit)] if args.limit else lines
+    say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.spec.model}.")
+    matchers = {}
+    if args.hashes:
+        matchers = hash_matchers.open_matchers(index, args.cache or folder.parent / "image_cache")
+    progress, answers = Progress("Naming", len(lines), "photos"), []
+    for about in lines:
+        result = answer(args.folder, about, index, model)
+        if matchers and about.get("instances"):
+            name_by_hash(matchers, args.folder, about)
+        answers.append(result)
+        if args.save_failures:
+            save_failures(args.save_failures, args.folder, result, about)
+        progress.update()
+    progress.close()
+    groups = report(answers, {title: matcher.named for title, matcher in matchers.items()})
+    if args.json:
+        print(json.dumps({"rates": {name: {row: [rate.count, rate.total] for row, rate in rows.items()}
+                                    for name, rows in groups.items()},
+                          "photos": [asdict(result) for result in answers]}, ensure_ascii=False))
+    else:
+        for name, rows in groups.items():
+            print(f"\n{name}")
+            for row, rate in rows.items():
+                print(f"  {row:<30}{rate}")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

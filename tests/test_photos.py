@@ -1,0 +1,233 @@
+"""Photos of cards: found, straightened, named, and not named where the card is not in the index."""
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import SHARED, Workspace, assert_three_lines
+from drawn_cards import draw_face
+from drawn_scenes import TABLES, scene
+from PIL import Image
+
+from card_finder import find_quads, overlap
+from picture_hash import picture_hash, similarity, unpack
+from scryfall import cache_name
+
+SAMPLE = SHARED / "sample"
+CORNERS = 0.04  # of the card's height, by which found corners may be off
+
+
+def card(workspace: Workspace, row: int) -> tuple[dict, Image.Image]:
+    face = workspace.lines("mtg_meta.jsonl")[row]
+    return face, Image.open(workspace.cache / cache_name(face["image_url"]))
+
+
+def ask(workspace: Workspace, *arguments: object) -> list[dict]:
+    return [json.loads(line) for line in workspace.query(*arguments, "--json").stdout.splitlines()]
+
+
+def assert_card(found: dict, face: dict, quad: np.ndarray) -> None:
+    """The card is accepted, under its name, at its corners, the right way up."""
+    assert found["accepted"] and found["matches"][0]["face_id"] == face["face_id"], (found, face["name"])
+    away = np.linalg.norm(np.array(found["quad"]) - quad, axis=1).max() / np.linalg.norm(quad[0] - quad[3])
+    assert away < CORNERS, (face["name"], away)
+    up = quad[:2].mean(axis=0) - quad[2:].mean(axis=0)
+    turned = np.degrees(np.arctan2(up[0], -up[1])) - found["rotation"]
+    assert abs((turned + 180) % 360 - 180) < 3
+
+
+@pytest.fixture(scope="module")
+def tables(finished, tmp_path_factory) -> list[tuple[str, dict, np.ndarray, dict]]:
+    """(what is drawn, the card's metadata, its corners, the answer) for a card on each table, at random angles, one
+    that fills the photo, one that the border cuts off, and a scan lying on its side."""
+    folder, drawn = tmp_path_factory.mktemp("tables"), []
+    looks = [(table, {"table": table}) for table in TABLES]
+    looks += [("close", {"table": "wood", "share": 0.97, "turn": 2, "slant": 0.01}),
+              ("cut off", {"table": "white", "share": 0.8, "turn": 0, "shift": (0, -0.3)}),
+              ("small", {"table": "cloth", "share": 0.2})]
+    for number, (what, look) in enumerate(looks):
+        face, picture = card(finished, 3 * number)
+        photo, (quad,) = scene([picture], seed=number, **look)
+        photo.save(folder / f"{number}.jpg", quality=88)
+        drawn.append((what, face, quad))
+    face, picture = card(finished, 30)
+    picture.rotate(90, expand=True).save(folder / "8.jpg", quality=88)
+    width, height = picture.size
+    drawn.append(("scan", face, np.float32([[0, width], [0, 0], [height, 0], [height, width]])))
+    answers = ask(finished, *(folder / f"{number}.jpg" for number in range(len(drawn))))
+    return [(*one, answer) for one, answer in zip(drawn, answers, strict=True)]
+
+
+@pytest.mark.parametrize("what", [*TABLES, "close", "small", "scan"])
+def test_a_card_is_found_straightened_and_named(tables, what):
+    _, face, quad, answer = next(one for one in tables if one[0] == what)
+    assert_card(answer["cards"][0], face, quad)
+    assert [found["accepted"] for found in answer["cards"]].count(True) == 1
+    assert answer["matches"] == answer["cards"][0]["matches"]
+
+
+def test_a_card_that_the_border_cuts_off_is_named(tables):
+    _, face, quad, answer = next(one for one in tables if one[0] == "cut off")
+    assert quad.min() < -150, "a part of the card is outside the photo"
+    found = answer["cards"][0]
+    assert found["accepted"] and face["face_id"] in {one["face_id"] for one in found["printings"]}, (found, face)
+
+
+def test_every_card_of_a_photo_is_named(finished, tmp_path):
+    rows = [0, 5, 9, 14, 18, 22, 27, 33, 38]
+    cards = [card(finished, row) for row in rows]
+    photo, quads = scene([picture for _, picture in cards], "wood", seed=11, share=0.8)
+    photo.save(tmp_path / "nine.jpg")
+    (answer,) = ask(finished, tmp_path / "nine.jpg")
+    for (face, _), quad in zip(cards, quads, strict=True):
+        here = [found for found in answer["cards"] if overlap(np.float32(found["quad"]), quad) > 0.8]
+        assert len(here) == 1, face["name"]
+        assert_card(here[0], face, quad)
+    lines = finished.query(tmp_path / "nine.jpg").stdout.splitlines()
+    assert sum(line.startswith("Card at ") for line in lines) == 9
+    assert sum(line.startswith("1. ") for line in lines) == 9
+
+
+def test_a_card_that_is_not_in_the_index_is_not_recognised(finished, tmp_path):
+    for number, table in enumerate(TABLES):
+        stranger = draw_face("A Stranger", 900_000 + number, "GW")
+        scene([stranger], table, seed=number)[0].save(tmp_path / f"{number}.jpg")
+    Image.new("RGB", (900, 700), "white").save(tmp_path / "nothing.png")
+    photos = [*sorted(tmp_path.glob("*.jpg")), tmp_path / "nothing.png"]
+    answers = ask(finished, *photos)
+    assert [any(found["accepted"] for found in answer["cards"]) for answer in answers] == [False] * len(photos)
+    assert all(answer["matches"] for answer in answers), "the nearest card is still told"
+    done = finished.query(photos[0])
+    assert done.stdout.startswith("Not recognised. Most like:\n1. ")
+    assert "Recognised 0 cards in 0 of 1 pictures" in done.stderr
+
+
+def test_find_off_takes_the_picture_for_the_card(finished, tmp_path):
+    _, picture = card(finished, 6)
+    scene([picture], "clutter", seed=3)[0].save(tmp_path / "photo.jpg")
+    (found,) = ask(finished, tmp_path / "photo.jpg")
+    (whole,) = ask(finished, tmp_path / "photo.jpg", "--find", "off")
+    assert whole["cards"] == [] and len(whole["matches"]) == 1
+    assert whole["matches"][0]["score"] < found["matches"][0]["score"]
+
+
+def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, tmp_path):
+    meta = finished.lines("mtg_meta.jsonl")
+    twin = next(row for row, face in enumerate(meta) if face["same_image_as"])
+    other = next(row for row, face in enumerate(meta) if face["face_id"] == meta[twin]["same_image_as"])
+    for name, row in (("twin", twin), ("alone", 0)):
+        scene([card(finished, row)[1]], "white", seed=2)[0].save(tmp_path / f"{name}.jpg")
+    alone, undecided = (ask(finished, tmp_path / f"{name}.jpg")[0]["cards"][0] for name in ("alone", "twin"))
+    assert alone["printing_decided"] and [face["face_id"] for face in alone["printings"]] == [meta[0]["face_id"]]
+    assert undecided["accepted"] and not undecided["printing_decided"]
+    assert {face["face_id"] for face in undecided["printings"]} == {meta[twin]["face_id"], meta[other]["face_id"]}
+    lines = finished.query(tmp_path / "twin.jpg").stdout.splitlines()
+    assert len(lines) == 2 and lines[1].startswith("   or another printing of this artwork: [")
+    assert all(f"[{meta[row]['set']} {meta[row]['collector_number']}]" in lines[1] for row in (twin, other))
+
+
+def test_annotate_writes_the_photo_with_outlines(finished, tmp_path):
+    face, picture = card(finished, 12)
+    photo, (quad,) = scene([picture], "white", seed=4)
+    photo.save(tmp_path / "photo.png")
+    for name in ("out.png", "out.jpg"):
+        finished.query(tmp_path / "photo.png", "--annotate", tmp_path / name)
+    before, after = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int) for name in ("photo.png",
+                                                                                                   "out.png"))
+    assert Image.open(tmp_path / "out.jpg").format == "JPEG" and before.shape == after.shape
+    changed = np.abs(before - after).max(axis=2) > 20
+    for start, end in zip(quad, np.roll(quad, -1, axis=0), strict=True):
+        x, y = np.round((start + end) / 2).astype(int)
+        assert changed[y - 6:y + 7, x - 6:x + 7].any(), "an outline runs along each side"
+    middle = quad.mean(axis=0).astype(int)
+    assert not changed[middle[1] - 50:middle[1] + 50, middle[0] - 50:middle[0] + 50].any()
+
+
+def test_annotate_wants_one_picture_and_a_known_ending(finished, tmp_path):
+    photo = finished.pictures()[0]
+    done = finished.query(photo, photo, "--annotate", tmp_path / "out.gif", "--find", "off", code=1)
+    assert_three_lines(done.stderr, "Invalid Arguments")
+    for part in ("takes one IMAGE, not 2", "must end in .jpg, .png, .webp", "--find auto"):
+        assert part in done.stderr
+    assert not (tmp_path / "out.gif").exists()
+
+
+def test_html_shows_the_outlined_photo_beside_the_references(finished, tmp_path):
+    cards = [card(finished, row) for row in (2, 8)]
+    scene([picture for _, picture in cards], "black", seed=6, share=0.8)[0].save(tmp_path / "two.jpg")
+    finished.query(tmp_path / "two.jpg", "--html", tmp_path / "page.html", "--cache", finished.cache)
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<img ") == 3 and "Not recognised" not in page
+    for face, _ in cards:
+        assert face["name"].replace("'", "&#x27;").replace('"', "&quot;") in page
+
+
+# The parts
+
+def test_the_hash_is_phash_of_hash_size_16():
+    imagehash = pytest.importorskip("imagehash", reason="a package of the development environment")
+    for seed in range(5):
+        picture = draw_face("Any", seed, "U")
+        mine = unpack(picture_hash(np.asarray(picture)))
+        theirs = np.where(imagehash.phash(picture, 16).hash.ravel(), 1, -1)
+        assert similarity(mine[None], theirs[None].astype(np.float32))[0, 0] > 0.9, "resized by another filter"
+
+
+def test_a_build_keeps_the_hash_of_every_picture(built):
+    before = np.load(built.out / "mtg_pictures.npy")
+    for row in (0, 20, 52):
+        _, picture = card(built, row)
+        assert np.array_equal(before[row]["hash"], picture_hash(np.asarray(picture.convert("RGB"))))
+    assert len(np.unique(before["hash"], axis=0)) > 45
+    for path in built.pictures()[:10]:
+        path.touch()  # read again: its content is known, its hash is not made anew
+    built.build()
+    assert np.array_equal(np.load(built.out / "mtg_pictures.npy")["hash"], before["hash"])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (64, 64)])
+def test_any_picture_has_few_candidates(size):
+    random = np.random.default_rng(0)
+    assert find_quads(np.zeros((size[1], size[0], 3), np.uint8)) == []
+    assert len(find_quads(random.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8))) <= 60
+
+
+def test_candidates_are_views_of_a_rectangle():
+    """A quadrilateral that is none makes its straightening run for minutes: coordinates of 1e9, reflected."""
+    photo, _ = scene([draw_face("Any", 3, "R")], "clutter", seed=1)
+    for candidate in find_quads(np.asarray(photo)):
+        sides = np.roll(candidate.quad, -1, axis=0) - candidate.quad
+        after = np.roll(sides, -1, axis=0)
+        turns = sides[:, 0] * after[:, 1] - sides[:, 1] * after[:, 0]
+        lengths = np.linalg.norm(sides, axis=1)
+        assert (turns > 0).all() and lengths[0] + lengths[2] < lengths[1] + lengths[3]
+        assert 0 < candidate.confidence <= 1 and candidate.quad.dtype == np.float32
+
+
+# Real photos
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real photos are not part of the "
+                                                "repository")
+def test_real_photos_are_named(real, tmp_path):
+    done = real.run("scripts/eval_photos.py", SAMPLE, "--index-dir", real.out, "--limit", 72, "--json",
+                          "--save-failures", tmp_path / "failures")
+    rates = json.loads(done.stdout)["rates"]
+    one_card = next(rows for name, rows in rates.items() if name.startswith("one card"))
+    print(f"\n{one_card}\n{rates['all']}")
+    named, known = one_card["named first"]
+    assert known >= 12 and named >= 0.95 * known
+    right, judged = rates["all"]["accepted cards that are right"]
+    assert judged >= 12 and right >= 0.98 * judged
+    wrong, unknown = rates["all"]["unknown, yet accepted"]
+    assert unknown >= 20 and wrong == 0
+    assert all(path.suffix == ".jpg" for path in (tmp_path / "failures").iterdir())
+
+
+def test_photo_files_are_read_whole(finished, tmp_path):
+    data = io.BytesIO()
+    scene([card(finished, 1)[1]], "wood")[0].save(data, "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(data.getvalue()[:-4000])
+    done = finished.query(tmp_path / "cut.jpg", code=2)
+    assert_three_lines("\n".join(done.stderr.splitlines()[:-1]), "Validation Error")
