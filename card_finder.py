@@ -187,9 +187,12 @@ def _completed(hull: np.ndarray, width: int, height: int) -> Iterator[np.ndarray
     outer two made as long as a card's are."""
     import cv2
 
-    corners = cv2.approxPolyDP(hull, 0.015 * cv2.arcLength(hull, True), True).reshape(-1, 2).astype(np.float32)
+    shapes = [cv2.approxPolyDP(hull, 0.015 * cv2.arcLength(hull, True), True)]
+    if len(hull) > 4:
+        shapes.append(cv2.approxPolyN(hull, 4, ensure_convex=True))
     frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    for sides in _visible_runs(corners, width, height):
+    runs = [run for shape in shapes for run in _visible_runs(np.float32(shape).reshape(-1, 2), width, height)]
+    for sides in runs:
         if len(sides) == 4:
             guesses = [[_meet(sides[i - 1], sides[i]) for i in range(4)]]
         else:

@@ -17,6 +17,7 @@ import numpy as np
 import search_index
 from artefacts import load_manifest, verify
 from common import EMBEDDINGS, INDEX, META, PICTURES, SuiteError
+from embedder import pick_device, pick_precision
 from models import ModelSpec, describe_model, recorded_model
 
 SHARED_PICTURE = b'"same_image_as":"'
@@ -86,10 +87,10 @@ def open_index(index_dir: Path, exact: bool = False) -> CardIndex:
     verify(index_dir, manifest, (META, PICTURES, EMBEDDINGS if exact else INDEX))
     lines = (index_dir / META).read_bytes().splitlines()
     pictures = np.load(index_dir / PICTURES, allow_pickle=False)
-    hashes = np.ascontiguousarray(pictures["hash"]) if "hash" in (pictures.dtype.names or ()) else None
-    if hashes is None:
-        raise SuiteError("Configuration Error", "the index is of an older version of these scripts", index_dir,
+    if "hash" not in (pictures.dtype.names or ()):
+        raise SuiteError("Configuration Error", "the index was built by an older version of these scripts", index_dir,
                          "Run the build again as before.")
+    hashes = np.ascontiguousarray(pictures["hash"])
     sharing: dict[str, list[int]] = {}
     if exact:  # every row is compared: nothing to add
         vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
@@ -113,3 +114,10 @@ def model_of(manifest: dict, pretrained: str | None = None) -> ModelSpec:
         raise SuiteError("Configuration Error", "the weights are not those the index was built with",
                          f"{spec.model} from {spec.weights.path}", "Give the right file with --pretrained, or rebuild.")
     return spec
+
+
+def precision_of(manifest: dict, device: str = "auto") -> str:
+    """The precision the index was built at where this device would choose it too: auto has compared it with fp32
+    then. Else auto."""
+    built_at = manifest["parameters"]["precision"]
+    return built_at if built_at in ("fp32", pick_precision("auto", pick_device(device))) else "auto"

@@ -23,14 +23,17 @@ from embedder import Embedder, prepare
 
 ACCEPTED = 0.8  # likeness + margin, from which on an answer is accepted: see accepted()
 PRINTING_DECIDED = 0.1  # of likeness between two printings of one artwork: 13 of 256 bits
-RETRIEVED = 50  # rows nearest to a view, ranked again by their hashes
+RETRIEVED = 50  # rows nearest to a view, at least, ranked again by their hashes
 RIVALS = 3  # different cards a view's corners are fitted to
 VIEWS_RANKED, VIEWS_FITTED = 4, 2  # of one place in the photo: guesses overlap
 MAX_PLACES = 40
-COSINE_WEIGHT = 0.5  # beside the likeness, in ranking
+AT_ONCE = 32  # views through the model: 150 of a photo full of cards would take 2.5 GB
+SAME_PLACE = 0.5  # of the smaller quadrilateral that two have in common
+COSINE_WEIGHT = 1.0  # beside the likeness, in ranking
 SIZES = -0.03, 0.0, 0.03, 0.07  # a candidate's sides are moved outward by these parts: some are of the inner frame
 STEPS = 0.03, 0.015, 0.008  # of the card's size, by which corners and sides are moved
 MOVES = 4  # at most with each step
+HOPELESS = 0.4  # likeness after the first step's moves, below which finer ones make no card
 MIN_STRAIGHTENED = 244  # pixels of a straightened card's width, of which the centre goes to the model
 HASHED = 96, 128  # pixels a card is straightened to before it is hashed
 NEAR_EQUAL = 0.02  # cosines of two rows of one name that are taken for one artwork where no illustration_id tells
@@ -92,26 +95,28 @@ def accepted(score: float, margin: float) -> bool:
 def name_cards(photo: np.ndarray, index: CardIndex, model: Embedder, k: int = 1, ef_search: int | None = None,
                quads: Sequence[np.ndarray] | None = None) -> list[Card]:
     """The cards in an upright RGB photo (uint8 [H, W, 3]): accepted ones first, then the better ranked; of each at
-    most k matches. Never empty where the index has rows: what is not recognised is there with accepted False.
+    most k matches. Empty only where the model gives no finite vector: what is not recognised is there with accepted
+    False.
 
     quads (float32 [4, 2], top left first) are where the cards are known to be; without them they are looked for.
     """
-    views = _views(photo, _guesses(photo) if quads is None else quads, index, model, ef_search)
+    views = _views(photo, _guesses(photo) if quads is None else quads, index, model, max(k, RETRIEVED), ef_search)
     grey = Pyramid(_grey(photo))
     _rank_again(views, grey, index)
     views.sort(key=lambda view: -view.ranking.max())
-    fitted = []
+    ranked: list[tuple[float, Card]] = []
     for view in _by_place(views, VIEWS_FITTED):
-        names = [index.face(row)["name"] for row in view.rows]
-        fits = [_fit(view, at, grey, index) for at in _rivals(view.ranking, names)]
-        fitted.append((view, sorted(fits, key=lambda fit: -fit.ranking)))
-    fitted.sort(key=lambda pair: -pair[1][0].ranking)
+        if not any(card.accepted and overlap(view.quad, card.quad) > SAME_PLACE for _, card in ranked):
+            names = [index.face(row)["name"] for row in view.rows]
+            fits = [_fit(view, at, grey, index) for at in _rivals(view.ranking, names)]
+            fits.sort(key=lambda fit: -fit.ranking)
+            ranked.append((fits[0].ranking, _card(view, fits, grey, index, k)))
+    ranked.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
     cards: list[Card] = []
-    for view, fits in fitted:
-        card = _card(view, fits, grey, index, k)
-        if not any(overlap(card.quad, other.quad) > 0.5 for other in cards):
+    for _, card in ranked:
+        if not any(overlap(card.quad, other.quad) > SAME_PLACE for other in cards):
             cards.append(card)
-    return sorted(cards, key=lambda card: not card.accepted)
+    return cards
 
 
 def _grey(photo: np.ndarray) -> np.ndarray:
@@ -129,18 +134,20 @@ def _guesses(photo: np.ndarray) -> list[np.ndarray]:
 
 
 def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, model: Embedder,
-           ef_search: int | None) -> list[_View]:
-    """The quads straightened and embedded, with the rows nearest to them. The whole picture stays as it is: a scan
-    of an indexed picture has a cosine of 1."""
+           rows_each: int, ef_search: int | None) -> list[_View]:
+    """The quads straightened and embedded, with the rows_each rows nearest to them. The whole picture stays as it
+    is: a scan of an indexed picture has a cosine of 1."""
     from PIL import Image
 
     height, width = photo.shape[:2]
     pyramid, wide = Pyramid(photo), max(MIN_STRAIGHTENED, model.spec.size)
     pictures = [photo if np.array_equal(quad, [[0, 0], [width, 0], [width, height], [0, height]])
                 else straighten(pyramid, quad, wide, round(wide / CARD_RATIO)) for quad in quads]
-    vectors = model.embed(np.stack([prepare(Image.fromarray(picture), model.spec) for picture in pictures]))
+    prepared = np.stack([prepare(Image.fromarray(picture), model.spec) for picture in pictures])
+    vectors = np.concatenate([model.embed(prepared[start:start + AT_ONCE])
+                              for start in range(0, len(prepared), AT_ONCE)])
     whole = np.isfinite(vectors[:, 0])
-    cosines, rows = index.nearest(vectors[whole], RETRIEVED, ef_search)
+    cosines, rows = index.nearest(vectors[whole], rows_each, ef_search)
     kept = [quad for quad, is_whole in zip(quads, whole, strict=True) if is_whole]
     return [_View(quad, cosine[row >= 0], row[row >= 0]) for quad, cosine, row in zip(kept, cosines, rows, strict=True)]
 
@@ -149,7 +156,7 @@ def _by_place(views: Iterable[_View], each: int) -> list[_View]:
     """The first views, at most `each` of those that overlap."""
     kept: list[_View] = []
     for view in views:
-        if len(kept) < each * MAX_PLACES and sum(overlap(view.quad, other.quad) > 0.5 for other in kept) < each:
+        if len(kept) < each * MAX_PLACES and sum(overlap(view.quad, other.quad) > SAME_PLACE for other in kept) < each:
             kept.append(view)
     return kept
 
@@ -191,6 +198,8 @@ def _fit(view: _View, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
     quad = _grown(view.quad, SIZES[view.size[at]])
     likeness, hashes = float(view.likeness[at]), index.hashes[view.rows[at]][None]
     for step in STEPS:
+        if step < STEPS[0] and likeness < HOPELESS:
+            break
         for _ in range(MOVES):
             moved = _moved(quad, step * math.sqrt(abs(_area(quad))))
             found = _likeness(grey, moved, hashes)[:, 0]

@@ -28,7 +28,7 @@ import contact_sheet
 import outlines
 import search_index
 from artefacts import load_manifest
-from card_index import CardIndex, Match, model_of, open_index
+from card_index import CardIndex, Match, model_of, open_index, precision_of
 from card_namer import Card
 from cli import ArgumentParser, existing_file, number, one_of, script
 from common import (
@@ -42,13 +42,14 @@ from common import (
     printable,
     say,
 )
-from embedder import DEVICES, PRECISIONS, Embedder, pick_device, pick_precision, prepare
+from embedder import DEVICES, PRECISIONS, Embedder, prepare
 from scryfall import cache_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUERY_BATCH = 64
+NO_VECTOR = "the model gave no finite vector"
 PHOTOS_AHEAD = 2  # decoded while another is named: 36 MB each at 12 megapixels
 FEW_PICTURES = 16  # turning the model to a lower precision takes longer than they do
 
@@ -87,7 +88,7 @@ def match_whole(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
                 scores, rows = index.nearest(vector[None], k, ef_search)
                 query.matches = index.matches(scores[0], rows[0], k)
             else:
-                query.error = "the model gave no finite vector"
+                query.error = NO_VECTOR
 
 
 def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: int,
@@ -98,9 +99,12 @@ def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
             continue
         try:
             query.cards = card_namer.name_cards(np.asarray(picture), index, model, k, ef_search)
-            query.matches = query.cards[0].matches
         except InvalidContent as error:
             query.error = str(error)
+        if query.cards:
+            query.matches = query.cards[0].matches
+        else:
+            query.error = query.error or NO_VECTOR
 
 
 def _read(query: Query) -> Image | None:
@@ -209,12 +213,12 @@ def _check(args: argparse.Namespace) -> Iterator[str]:
         yield "--annotate: outlines the cards that --find auto finds"
 
 
-def _precision(args: argparse.Namespace, built_at: str) -> str:
-    """auto is the index's own where this device would choose it too (auto has compared it with fp32 then); fp32
-    where few pictures go through the model."""
-    if args.precision != "auto" or args.find == "off" and len(args.images) < FEW_PICTURES:
-        return "fp32" if args.precision == "auto" else args.precision
-    return built_at if built_at in ("fp32", pick_precision("auto", pick_device(args.device))) else "auto"
+def _precision(args: argparse.Namespace, manifest: dict) -> str:
+    """auto is fp32 where few pictures go through the model, else the index's own."""
+    if args.precision != "auto":
+        return args.precision
+    few = args.find == "off" and len(args.images) < FEW_PICTURES
+    return "fp32" if few else precision_of(manifest, args.device)
 
 
 @script
@@ -225,7 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     index = open_index(args.index_dir, args.exact)
     spec = model_of(index.manifest, args.pretrained)
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {spec.model}.")
-    model = Embedder(spec, args.device, _precision(args, index.manifest["parameters"]["precision"]))
+    model = Embedder(spec, args.device, _precision(args, index.manifest))
     started = time.monotonic()
     queries = [Query(path) for path in args.images]
     (match_whole if args.find == "off" else match_cards)(queries, index, model, args.k, args.ef_search)

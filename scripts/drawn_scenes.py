@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 TABLES = ("white", "black", "wood", "cloth", "clutter")
-SIZE = 1200, 1600
+SIZE = 900, 1200
 SUPERSAMPLED = 2
 
 

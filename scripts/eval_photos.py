@@ -30,7 +30,7 @@ from scryfall_mirror import Mirror  # noqa: E402
 
 import outlines  # noqa: E402
 from card_finder import Pyramid  # noqa: E402
-from card_index import CardIndex, model_of, open_index  # noqa: E402
+from card_index import CardIndex, model_of, open_index, precision_of  # noqa: E402
 from card_namer import Card, name_cards  # noqa: E402
 from cli import ArgumentParser, Progress, script  # noqa: E402
 from common import EXIT_OK, SuiteError, open_picture, require_directory, say  # noqa: E402
@@ -160,8 +160,8 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, a
         matcher.name(about["file"], Pyramid(photo), places)
 
 
-def rates(answers: list[Answered], at_hash: dict[str, list[str]]) -> dict[str, Rate]:
-    """The counts of some photos; at_hash holds what other matchers named each photo's known cards."""
+def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
+    """The counts of some photos; named_by_hash holds what each other matcher named a file's known cards."""
     seen = [one for result in answers for one in result.seen]
     judged = sum(result.right + result.wrong for result in answers)
     unknown = [result for result in answers if result.unknown]
@@ -172,7 +172,7 @@ def rates(answers: list[Answered], at_hash: dict[str, list[str]]) -> dict[str, R
             "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
             "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
             "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown))}
-    for matcher, names in at_hash.items():
+    for matcher, names in named_by_hash.items():
         pairs = [(name, one.name) for result in answers
                  for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
         rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
@@ -193,14 +193,21 @@ def save_failures(folder: Path, photos: Path, result: Answered, about: dict) -> 
     outlines.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
 
 
-def report(answers: list[Answered], at_hash: dict[str, dict[str, list[str]]]) -> dict[str, dict[str, Rate]]:
-    """The rates of each kind of photo, then those over several kinds."""
+def seconds_of(answers: list[Answered]) -> str:
+    """Their mean and longest time, and how much of the mean is not the model's."""
+    own = np.mean([result.seconds - result.model_seconds for result in answers])
+    return (f"{np.mean([result.seconds for result in answers]):.2f}, of which {own:.2f} beyond the model; "
+            f"longest {max(result.seconds for result in answers):.2f}")
+
+
+def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
+    """The answers by kind of photo, then several kinds together."""
     kinds = dict.fromkeys(result.kind for result in answers)
     groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
     groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
     groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
     groups["all"] = answers
-    return {name: rates(some, at_hash) for name, some in groups.items() if some}
+    return {name: some for name, some in groups.items() if some}
 
 
 @script
@@ -220,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     require_directory(args.folder, "photo", "Name a folder with photos.jsonl.")
     folder = args.index_dir or built_index(args.folder)
     index = open_index(folder)
-    model = TimedEmbedder(model_of(index.manifest))
+    model = TimedEmbedder(model_of(index.manifest), "auto", precision_of(index.manifest))
     lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
              for line in (args.folder / name).read_text().splitlines()]
     lines = lines[::max(1, len(lines) // args.limit)] if args.limit else lines
@@ -238,16 +245,18 @@ def main(argv: list[str] | None = None) -> int:
             save_failures(args.save_failures, args.folder, result, about)
         progress.update()
     progress.close()
-    groups = report(answers, {title: matcher.named for title, matcher in matchers.items()})
+    groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}
+    rows = {name: rates(some, named_by_hash) for name, some in groups.items()}
     if args.json:
-        print(json.dumps({"rates": {name: {row: [rate.count, rate.total] for row, rate in rows.items()}
-                                    for name, rows in groups.items()},
+        print(json.dumps({"rates": {name: {row: [rate.count, rate.total] for row, rate in some.items()}
+                                    for name, some in rows.items()},
                           "photos": [asdict(result) for result in answers]}, ensure_ascii=False))
     else:
-        for name, rows in groups.items():
-            print(f"\n{name}")
-            for row, rate in rows.items():
+        for name, some in groups.items():
+            print(f"\n{name}: {len(some)} pictures")
+            for row, rate in rows[name].items():
                 print(f"  {row:<30}{rate}")
+            print(f"  {'seconds a picture':<30}{seconds_of(some)}")
     return EXIT_OK
 
 

@@ -10,7 +10,7 @@ from conftest import SHARED, Workspace
 from scryfall_mirror import Mirror
 
 SAMPLE = SHARED / "sample"
-PICTURES, CLIP_PICTURES = 1537, 400
+PICTURES, CLIP_PICTURES, PHOTOS = 1537, 400, 60
 
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real card pictures are "
                                                             "not part of the repository")
@@ -57,6 +57,22 @@ def test_second_scans_of_the_cards_are_named(real):
              for line, scan in zip(found.stdout.splitlines(), scans, strict=True)]
     print(f"\nalternative scans: recall@1 {np.mean(right):.3f} of {len(right)}")
     assert np.mean(right) >= 0.97
+
+
+def test_photos_are_named(real, tmp_path):
+    """A part of the photos and negatives; all of them are for scripts/eval_photos.py by hand."""
+    done = real.run("scripts/eval_photos.py", SAMPLE, "--index-dir", real.out, "--limit", PHOTOS, "--json",
+                    "--save-failures", tmp_path)
+    rates = json.loads(done.stdout)["rates"]
+    one_card = next(rows for name, rows in rates.items() if name.startswith("one card"))
+    print(f"\nphotos of one card: {one_card}\nall photos: {rates['all']}")
+    named, known = one_card["named first"]
+    assert known >= 12 and named >= 0.95 * known
+    right, judged = rates["all"]["accepted cards that are right"]
+    assert judged >= 12 and right == judged
+    wrong, unknown = rates["all"]["unknown, yet accepted"]
+    assert unknown >= 20 and wrong == 0
+    assert all(path.suffix == ".jpg" for path in tmp_path.iterdir())
 
 
 def test_the_default_architecture_indexes_the_real_cards(real, tmp_path):

@@ -86,7 +86,7 @@ def test_every_flag_is_documented_and_every_documented_flag_exists():
     documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", readme))
     existing = set().union(*map(flags_of, SCRIPTS))
     assert existing - documented == set(), "not in the README"
-    existing.update({"--help"}, *map(flags_of, ["scripts/scryfall_mirror.py", "scripts/bench.py"]))
+    existing.update({"--help"}, *map(flags_of, ["scripts/scryfall_mirror.py", "scripts/bench.py", "scripts/eval_photos.py"]))
     assert documented - existing == set(), "in no script"
 
 
@@ -132,10 +132,10 @@ def test_no_modules_private_name_is_used_elsewhere():
             assert not re.match(r"\s*from \w+ import .*\b_[a-z]", line), f"{path.name}: {line}"
 
 
-def test_the_demo_names_every_distorted_card():
+def test_the_demo_names_every_photographed_card():
     done = subprocess.run([sys.executable, "scripts/demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=280,
                           check=False)
-    assert done.returncode == 0 and "6 of 6 distorted cards named rightly" in done.stderr, done.stderr
+    assert done.returncode == 0 and "6 of 6 photographed cards named rightly" in done.stderr, done.stderr
     assert (ROOT / "demo_out" / "matches.html").stat().st_size > 100_000
     assert len(list((ROOT / "demo_out" / "photos").iterdir())) == 6
 
