@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-RECOGNISED, NOT_RECOGNISED = "#1a7a4c", "#b3541e"
+RECOGNISED, NOT_RECOGNISED = ("#35c77f", "#1a7a4c"), ("#ff8a3c", "#b3541e")  # line, and background of the caption
+NOT_KNOWN = "Not recognised"
 LINE_PART, TEXT_PART = 250, 36  # of the picture's longer side
 
 
@@ -30,7 +31,7 @@ def shown(cards: Sequence[Card]) -> Sequence[Card]:
 def caption(card: Card, number: int) -> str:
     """What is said of the number-th shown card."""
     if not card.accepted:
-        return "Not recognised"
+        return NOT_KNOWN
     return f"{number}. {card.matches[0].name}"
 
 
@@ -42,7 +43,7 @@ def drawn(photo: Image, cards: Sequence[Card]) -> Image:
     draw, side = ImageDraw.Draw(picture), max(picture.size)
     line, font = max(2, side // LINE_PART), ImageFont.load_default(max(10, side // TEXT_PART))
     for number, card in enumerate(shown(cards), 1):
-        colour = RECOGNISED if card.accepted else NOT_RECOGNISED
+        colour, background = RECOGNISED if card.accepted else NOT_RECOGNISED
         corners = [tuple(corner) for corner in card.quad]
         draw.line([*corners, corners[0], corners[1]], colour, line, joint="curve")
         draw.line(corners[:2], colour, 2 * line)
@@ -50,7 +51,7 @@ def drawn(photo: Image, cards: Sequence[Card]) -> Image:
         text = caption(card, number)
         box = draw.textbbox((0, 0), text, font)
         at = (min(max(left, 0), picture.width - box[2] - 2 * line), max(0, top - box[3] - 2 * line))
-        draw.rectangle((at[0], at[1], at[0] + box[2] + 2 * line, at[1] + box[3] + 2 * line), colour)
+        draw.rectangle((at[0], at[1], at[0] + box[2] + 2 * line, at[1] + box[3] + 2 * line), background)
         draw.text((at[0] + line, at[1] + line), text, "white", font)
     return picture
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUERY_BATCH = 64
+MOST_LIKE = ". Most like:"
 NO_VECTOR = "the model gave no finite vector"
 PHOTOS_AHEAD = 2  # decoded while another is named: 36 MB each at 12 megapixels
 FEW_PICTURES = 16  # turning the model to a lower precision takes longer than they do
@@ -121,7 +122,7 @@ def text_lines(query: Query) -> Iterator[str]:
     """A line a match; a line before those of each card where there are several, or where none is recognised."""
     if not query.recognised:
         if query.cards:
-            yield "Not recognised. Most like:"
+            yield outlines.NOT_KNOWN + MOST_LIKE
         yield from map(_match_line, query.matches)
     for card in query.recognised:
         if len(query.recognised) > 1:
@@ -166,7 +167,8 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
     rows = []
     for query in queries:
         photo = picture(query.path)
-        groups = [contact_sheet.Group(outlines.caption(card, at), card.accepted, shown(card.matches))
+        groups = [contact_sheet.Group(outlines.caption(card, at) + MOST_LIKE * (not card.accepted), card.accepted,
+                                      shown(card.matches))
                   for at, card in enumerate(outlines.shown(query.cards), 1)]
         rows.append(contact_sheet.Row(
             query.path.name, outlines.drawn(photo, query.cards) if photo and query.cards else photo, query.error,
