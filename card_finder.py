@@ -24,6 +24,7 @@ MAX_NEARER = 1.7  # times nearer to the camera one corner of a card is than anot
 MIN_SEEN = 0.35  # of a card that the picture's border cuts off
 SAME = 0.05  # of its size, in which the corners of two quadrilaterals differ that are one guess
 MAX_CANDIDATES = 60
+MAX_COMPARED = 400  # guesses among which nearly equal ones are sought, pair by pair; photos have 5 to 200
 CUT_CONFIDENCE = 0.8
 CANNY = (20, 60), (50, 120), (90, 200)  # weak and strong gradient: dark on dark, a plain table, a busy one
 ADAPTIVE = (51, 7), (151, 10), (51, -7)  # window and difference of an outline darker (or lighter) than around it
@@ -79,10 +80,11 @@ def find_quads(photo: np.ndarray, most: int = MAX_CANDIDATES) -> list[Candidate]
     import cv2
 
     scale = min(1.0, WORK_SIDE / max(photo.shape[:2]))
-    work = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
+    work = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo
     area = work.shape[0] * work.shape[1]
     found = [candidate for outlines in _outlines(work) for candidate in _quads(outlines, area)]
-    found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence))
+    found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence)[:MAX_COMPARED])
     better = [sum(overlap(one.quad, other.quad) > 0.5 for other in found[:i]) for i, one in enumerate(found)]
     order = sorted(range(len(found)), key=lambda i: (better[i] > 0, -found[i].confidence))
     return [Candidate(found[i].quad / np.float32(scale), found[i].confidence) for i in order[:most]]
@@ -151,9 +153,10 @@ def _outlines(work: np.ndarray) -> Iterator[np.ndarray]:
         yield np.uint8(255) * (grey > value)
     edge = np.concatenate([side.reshape(-1, 3) for side in (lab[:8], lab[-8:], lab[:, :8], lab[:, -8:])])
     far = np.linalg.norm(lab - np.median(edge, axis=0), axis=2)  # from the table's colour
-    split, _ = cv2.threshold(np.uint8(np.clip(2 * far, 0, 255)), 0, 255, cv2.THRESH_OTSU)
-    for factor in (0.5, 0.25):
-        yield np.uint8(255) * (far > factor * split)
+    far = np.uint8(np.clip(2 * far, 0, 255))
+    split, _ = cv2.threshold(far, 0, 255, cv2.THRESH_OTSU)
+    for limit in (split, split / 2):
+        yield np.uint8(255) * (far > limit)
 
 
 def _quads(outlines: np.ndarray, area: int) -> Iterator[Candidate]:
@@ -218,7 +221,7 @@ def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.
     cut = [i for i, side in enumerate(sides) if on_border(side)]
     if not cut:
         return []
-    shortest = 0.03 * _lengths(sides).sum()
+    shortest = 0.03 * sum(np.linalg.norm(side[1] - side[0]) for side in sides)
     runs: list[list[np.ndarray]] = [[]]
     for i in range(cut[0], cut[0] + len(sides)):
         side = sides[i % len(sides)]
@@ -228,10 +231,6 @@ def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.
             runs[-1].append(side)
     seen = [side for run in runs for side in run]
     return [seen] if len(seen) == 4 else [run for run in runs if len(run) >= 3]
-
-
-def _lengths(sides: list[np.ndarray]) -> np.ndarray:
-    return np.array([np.linalg.norm(side[1] - side[0]) for side in sides])
 
 
 def _from_three(left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -263,7 +262,7 @@ def _distinct(candidates: list[Candidate]) -> list[Candidate]:
     """Without those whose corners are nearly an earlier one's."""
     kept: list[Candidate] = []
     for candidate in candidates:
-        near = SAME * np.sqrt(_lengths([candidate.quad[:2], candidate.quad[1:3]]).prod())
+        near = SAME * np.sqrt(_sides(candidate.quad)[:2].prod())
         if not any(min(np.abs(candidate.quad - other.quad).max(),
                        np.abs(candidate.quad - np.roll(other.quad, 2, axis=0)).max()) < near for other in kept):
             kept.append(candidate)

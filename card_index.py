@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 import search_index
 from artefacts import load_manifest, verify
@@ -73,12 +74,13 @@ class CardIndex:
         return found
 
     def rows_of_artwork(self, row: int) -> list[int]:
-        """Every row that shows the row's artwork, itself among them: by illustration_id."""
-        illustration = self.face(row).get("illustration_id")
-        if not illustration:
-            return [row]
-        key = b'"illustration_id":' + json.dumps(illustration).encode()
-        return [other for other, line in enumerate(self.metadata) if key in line]
+        """Every row with the row's illustration_id, or with its very picture."""
+        face = self.face(row)
+        found = [row, *self.sharing.get(face["face_id"], ())]
+        if face.get("illustration_id"):
+            key = b'"illustration_id":' + orjson.dumps(face["illustration_id"])  # as the build writes it
+            found += [other for other, line in enumerate(self.metadata) if key in line]
+        return list(dict.fromkeys(found))
 
 
 def open_index(index_dir: Path, exact: bool = False) -> CardIndex:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,22 +22,34 @@ from card_finder import CARD_RATIO, Pyramid, find_quads, overlap, straighten, up
 from card_index import CardIndex, Match
 from embedder import Embedder, prepare
 
-ACCEPTED = 0.8  # likeness + margin, from which on an answer is accepted: see accepted()
+# Likeness + margin, from which on an answer is accepted; measured with efficientnet-lite0: see accepted().
+ACCEPTED = 0.8
 PRINTING_DECIDED = 0.1  # of likeness between two printings of one artwork: 13 of 256 bits
 RETRIEVED = 50  # rows nearest to a view, at least, ranked again by their hashes
 RIVALS = 3  # different cards a view's corners are fitted to
 VIEWS_RANKED, VIEWS_FITTED = 4, 2  # of one place in the photo: guesses overlap
 MAX_PLACES = 40
-AT_ONCE = 32  # views through the model: 150 of a photo full of cards would take 2.5 GB
+AT_ONCE = 32  # views through the model: the 120 of a photo full of cards would take 2.5 GB at once
 SAME_PLACE = 0.5  # of the smaller quadrilateral that two have in common
 COSINE_WEIGHT = 1.0  # beside the likeness, in ranking
 SIZES = -0.03, 0.0, 0.03, 0.07  # a candidate's sides are moved outward by these parts: some are of the inner frame
 STEPS = 0.03, 0.015, 0.008  # of the card's size, by which corners and sides are moved
 MOVES = 4  # at most with each step
 HOPELESS = 0.4  # likeness after the first step's moves, below which finer ones make no card
-MIN_STRAIGHTENED = 244  # pixels of a straightened card's width, of which the centre goes to the model
+MIN_STRAIGHTENED = 244  # pixels of a straightened card's width: a little more than models look at
 HASHED = 96, 128  # pixels a card is straightened to before it is hashed
 NEAR_EQUAL = 0.02  # cosines of two rows of one name that are taken for one artwork where no illustration_id tells
+
+
+@dataclass(frozen=True)
+class Printing:
+    """A face that shows a card's artwork, and how much its picture is like the card in the photo."""
+    likeness: float
+    name: str
+    set: str
+    collector_number: str
+    scryfall_id: str
+    face_id: str
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,8 @@ class Card:
     """A card of a photo. quad: its corners clockwise from the card's own top left, [x, y] in pixels of the upright
     photo; rotation: degrees it is turned clockwise. score: how much it looks like the first match (likeness, 1
     equal, about 0 unrelated); margin: how much less like the next different card. matches, best first, have cosines
-    as their scores. printings: every face that shows the first match's artwork; printing_decided: whether the first
-    match is the one of them in the photo."""
+    as their scores. printings: of an accepted card, every face that shows the first match's artwork, the most alike
+    first; printing_decided: whether the first match is the one of them in the photo."""
     quad: list[list[float]]
     rotation: int
     accepted: bool
@@ -53,41 +66,44 @@ class Card:
     margin: float
     matches: list[Match]
     printing_decided: bool = False
-    printings: list[Match] = field(default_factory=list)
+    printings: list[Printing] = field(default_factory=list)
 
 
-@dataclass
-class _View:
-    """A candidate one way up: its nearest rows with cosines, and their likeness at the best of SIZES."""
+class _View(NamedTuple):
+    """A candidate one way up, and its nearest rows with their cosines."""
     quad: np.ndarray
     cosines: np.ndarray
     rows: np.ndarray
-    likeness: np.ndarray | None = None
-    size: np.ndarray | None = None
+
+
+class _Ranked(NamedTuple):
+    """A view's rows ranked again: their likeness at the best of SIZES, which of them that is, and the new ranking."""
+    view: _View
+    likeness: np.ndarray
+    size: np.ndarray
+    ranking: np.ndarray
 
     @property
-    def ranking(self) -> np.ndarray:
-        return self.likeness + COSINE_WEIGHT * self.cosines
+    def quad(self) -> np.ndarray:
+        return self.view.quad
 
 
-@dataclass
-class _Fit:
+ViewOrRanked = TypeVar("ViewOrRanked", _View, _Ranked)
+
+
+class _Fit(NamedTuple):
     """A view whose corners are fitted to a row's picture."""
+    ranking: float
     likeness: float
-    cosine: float
     row: int
     quad: np.ndarray
-
-    @property
-    def ranking(self) -> float:
-        return self.likeness + COSINE_WEIGHT * self.cosine
 
 
 def accepted(score: float, margin: float) -> bool:
     """Whether a likeness and its margin are those of a card that is in the index.
 
-    Calibrated on 207 photos with 1,537 cards indexed, 80 pictures of other games' and home-made cards, and 80 photos
-    again with their cards taken out of the index: README, "I don't know".
+    Set on 207 photos and 80 pictures of other cards, with 1,537 cards indexed, so that no card is accepted that is not
+    among them: scripts/eval_photos.py --hold-out counts it again.
     """
     return score + margin >= ACCEPTED
 
@@ -99,21 +115,21 @@ def name_cards(photo: np.ndarray, index: CardIndex, model: Embedder, k: int = 1,
     False.
 
     quads (float32 [4, 2], top left first) are where the cards are known to be; without them they are looked for.
+    Raises InvalidContent for a picture that is far too long for a card's.
     """
-    views = _views(photo, _guesses(photo) if quads is None else quads, index, model, max(k, RETRIEVED), ef_search)
+    views = _views(photo, guesses(photo) if quads is None else quads, index, model, max(k, RETRIEVED), ef_search)
+    views.sort(key=lambda view: -view.cosines[0])
     grey = Pyramid(_grey(photo))
-    _rank_again(views, grey, index)
-    views.sort(key=lambda view: -view.ranking.max())
-    ranked: list[tuple[float, Card]] = []
-    for view in _by_place(views, VIEWS_FITTED):
-        if not any(card.accepted and overlap(view.quad, card.quad) > SAME_PLACE for _, card in ranked):
-            names = [index.face(row)["name"] for row in view.rows]
-            fits = [_fit(view, at, grey, index) for at in _rivals(view.ranking, names)]
-            fits.sort(key=lambda fit: -fit.ranking)
-            ranked.append((fits[0].ranking, _card(view, fits, grey, index, k)))
-    ranked.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
+    ranked = [_rank_again(view, grey, index) for view in _by_place(views, VIEWS_RANKED)]
+    ranked.sort(key=lambda one: -one.ranking.max())
+    found: list[tuple[float, Card]] = []
+    for one in _by_place(ranked, VIEWS_FITTED):
+        if not any(card.accepted and overlap(one.quad, card.quad) > SAME_PLACE for _, card in found):
+            fits = sorted((_fit(one, at, grey, index) for at in _rivals(one, index)), key=lambda fit: -fit.ranking)
+            found.append((fits[0].ranking, _card(one, fits, grey, index, k)))
+    found.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
     cards: list[Card] = []
-    for _, card in ranked:
+    for _, card in found:
         if not any(overlap(card.quad, other.quad) > SAME_PLACE for other in cards):
             cards.append(card)
     return cards
@@ -125,12 +141,14 @@ def _grey(photo: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
 
 
-def _guesses(photo: np.ndarray) -> list[np.ndarray]:
-    """The whole picture as it is, and it and each candidate both ways up."""
+def guesses(photo: np.ndarray) -> list[np.ndarray]:
+    """Where cards may be, float32 [4, 2] each, top left first: the whole picture as it is, and, both ways up, the
+    whole picture taken for an upright card and every candidate."""
     height, width = photo.shape[:2]
     frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
     found = [upright(frame), *(candidate.quad for candidate in find_quads(photo))]
-    return [frame, *(turned for quad in found for turned in (quad, np.roll(quad, 2, axis=0)))]
+    turned = [quad for one in found for quad in (one, np.roll(one, 2, axis=0))]
+    return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
 
 
 def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, model: Embedder,
@@ -139,6 +157,8 @@ def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, mod
     is: a scan of an indexed picture has a cosine of 1."""
     from PIL import Image
 
+    if not len(quads):
+        return []
     height, width = photo.shape[:2]
     pyramid, wide = Pyramid(photo), max(MIN_STRAIGHTENED, model.spec.size)
     pictures = [photo if np.array_equal(quad, [[0, 0], [width, 0], [width, height], [0, height]])
@@ -152,22 +172,19 @@ def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, mod
     return [_View(quad, cosine[row >= 0], row[row >= 0]) for quad, cosine, row in zip(kept, cosines, rows, strict=True)]
 
 
-def _by_place(views: Iterable[_View], each: int) -> list[_View]:
+def _by_place(views: Iterable[ViewOrRanked], each: int) -> list[ViewOrRanked]:
     """The first views, at most `each` of those that overlap."""
-    kept: list[_View] = []
+    kept: list[ViewOrRanked] = []
     for view in views:
         if len(kept) < each * MAX_PLACES and sum(overlap(view.quad, other.quad) > SAME_PLACE for other in kept) < each:
             kept.append(view)
     return kept
 
 
-def _rank_again(views: list[_View], grey: Pyramid, index: CardIndex) -> None:
-    """Keep the views worth it and give them their likeness to their rows."""
-    views.sort(key=lambda view: -view.cosines[0])
-    views[:] = _by_place(views, VIEWS_RANKED)
-    for view in views:
-        likeness = _likeness(grey, [_grown(view.quad, size) for size in SIZES], index.hashes[view.rows])
-        view.likeness, view.size = likeness.max(axis=0), likeness.argmax(axis=0)
+def _rank_again(view: _View, grey: Pyramid, index: CardIndex) -> _Ranked:
+    likeness = _likeness(grey, [_grown(view.quad, size) for size in SIZES], index.hashes[view.rows])
+    best = likeness.max(axis=0)
+    return _Ranked(view, best, likeness.argmax(axis=0), best + COSINE_WEIGHT * view.cosines)
 
 
 def _likeness(grey: Pyramid, quads: Sequence[np.ndarray], hashes: np.ndarray) -> np.ndarray:
@@ -185,18 +202,21 @@ def _grown(quad: np.ndarray, part: float) -> np.ndarray:
     return cv2.perspectiveTransform(grown[None], cv2.getPerspectiveTransform(unit, np.float32(quad)))[0]
 
 
-def _rivals(ranking: np.ndarray, names: list[str]) -> list[int]:
-    """Where the best rows of RIVALS different cards stand."""
+def _rivals(ranked: _Ranked, index: CardIndex) -> list[int]:
+    """Where in the view's rows the best of RIVALS different cards stand."""
     best: dict[str, int] = {}
-    for at in np.argsort(-ranking).tolist():
-        best.setdefault(names[at], at)
-    return list(best.values())[:RIVALS]
+    for at in np.argsort(-ranked.ranking).tolist():
+        best.setdefault(index.face(ranked.view.rows[at])["name"], at)
+        if len(best) == RIVALS:
+            break
+    return list(best.values())
 
 
-def _fit(view: _View, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
+def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
     """Move corners and sides, each step the one that makes the view most like the row's picture."""
-    quad = _grown(view.quad, SIZES[view.size[at]])
-    likeness, hashes = float(view.likeness[at]), index.hashes[view.rows[at]][None]
+    view = ranked.view
+    quad = _grown(view.quad, SIZES[ranked.size[at]])
+    likeness, hashes = float(ranked.likeness[at]), index.hashes[view.rows[at]][None]
     for step in STEPS:
         if step < STEPS[0] and likeness < HOPELESS:
             break
@@ -206,7 +226,7 @@ def _fit(view: _View, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
             if found.max() <= likeness:
                 break
             likeness, quad = float(found.max()), moved[int(found.argmax())]
-    return _Fit(likeness, float(view.cosines[at]), int(view.rows[at]), quad)
+    return _Fit(likeness + COSINE_WEIGHT * float(view.cosines[at]), likeness, int(view.rows[at]), quad)
 
 
 def _area(quad: np.ndarray) -> float:
@@ -229,33 +249,45 @@ def _moved(quad: np.ndarray, pixels: float) -> list[np.ndarray]:
     return moves
 
 
-def _card(view: _View, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
-    best = fits[0]
-    margin = best.likeness - max((fit.likeness for fit in fits[1:]), default=0.0)
-    is_card = accepted(best.likeness, margin)
+def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
+    view, best = ranked.view, fits[0]
+    rival = max((fit.likeness for fit in fits[1:]), default=best.likeness)  # none: nothing tells them apart
+    is_card = accepted(best.likeness, best.likeness - rival)
     quad = best.quad if is_card else view.quad  # fitted to a card it is not, it would be farther off
-    printings = _printings(view, best, grey, index) if is_card else [(best.likeness, best.row)]
-    ranked = [printings[0][1], *(fit.row for fit in fits[1:]), *view.rows[np.argsort(-view.ranking)].tolist()]
-    rows = list(dict.fromkeys(ranked))
-    cosine = dict(zip(view.rows.tolist(), view.cosines.tolist(), strict=True))
-    scores = [cosine.get(row, best.cosine) for row in rows]
-    faces = index.matches([cosine.get(row, best.cosine) for _, row in printings], [row for _, row in printings],
-                          len(index.metadata))
-    decided = len(faces) == 1 or len(printings) > 1 and printings[0][0] - printings[1][0] >= PRINTING_DECIDED
-    return Card(np.round(quad, 1).tolist(), _rotation(quad), is_card, round(best.likeness, 4), round(margin, 4),
-                index.matches(scores, rows, k), is_card and decided, faces if is_card else [])
+    rows = view.rows.tolist()
+    cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
+    order = dict(zip(rows, ranked.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
+    likeness = _printings(ranked, best, grey, index) if is_card else {best.row: best.likeness}
+    order |= {row: like + COSINE_WEIGHT * cosines[row] for row, like in likeness.items() if row in cosines}
+    first = max((row for row in likeness if row in cosines), key=lambda row: (likeness[row], row == best.row))
+    rows.sort(key=lambda row: (row != first, -order[row]))
+    next_like = max((like for row, like in likeness.items() if row != first), default=-math.inf)
+    return Card(np.round(quad, 1).tolist(), _rotation(quad), is_card, round(likeness[first], 4),
+                round(likeness[first] - rival, 4), index.matches([cosines[row] for row in rows], rows, k),
+                is_card and likeness[first] - next_like >= PRINTING_DECIDED,
+                [_printing(index.face(row), like) for row, like in likeness.items()] if is_card else [])
 
 
-def _printings(view: _View, best: _Fit, grey: Pyramid, index: CardIndex) -> list[tuple[float, int]]:
-    """(likeness, row) of every row that shows the artwork, the most alike first."""
-    rows = index.rows_of_artwork(best.row)
-    if len(rows) == 1:
-        name = index.face(best.row)["name"]
-        near = view.rows[np.abs(view.cosines - best.cosine) <= NEAR_EQUAL].tolist()
-        rows += [row for row in near if row != best.row and index.face(row)["name"] == name
-                 and not index.face(row).get("illustration_id")]
+def _printings(ranked: _Ranked, best: _Fit, grey: Pyramid, index: CardIndex) -> dict[int, float]:
+    """row -> likeness of every row that shows the fitted card's artwork, the most alike first."""
+    name, view = index.face(best.row)["name"], ranked.view
+    same = {row: None for row in (best.row, *index.rows_of_artwork(best.row)) if index.face(row)["name"] == name}
+    for row in view.rows[np.abs(view.cosines - _cosine_of(view, best.row)) <= NEAR_EQUAL].tolist():
+        face = index.face(row)
+        if face["name"] == name and not face.get("illustration_id"):
+            same[row] = None
+    rows = list(same)
     likeness = _likeness(grey, [best.quad], index.hashes[rows])[0].tolist()
-    return sorted(zip(likeness, rows, strict=True), key=lambda pair: (-pair[0], pair[1] != best.row))
+    return dict(sorted(zip(rows, likeness, strict=True), key=lambda pair: -pair[1]))
+
+
+def _cosine_of(view: _View, row: int) -> float:
+    return float(view.cosines[view.rows.tolist().index(row)])
+
+
+def _printing(face: dict, likeness: float) -> Printing:
+    return Printing(round(likeness, 4), **{name: face[name] for name in Printing.__dataclass_fields__
+                                           if name != "likeness"})
 
 
 def _rotation(quad: np.ndarray) -> int:

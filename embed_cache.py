@@ -79,9 +79,8 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         return Loaded((path.name, "", 0, 0, NO_HASH), reason=f"invalid: {error.strerror}")
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     about = path.name, digest, status.st_size, status.st_mtime_ns
-    known = store.with_content(digest)
-    if known is not None:
-        return Loaded((*about, store.picture(known)["hash"]))
+    if store.with_content(digest) is not None:
+        return Loaded((*about, NO_HASH))
     try:
         picture = open_picture(data, verify)
         return Loaded((*about, picture_hash(np.asarray(picture))), pixels=prepare(picture, spec))
@@ -183,6 +182,7 @@ class _Batch:
             self.done.reasons[i] = loaded.reason
         elif known is not None:
             self.done.refs[i] = known
+            self.done.pictures[i]["hash"] = self.store.picture(known)["hash"]
         elif digest in self.waiting:
             self.waiting[digest][1].append(i)
         else:

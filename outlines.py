@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 RECOGNISED, NOT_RECOGNISED = ("#35c77f", "#1a7a4c"), ("#ff8a3c", "#b3541e")  # line, and background of the caption
 NOT_KNOWN = "Not recognised"
+WEBP_SIDE = 16_383  # pixels, the format's limit
 LINE_PART, TEXT_PART = 250, 36  # of the picture's longer side
 
 
@@ -30,9 +31,7 @@ def shown(cards: Sequence[Card]) -> Sequence[Card]:
 
 def caption(card: Card, number: int) -> str:
     """What is said of the number-th shown card."""
-    if not card.accepted:
-        return NOT_KNOWN
-    return f"{number}. {card.matches[0].name}"
+    return f"{number}. {card.matches[0].name}" if card.accepted else NOT_KNOWN
 
 
 def drawn(photo: Image, cards: Sequence[Card]) -> Image:
@@ -50,14 +49,16 @@ def drawn(photo: Image, cards: Sequence[Card]) -> Image:
         left, top = min(x for x, _ in corners), min(y for _, y in corners)
         text = caption(card, number)
         box = draw.textbbox((0, 0), text, font)
-        at = (min(max(left, 0), picture.width - box[2] - 2 * line), max(0, top - box[3] - 2 * line))
+        at = (max(0, min(left, picture.width - box[2] - 2 * line)), max(0, top - box[3] - 2 * line))
         draw.rectangle((at[0], at[1], at[0] + box[2] + 2 * line, at[1] + box[3] + 2 * line), background)
         draw.text((at[0] + line, at[1] + line), text, "white", font)
     return picture
 
 
 def write(path: Path, picture: Image) -> None:
-    """Write the picture in the format of the path's ending (FORMATS)."""
+    """Write the picture in the format of the path's ending (FORMATS), smaller where that cannot hold it."""
+    if max(picture.size) > WEBP_SIDE and path.suffix.lower() == ".webp":
+        picture.thumbnail((WEBP_SIDE, WEBP_SIDE))
     remove_leftovers(path.parent)
     with atomic_file(path) as file:
         picture.save(file, FORMATS[path.suffix.lower()], quality=90)

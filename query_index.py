@@ -30,7 +30,7 @@ import search_index
 from artefacts import load_manifest
 from card_index import CardIndex, Match, model_of, open_index, precision_of
 from card_namer import Card
-from cli import ArgumentParser, existing_file, number, one_of, script
+from cli import ArgumentParser, Progress, existing_file, number, one_of, script
 from common import (
     EXIT_NOTHING,
     EXIT_OK,
@@ -70,8 +70,8 @@ class Query:
 
 
 def match_whole(queries: Sequence[Query], index: CardIndex, model: Embedder, k: int,
-                ef_search: int | None = None) -> None:
-    """Match each whole picture; one that cannot be read gets an error instead."""
+                ef_search: int | None = None) -> Iterator[Query]:
+    """Match each whole picture; one that cannot be read gets an error instead. Yields each when it is done."""
     def read(query: Query) -> np.ndarray | None:
         picture = _read(query)
         try:
@@ -80,32 +80,32 @@ def match_whole(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
             query.error = str(error)
             return None
 
-    pixels = map_ahead(read, queries, os.cpu_count(), QUERY_BATCH)
-    whole = ((query, picture) for query, picture in zip(queries, pixels, strict=True) if picture is not None)
-    while batch := list(itertools.islice(whole, QUERY_BATCH)):
-        vectors = model.embed(np.stack([picture for _, picture in batch]))
-        for (query, _), vector in zip(batch, vectors, strict=True):
+    pixels = zip(queries, map_ahead(read, queries, os.cpu_count(), QUERY_BATCH), strict=True)
+    while batch := list(itertools.islice(pixels, QUERY_BATCH)):
+        whole = [(query, picture) for query, picture in batch if picture is not None]
+        vectors = model.embed(np.stack([picture for _, picture in whole])) if whole else ()
+        for (query, _), vector in zip(whole, vectors, strict=True):
             if np.isfinite(vector[0]):
                 scores, rows = index.nearest(vector[None], k, ef_search)
                 query.matches = index.matches(scores[0], rows[0], k)
             else:
                 query.error = NO_VECTOR
+        yield from (query for query, _ in batch)
 
 
 def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: int,
-                ef_search: int | None = None) -> None:
-    """Find and name the cards of each picture; one that cannot be read gets an error instead."""
+                ef_search: int | None = None) -> Iterator[Query]:
+    """Find and name the cards of each picture; one that cannot be read gets an error instead. Yields each when it is
+    done."""
     for query, picture in zip(queries, map_ahead(_read, queries, PHOTOS_AHEAD, PHOTOS_AHEAD), strict=True):
-        if picture is None:
-            continue
         try:
-            query.cards = card_namer.name_cards(np.asarray(picture), index, model, k, ef_search)
+            if picture is not None:
+                query.cards = card_namer.name_cards(np.asarray(picture), index, model, k, ef_search)
+                query.error = None if query.cards else NO_VECTOR
         except InvalidContent as error:
             query.error = str(error)
-        if query.cards:
-            query.matches = query.cards[0].matches
-        else:
-            query.error = query.error or NO_VECTOR
+        query.matches = query.cards[0].matches if query.cards else []
+        yield query
 
 
 def _read(query: Query) -> Image | None:
@@ -128,9 +128,9 @@ def text_lines(query: Query) -> Iterator[str]:
         if len(query.recognised) > 1:
             yield "Card at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
         yield from map(_match_line, card.matches)
-        if not card.printing_decided:
-            yield "   or another printing of this artwork: " + " ".join(
-                f"[{face.set} {face.collector_number}]" for face in card.printings)
+        others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
+        if others and not card.printing_decided:
+            yield "   or another printing: " + " ".join(f"[{face.set} {face.collector_number}]" for face in others)
 
 
 def _match_line(match: Match) -> str:
@@ -138,19 +138,20 @@ def _match_line(match: Match) -> str:
             f"score={match.score:.3f} {match.scryfall_uri or match.image_url}")
 
 
-def _print(queries: Sequence[Query], as_json: bool) -> None:
-    for query in queries:
-        if as_json:
-            error = {"error": query.error} if query.error else {}
-            line = json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches],
-                               "cards": [asdict(card) for card in query.cards], **error}, ensure_ascii=False)
-            # names come from the network: what a terminal would obey stays escaped, as JSON allows
-            print("".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line))
-            continue
-        if len(queries) > 1:
-            print(printable(query.path))
-        for line in text_lines(query):
-            print(printable(line))
+def _print(query: Query, as_json: bool, with_name: bool) -> None:
+    if as_json:
+        error = {"error": query.error} if query.error else {}
+        line = json.dumps({"query": str(query.path), "matches": [asdict(m) for m in query.matches],
+                           "cards": [asdict(card) for card in query.cards], **error}, ensure_ascii=False)
+        # names come from the network: what a terminal would obey stays escaped, as JSON allows
+        lines = ["".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)]
+    else:
+        lines = [printable(line) for line in ((str(query.path),) if with_name else ()) + tuple(text_lines(query))]
+    if lines:
+        print("\n".join(lines), flush=True)
+    if query.error:
+        say(str(SuiteError("Validation Error", "a picture could not be read", f"{query.path}: {query.error}",
+                           "Give a whole JPEG, PNG, WEBP, GIF, BMP or TIFF.")))
 
 
 def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: Path) -> None:
@@ -167,12 +168,15 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
     rows = []
     for query in queries:
         photo = picture(query.path)
+        if photo and query.cards:
+            photo = outlines.drawn(photo, query.cards)
+        if photo:
+            photo.thumbnail((contact_sheet.PHOTO, 2 * contact_sheet.PHOTO))  # 36 MB each at 12 megapixels
         groups = [contact_sheet.Group(outlines.caption(card, at) + MOST_LIKE * (not card.accepted), card.accepted,
                                       shown(card.matches))
                   for at, card in enumerate(outlines.shown(query.cards), 1)]
         rows.append(contact_sheet.Row(
-            query.path.name, outlines.drawn(photo, query.cards) if photo and query.cards else photo, query.error,
-            groups or [contact_sheet.Group("", True, shown(query.matches))]))
+            query.path.name, photo, query.error, groups or [contact_sheet.Group("", True, shown(query.matches))]))
     built = index.manifest["parameters"]
     contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", rows)
 
@@ -234,30 +238,35 @@ def main(argv: list[str] | None = None) -> int:
     model = Embedder(spec, args.device, _precision(args, index.manifest))
     started = time.monotonic()
     queries = [Query(path) for path in args.images]
-    (match_whole if args.find == "off" else match_cards)(queries, index, model, args.k, args.ef_search)
-    _print(queries, args.json)
-    for query in queries:
-        if query.error:
-            say(str(SuiteError("Validation Error", "a picture could not be read", f"{query.path}: {query.error}",
-                               "Give a whole JPEG, PNG, WEBP, GIF, BMP or TIFF.")))
+    progress = Progress("Naming", len(queries)) if len(queries) > 1 and not sys.stdout.isatty() else None
+    match = match_whole if args.find == "off" else match_cards
+    for query in match(queries, index, model, args.k, args.ef_search):
+        _print(query, args.json, len(queries) > 1)
+        if progress:
+            progress.update()
+    if progress:
+        progress.close()
+    written = []
     if args.html:
         write_sheet(args.html, queries, index, args.cache)
+        written.append(args.html)
     if args.annotate and queries[0].cards:
         outlines.write(args.annotate, outlines.drawn(open_picture(args.images[0]), queries[0].cards))
-    _report_end(queries, args, time.monotonic() - started)
+        written.append(args.annotate)
+    _report_end(queries, args.find, written, time.monotonic() - started)
     return EXIT_OK if any(query.matches for query in queries) else EXIT_NOTHING
 
 
-def _report_end(queries: Sequence[Query], args: argparse.Namespace, seconds: float) -> None:
-    if args.find == "off":
+def _report_end(queries: Sequence[Query], find: str, written: Sequence[Path], seconds: float) -> None:
+    if find == "off":
         done = sum(bool(query.matches) for query in queries)
         text = f"Matched {done:,} of {len(queries):,}"
     else:
         done = sum(bool(query.recognised) for query in queries)
         cards = sum(len(query.recognised) for query in queries)
         text = f"Recognised {cards:,} card{'s' * (cards != 1)} in {done:,} of {len(queries):,} pictures"
-    files = [str(path) for path in (args.html, args.annotate) if path]
-    say(f"{text} ({per_second(len(queries), seconds)}/s)" + (f", shown in {' and '.join(files)}." if files else "."))
+    shown = f", shown in {' and '.join(map(str, written))}." if written else "."
+    say(f"{text} ({per_second(len(queries), seconds)}/s){shown}")
 
 
 if __name__ == "__main__":

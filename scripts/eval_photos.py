@@ -31,8 +31,8 @@ from scryfall_mirror import Mirror  # noqa: E402
 import outlines  # noqa: E402
 from card_finder import Pyramid  # noqa: E402
 from card_index import CardIndex, model_of, open_index, precision_of  # noqa: E402
-from card_namer import Card, name_cards  # noqa: E402
-from cli import ArgumentParser, Progress, script  # noqa: E402
+from card_namer import Card, guesses, name_cards  # noqa: E402
+from cli import ArgumentParser, Progress, number, script  # noqa: E402
 from common import EXIT_OK, SuiteError, open_picture, require_directory, say  # noqa: E402
 from embedder import Embedder  # noqa: E402
 from models import OFFLINE_MODEL  # noqa: E402
@@ -42,6 +42,7 @@ FOUND, SAME_PLACE = 0.7, 0.5  # intersection over union with the true corners
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
 NEGATIVE = "negatives"
+HELD_OUT_ROWS = 200  # more rows than a photo's cards have
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,16 @@ class Rate:
     count: int
     total: int
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        z, share, total = 1.96, self.count / self.total, self.total
+        middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+        half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
     def __str__(self) -> str:
-        if not self.total:
-            return "N/A"
-        z, share = 1.96, self.count / self.total
-        middle = (share + z * z / (2 * self.total)) / (1 + z * z / self.total)
-        half = z * math.sqrt(share * (1 - share) / self.total + (z / (2 * self.total)) ** 2) / (1 + z * z / self.total)
-        return (f"{self.count} of {self.total} = {share:.1%} ({100 * max(0, middle - half):.0f}-"
-                f"{100 * min(1, middle + half):.0f})")
+        low, high = self.interval
+        return f"{self.count} of {self.total} = {self.count / self.total:.1%} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 @dataclass
@@ -73,8 +76,9 @@ class Seen:
 
 @dataclass
 class Answered:
-    """A photo and what was said of it. right, wrong, unjudged: accepted cards by whether their name is in the photo
-    (unjudged: a proven card's sister printing, or a card the photo's list may lack)."""
+    """A photo and what was said of it. right: accepted cards at a known card's place, under its name; wrong: those
+    whose name is not in the photo; unjudged: the others, as a second copy of a card, or where the photo's list may
+    lack names. held_out: whether a card was accepted with the photo's own cards taken out of the index."""
     kind: str
     file: str
     seconds: float
@@ -85,6 +89,20 @@ class Answered:
     right: int = 0
     wrong: int = 0
     unjudged: int = 0
+    held_out: bool | None = None
+
+
+class Without(CardIndex):
+    """An index as if it lacked the cards of some names."""
+    names: frozenset[str] = frozenset()
+
+    def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        cosines, rows = super().nearest(vectors, k + HELD_OUT_ROWS, ef_search)
+        hidden = np.array([[self.face(row)["name"] in self.names if row >= 0 else True for row in some]
+                           for some in rows.tolist()])
+        order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
+        rows = np.where(hidden, -1, rows)
+        return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 class TimedEmbedder(Embedder):
@@ -122,7 +140,7 @@ def intersection_over_union(one: Iterable, other: Iterable) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder) -> Answered:
+def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder, hold_out: bool) -> Answered:
     """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare with what the line says."""
     photo = np.asarray(open_picture(folder / about["file"]))
     started, model.seconds = time.monotonic(), 0.0
@@ -139,21 +157,26 @@ def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder) ->
                                 names[:1] == [instance["name"]],
                                 instance["name"] in names, bool(here) and here[0].accepted,
                                 at_corners[0].matches[0].name if at_corners else ""))
-    proven = {instance["name"] for instance in about.get("instances", ())}
-    for name in (card.matches[0].name for card in cards if card.accepted):
-        if name in proven:
+    for card in (card for card in cards if card.accepted):
+        name = card.matches[0].name
+        if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE
+               for instance in about.get("instances", ())):
             result.right += 1
-        elif name in about.get("ambiguous", ()) or about.get("incomplete") and name not in about["cards"]:
+        elif name in about.get("cards", ()) or about.get("incomplete"):
             result.unjudged += 1
         else:
             result.wrong += 1
+    if hold_out and result.seen:
+        without = Without(**vars(index))
+        without.names = frozenset(about["cards"])
+        result.held_out = any(card.accepted for card in name_cards(photo, without, model))
     return result
 
 
 def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, about: dict) -> None:
     """Let the hashes name the photo's known cards, where the candidates are that card_finder.py gives us too."""
     photo = np.asarray(open_picture(folder / about["file"]))
-    found = hash_matchers.candidates(photo)
+    found = guesses(photo)
     places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE])
               for corners in (np.float32(instance["quad"]) for instance in about["instances"])]
     for matcher in matchers.values():
@@ -171,7 +194,9 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
             "named first and accepted": Rate(sum(one.first and one.accepted for one in seen), len(seen)),
             "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
             "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
-            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown))}
+            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown)),
+            "taken out, yet accepted": Rate(sum(bool(result.held_out) for result in answers),
+                                            sum(result.held_out is not None for result in answers))}
     for matcher, names in named_by_hash.items():
         pairs = [(name, one.name) for result in answers
                  for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
@@ -193,11 +218,11 @@ def save_failures(folder: Path, photos: Path, result: Answered, about: dict) -> 
     outlines.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
 
 
-def seconds_of(answers: list[Answered]) -> str:
+def seconds_of(answers: list[Answered]) -> dict[str, float]:
     """Their mean and longest time, and how much of the mean is not the model's."""
-    own = np.mean([result.seconds - result.model_seconds for result in answers])
-    return (f"{np.mean([result.seconds for result in answers]):.2f}, of which {own:.2f} beyond the model; "
-            f"longest {max(result.seconds for result in answers):.2f}")
+    seconds = [result.seconds for result in answers]
+    return {"mean": float(np.mean(seconds)), "longest": max(seconds),
+            "beyond_model": float(np.mean([result.seconds - result.model_seconds for result in answers]))}
 
 
 def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
@@ -216,7 +241,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
     parser.add_argument("--index-dir", type=Path, metavar="DIR",
                         help=f"the index to ask (default: one of DIR's own cards, built in {OUT})")
-    parser.add_argument("--limit", type=int, metavar="N", help="every so-manieth photo, N in all")
+    parser.add_argument("--limit", type=number(int, 1), metavar="N", help="N of the photos, from all parts of the list")
+    parser.add_argument("--hold-out", action="store_true",
+                        help="also name each photo with its own cards taken out of the index: none should be accepted")
     parser.add_argument("--hashes", action="store_true",
                         help="also what perceptual hashes name over the same candidates (package imagehash)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
@@ -230,14 +257,15 @@ def main(argv: list[str] | None = None) -> int:
     model = TimedEmbedder(model_of(index.manifest), "auto", precision_of(index.manifest))
     lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
              for line in (args.folder / name).read_text().splitlines()]
-    lines = lines[::max(1, len(lines) // args.limit)] if args.limit else lines
+    if args.limit and args.limit < len(lines):
+        lines = [lines[at] for at in np.linspace(0, len(lines) - 1, args.limit).round().astype(int)]
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.spec.model}.")
     matchers = {}
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, args.cache or folder.parent / "image_cache")
     progress, answers = Progress("Naming", len(lines), "photos"), []
     for about in lines:
-        result = answer(args.folder, about, index, model)
+        result = answer(args.folder, about, index, model, args.hold_out)
         if matchers and about.get("instances"):
             name_by_hash(matchers, args.folder, about)
         answers.append(result)
@@ -248,15 +276,17 @@ def main(argv: list[str] | None = None) -> int:
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}
     rows = {name: rates(some, named_by_hash) for name, some in groups.items()}
     if args.json:
-        print(json.dumps({"rates": {name: {row: [rate.count, rate.total] for row, rate in some.items()}
-                                    for name, some in rows.items()},
+        print(json.dumps({"rates": {name: {row: asdict(rate) | {"interval": rate.interval}
+                                           for row, rate in some.items()} for name, some in rows.items()},
+                          "seconds": {name: seconds_of(some) for name, some in groups.items()},
                           "photos": [asdict(result) for result in answers]}, ensure_ascii=False))
     else:
         for name, some in groups.items():
             print(f"\n{name}: {len(some)} pictures")
             for row, rate in rows[name].items():
                 print(f"  {row:<30}{rate}")
-            print(f"  {'seconds a picture':<30}{seconds_of(some)}")
+            print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
+                "seconds a picture", **seconds_of(some)))
     return EXIT_OK
 
 

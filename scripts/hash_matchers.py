@@ -5,6 +5,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from card_finder import Pyramid, find_quads, straighten, upright
+from card_finder import Pyramid, straighten
 from card_index import CardIndex
-from common import map_ahead, open_picture
+from common import SuiteError, map_ahead, open_picture
 from scryfall import cache_name
 
 CARD = 488, 680
@@ -45,7 +46,10 @@ class HashMatcher:
 
 
 def open_matchers(index: CardIndex, cache: Path) -> dict[str, HashMatcher]:
-    """A matcher for each hash size, given candidates and given the true corners."""
+    """A matcher for each hash size, given candidates and given the true corners. Raises SuiteError."""
+    if importlib.util.find_spec("imagehash") is None:
+        raise SuiteError("Configuration Error", "the package imagehash is not installed", "--hashes compares with it",
+                         "pip install -r requirements-dev.txt")
     faces = [index.face(row) for row in range(len(index.metadata))]
     names = [face["name"] for face in faces]
 
@@ -57,14 +61,6 @@ def open_matchers(index: CardIndex, cache: Path) -> dict[str, HashMatcher]:
     return {f"{title}{', corners given' * given}": HashMatcher(names, column, size, given)
             for given in (False, True)
             for (title, size), column in zip(HASH_SIZES.items(), columns, strict=True)}
-
-
-def candidates(photo: np.ndarray) -> list[np.ndarray]:
-    """The whole picture and every candidate, both ways up."""
-    height, width = photo.shape[:2]
-    quads = [upright(np.float32([[0, 0], [width, 0], [width, height], [0, height]])),
-             *(candidate.quad for candidate in find_quads(photo))]
-    return [turned for quad in quads for turned in (quad, np.roll(quad, 2, axis=0))]
 
 
 def _phash(picture: Image.Image, hash_size: int) -> np.ndarray:

@@ -281,7 +281,7 @@ def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_
 def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):
     """120 seeded damages to what a query reads: an error of the suite, or the answer of the whole index."""
     vectors = np.load(finished.out / "mtg_embeddings.npy")
-    files = ("mtg_cards.faiss", "mtg_meta.jsonl", "mtg_embeddings.npy", "build_manifest.json")
+    files = ("mtg_cards.faiss", "mtg_meta.jsonl", "mtg_embeddings.npy", "mtg_pictures.npy", "build_manifest.json")
     right = {exact: answer(finished, exact, vectors) for exact in (False, True)}
     whole = {name: (finished.out / name).read_bytes() for name in files}
     space = Workspace(tmp_path)

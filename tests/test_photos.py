@@ -4,7 +4,9 @@ from __future__ import annotations
 import io
 import json
 
+import cv2
 import numpy as np
+import orjson
 import pytest
 from conftest import Workspace, assert_three_lines
 from drawn_cards import draw_face
@@ -12,6 +14,7 @@ from drawn_scenes import TABLES, scene
 from PIL import Image
 
 from card_finder import find_quads, overlap
+from common import file_sha256
 from picture_hash import picture_hash, similarity, unpack
 from scryfall import cache_name
 
@@ -25,6 +28,13 @@ def card(workspace: Workspace, row: int) -> tuple[dict, Image.Image]:
 
 def ask(workspace: Workspace, *arguments: object) -> list[dict]:
     return [json.loads(line) for line in workspace.query(*arguments, "--json").stdout.splitlines()]
+
+
+def change_meta(workspace: Workspace, meta: list[dict]) -> None:
+    path, manifest = workspace.out / "mtg_meta.jsonl", workspace.manifest()
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in meta))
+    manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (workspace.out / "build_manifest.json").write_text(json.dumps(manifest))
 
 
 def assert_card(found: dict, face: dict, quad: np.ndarray) -> None:
@@ -118,10 +128,24 @@ def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, 
     scene([card(finished, twin)[1]], "white", seed=2)[0].save(tmp_path / "twin.jpg")
     undecided = ask(finished, tmp_path / "twin.jpg")[0]["cards"][0]
     assert undecided["accepted"] and not undecided["printing_decided"]
-    assert {face["face_id"] for face in undecided["printings"]} == {meta[twin]["face_id"], meta[other]["face_id"]}
+    first, second = (face["face_id"] for face in undecided["printings"])
+    assert {first, second} == {meta[twin]["face_id"], meta[other]["face_id"]}
     lines = finished.query(tmp_path / "twin.jpg").stdout.splitlines()
-    assert len(lines) == 2 and lines[1].startswith("   or another printing of this artwork: [")
-    assert all(f"[{meta[row]['set']} {meta[row]['collector_number']}]" in lines[1] for row in (twin, other))
+    shown = [f"[{meta[row]['set']} {meta[row]['collector_number']}]" for row in (twin, other)]
+    assert [lines[0].count(one) + lines[1].count(one) for one in shown] == [1, 1]
+    assert len(lines) == 2 and lines[1].startswith("   or another printing: [")
+
+
+def test_a_printing_that_looks_different_is_decided(built, tmp_path):
+    """Two faces of one artwork whose pictures differ, as an old frame and a new one do."""
+    meta = built.lines("mtg_meta.jsonl")
+    meta[0] |= {"name": meta[7]["name"], "illustration_id": "Rötel"}
+    meta[7] |= {"illustration_id": "Rötel"}
+    change_meta(built, meta)
+    scene([card(built, 0)[1]], "white", seed=2)[0].save(tmp_path / "photo.jpg")
+    found = ask(built, tmp_path / "photo.jpg")[0]["cards"][0]
+    assert found["printing_decided"] and found["matches"][0]["face_id"] == meta[0]["face_id"]
+    assert {one["face_id"] for one in found["printings"]} == {meta[0]["face_id"], meta[7]["face_id"]}
 
 
 def test_annotate_writes_the_photo_with_outlines(finished, tmp_path):
@@ -168,6 +192,29 @@ def test_photo_files_are_read_whole(finished, tmp_path):
     assert_three_lines("\n".join(done.stderr.splitlines()[:-1]), "Validation Error")
 
 
+def test_where_all_rows_have_one_name_the_likeness_alone_decides(built, tmp_path):
+    """Hundreds of Forests: no other card is near to measure a margin against."""
+    change_meta(built, [face | {"name": "Forest"} for face in built.lines("mtg_meta.jsonl")])
+    scene([draw_face("A Stranger", 900_000, "GW")], "white", seed=0)[0].save(tmp_path / "stranger.jpg")
+    scene([card(built, 0)[1]], "white", seed=0)[0].save(tmp_path / "known.jpg")
+    stranger, known = ask(built, tmp_path / "stranger.jpg", tmp_path / "known.jpg", "--exact", "--k", 60)
+    assert not any(found["accepted"] for found in stranger["cards"])
+    assert known["cards"][0]["accepted"] and known["cards"][0]["margin"] == 0
+    assert len(known["matches"]) == 53, "more matches than rows are every row"
+
+
+def test_an_index_without_hashes_is_refused(built):
+    path = built.out / "mtg_pictures.npy"
+    pictures = np.load(path)
+    np.save(path, pictures[["name", "digest", "bytes", "mtime_ns"]])
+    manifest = built.manifest()
+    manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    done = built.query(built.pictures()[0], code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert "older version" in done.stderr
+
+
 # The parts
 
 def test_the_hash_is_phash_of_hash_size_16():
@@ -191,7 +238,7 @@ def test_a_build_keeps_the_hash_of_every_picture(built):
     assert np.array_equal(np.load(built.out / "mtg_pictures.npy")["hash"], before["hash"])
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 2000), (64, 64)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (5000, 1), (64, 64)])
 def test_any_picture_has_few_candidates(size):
     random = np.random.default_rng(0)
     assert find_quads(np.zeros((size[1], size[0], 3), np.uint8)) == []
@@ -208,3 +255,6 @@ def test_candidates_are_views_of_a_rectangle():
         lengths = np.linalg.norm(sides, axis=1)
         assert (turns > 0).all() and lengths[0] + lengths[2] < lengths[1] + lengths[3]
         assert 0 < candidate.confidence <= 1 and candidate.quad.dtype == np.float32
+        unit = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]])
+        depth = np.hstack([unit, np.ones((4, 1))]) @ cv2.getPerspectiveTransform(unit, candidate.quad)[2]
+        assert depth.max() < 2 * depth.min(), "no corner is much nearer to the camera than another"
