@@ -2,8 +2,8 @@
 
     python scripts/eval_photos.py ../shared/sample
 
-Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures; without --index-dir also the cards of <dir>
-        (unique-artwork.jsonl.gz, images/), of which it builds an index first
+Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures (README, "How well it does"); without
+        --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), of which it builds an index first
 Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures of what was not named
 """
 from __future__ import annotations
