@@ -172,9 +172,9 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
             photo = outlines.drawn(photo, query.cards)
         if photo:
             photo.thumbnail((contact_sheet.PHOTO, 2 * contact_sheet.PHOTO))  # 36 MB each at 12 megapixels
-        groups = [contact_sheet.Group(outlines.caption(card, at) + MOST_LIKE * (not card.accepted), card.accepted,
-                                      shown(card.matches))
-                  for at, card in enumerate(outlines.shown(query.cards), 1)]
+        groups = [contact_sheet.Group(
+            outlines.caption(card, at) + (f", likeness {card.score:.2f}" if card.accepted else MOST_LIKE),
+            card.accepted, shown(card.matches)) for at, card in enumerate(outlines.shown(query.cards), 1)]
         rows.append(contact_sheet.Row(
             query.path.name, photo, query.error, groups or [contact_sheet.Group("", True, shown(query.matches))]))
     built = index.manifest["parameters"]
