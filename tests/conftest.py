@@ -69,8 +69,9 @@ class Workspace:
     def build(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         return self.run("build_embeddings.py", "--model", "efficientnet-lite0", *flags, code=code)
 
-    def query(self, *flags: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        return self.run("query_index.py", *flags, code=code)
+    def query(self, *flags: object, code: int | None = 0, find: str = "off") -> subprocess.CompletedProcess[str]:
+        """Most queries ask of a picture that is the card: --find auto takes a second longer."""
+        return self.run("query_index.py", *flags, "--find", find, code=code)
 
     def manifest(self) -> dict:
         return json.loads((self.out / "build_manifest.json").read_text())

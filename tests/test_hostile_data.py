@@ -253,7 +253,7 @@ def test_no_face_is_an_end_in_three_lines(workspace, drawn):
 @pytest.mark.fault("damaged-checkpoint")
 def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_path, capsys):
     """Each byte of its two small files and of its rows, changed: what is resumed is what was stored."""
-    pictures = [(f"{n}.jpg", f"{n:032x}", n, n) for n in range(6)]
+    pictures = [(f"{n}.jpg", f"{n:032x}", n, n, n) for n in range(6)]
     vectors = np.random.default_rng(0).standard_normal((6, 8), np.float32)
     store = VectorStore(tmp_path, "model")
     for half in (slice(0, 3), slice(3, 6)):

@@ -27,7 +27,7 @@ def card(workspace: Workspace, row: int) -> tuple[dict, Image.Image]:
 
 
 def ask(workspace: Workspace, *arguments: object) -> list[dict]:
-    return [json.loads(line) for line in workspace.query(*arguments, "--json").stdout.splitlines()]
+    return [json.loads(line) for line in workspace.query(*arguments, "--json", find="auto").stdout.splitlines()]
 
 
 def change_meta(workspace: Workspace, meta: list[dict]) -> None:
@@ -97,25 +97,16 @@ def test_every_card_of_a_photo_is_named(finished, tmp_path):
 
 
 def test_a_card_that_is_not_in_the_index_is_not_recognised(finished, tmp_path):
-    for number, table in enumerate(TABLES):
+    for number, table in enumerate(("white", "cloth", "clutter")):
         stranger = draw_face("A Stranger", 900_000 + number, "GW")
         scene([stranger], table, seed=number)[0].save(tmp_path / f"{number}.jpg")
     Image.new("RGB", (900, 700), "white").save(tmp_path / "nothing.png")
     photos = [*sorted(tmp_path.glob("*.jpg")), tmp_path / "nothing.png"]
-    done = finished.query(*photos)
+    done = finished.query(*photos, find="auto")
     lines = done.stdout.splitlines()
     assert len(lines) == 3 * len(photos) and lines[1::3] == ["Not recognised. Most like:"] * len(photos)
     assert all(line.startswith("1. ") for line in lines[2::3]), "the nearest card is still told"
     assert f"Recognised 0 cards in 0 of {len(photos)} pictures" in done.stderr
-
-
-def test_find_off_takes_the_picture_for_the_card(finished, tmp_path):
-    _, picture = card(finished, 6)
-    scene([picture], "clutter", seed=3)[0].save(tmp_path / "photo.jpg")
-    (found,) = ask(finished, tmp_path / "photo.jpg")
-    (whole,) = ask(finished, tmp_path / "photo.jpg", "--find", "off")
-    assert whole["cards"] == [] and len(whole["matches"]) == 1
-    assert whole["matches"][0]["score"] < found["matches"][0]["score"]
 
 
 def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, tables, tmp_path):
@@ -130,7 +121,7 @@ def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, 
     assert undecided["accepted"] and not undecided["printing_decided"]
     first, second = (face["face_id"] for face in undecided["printings"])
     assert {first, second} == {meta[twin]["face_id"], meta[other]["face_id"]}
-    lines = finished.query(tmp_path / "twin.jpg").stdout.splitlines()
+    lines = finished.query(tmp_path / "twin.jpg", find="auto").stdout.splitlines()
     shown = [f"[{meta[row]['set']} {meta[row]['collector_number']}]" for row in (twin, other)]
     assert [lines[0].count(one) + lines[1].count(one) for one in shown] == [1, 1]
     assert len(lines) == 2 and lines[1].startswith("   or another printing: [")
@@ -152,7 +143,7 @@ def test_annotate_writes_the_photo_with_outlines(finished, tmp_path):
     face, picture = card(finished, 12)
     photo, (quad,) = scene([picture], "white", seed=4)
     photo.save(tmp_path / "photo.png")
-    finished.query(tmp_path / "photo.png", "--annotate", tmp_path / "out.png")
+    finished.query(tmp_path / "photo.png", "--annotate", tmp_path / "out.png", find="auto")
     before, after = (np.asarray(Image.open(tmp_path / name).convert("RGB")).astype(int)
                      for name in ("photo.png", "out.png"))
     assert Image.open(tmp_path / "out.png").format == "PNG" and before.shape == after.shape
@@ -166,7 +157,7 @@ def test_annotate_writes_the_photo_with_outlines(finished, tmp_path):
 
 def test_annotate_wants_one_picture_and_a_known_ending(finished, tmp_path):
     photo = finished.pictures()[0]
-    done = finished.query(photo, photo, "--annotate", tmp_path / "out.gif", "--find", "off", code=1)
+    done = finished.query(photo, photo, "--annotate", tmp_path / "out.gif", code=1)
     assert_three_lines(done.stderr, "Invalid Arguments")
     for part in ("takes one IMAGE, not 2", "must end in .jpg, .png, .webp", "--find auto"):
         assert part in done.stderr
@@ -176,7 +167,8 @@ def test_annotate_wants_one_picture_and_a_known_ending(finished, tmp_path):
 def test_html_shows_the_outlined_photo_beside_the_references(finished, tmp_path):
     cards = [card(finished, row) for row in (2, 8)]
     scene([picture for _, picture in cards], "black", seed=6, share=0.8)[0].save(tmp_path / "two.jpg")
-    done = finished.query(tmp_path / "two.jpg", "--html", tmp_path / "page.html", "--cache", finished.cache)
+    done = finished.query(tmp_path / "two.jpg", "--html", tmp_path / "page.html", "--cache", finished.cache,
+                          find="auto")
     assert [line[:8] for line in done.stdout.splitlines()[::2]] == ["Card at "] * 2
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img ") == 3 and "Not recognised" not in page
@@ -188,7 +180,7 @@ def test_photo_files_are_read_whole(finished, tmp_path):
     data = io.BytesIO()
     scene([card(finished, 1)[1]], "wood")[0].save(data, "JPEG")
     (tmp_path / "cut.jpg").write_bytes(data.getvalue()[:-4000])
-    done = finished.query(tmp_path / "cut.jpg", code=2)
+    done = finished.query(tmp_path / "cut.jpg", code=2, find="auto")
     assert_three_lines("\n".join(done.stderr.splitlines()[:-1]), "Validation Error")
 
 

@@ -24,15 +24,15 @@ def cached(workspace, row: int):
     return workspace.cache / cache_name(workspace.lines("mtg_meta.jsonl")[row]["image_url"])
 
 
-@pytest.mark.parametrize("flags", [[], ["--exact"], ["--ef-search", "16"]])
-def test_a_cached_picture_finds_itself(finished, flags):
+@pytest.mark.parametrize("find, flags", [("auto", []), ("off", ["--exact"]), ("off", ["--ef-search", "16"])])
+def test_a_cached_picture_finds_itself(finished, find, flags):
     meta = finished.lines("mtg_meta.jsonl")
     rows = [0, 7, 20, 50]
-    done = finished.query(*(cached(finished, row) for row in rows), "--json", "--k", 3, *flags)
+    done = finished.query(*(cached(finished, row) for row in rows), "--json", "--k", 3, *flags, find=find)
     for row, line in zip(rows, done.stdout.splitlines(), strict=True):
         answer = json.loads(line)
         best = answer["matches"][0]
-        assert answer["query"] == str(cached(finished, row))
+        assert answer["query"] == str(cached(finished, row)) and bool(answer["cards"]) == (find == "auto")
         assert best["score"] >= 0.99 and (best["rank"], best["face_id"]) == (1, meta[row]["face_id"])
         assert {"rank", "score", "name", "set", "collector_number", "scryfall_id", "face_id", "image_url",
                 "scryfall_uri"} <= set(best)
