@@ -121,7 +121,7 @@ def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildRes
         clock.lap("write")
         row_now = rows_now(store.previous_pictures, embedded, nodes)
         store.forget()
-        table.metadata = JsonLines()  # written: the index needs the room
+        table.metadata, embedded.pictures = JsonLines(), embedded.pictures[:0].copy()  # written: the index needs room
         index = _grown_index(args, vectors, row_now, nodes) or search_index.build_hnsw(
             vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
         search_index.save(index, staged(args.out, INDEX))
