@@ -262,7 +262,7 @@ def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k:
     first = max((row for row in likeness if row in cosines), key=lambda row: (likeness[row], row == best.row))
     rows.sort(key=lambda row: (row != first, -order[row]))
     next_like = max((like for row, like in likeness.items() if row != first), default=-math.inf)
-    return Card(np.round(quad, 1).tolist(), _rotation(quad), is_card, round(likeness[first], 4),
+    return Card(np.round(quad.astype(np.float64), 1).tolist(), _rotation(quad), is_card, round(likeness[first], 4),
                 round(likeness[first] - rival, 4), index.matches([cosines[row] for row in rows], rows, k),
                 is_card and likeness[first] - next_like >= PRINTING_DECIDED,
                 [_printing(index.face(row), like) for row, like in likeness.items()] if is_card else [])

@@ -124,9 +124,9 @@ def text_lines(query: Query) -> Iterator[str]:
         if query.cards:
             yield outlines.NOT_KNOWN + MOST_LIKE
         yield from map(_match_line, query.matches)
-    for card in query.recognised:
+    for at, card in enumerate(query.recognised, 1):
         if len(query.recognised) > 1:
-            yield "Card at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
+            yield f"Card {at} at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
         yield from map(_match_line, card.matches)
         others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
         if others and not card.printing_decided:
@@ -173,7 +173,8 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
         if photo:
             photo.thumbnail((contact_sheet.PHOTO, 2 * contact_sheet.PHOTO))  # 36 MB each at 12 megapixels
         groups = [contact_sheet.Group(
-            outlines.caption(card, at) + (f", likeness {card.score:.2f}" if card.accepted else MOST_LIKE),
+            outlines.caption(card, at) + (f", likeness {card.score:.2f}, margin {card.margin:.2f}"
+                                           if card.accepted else MOST_LIKE),
             card.accepted, shown(card.matches)) for at, card in enumerate(outlines.shown(query.cards), 1)]
         rows.append(contact_sheet.Row(
             query.path.name, photo, query.error, groups or [contact_sheet.Group("", True, shown(query.matches))]))
@@ -190,7 +191,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="where the build wrote (default: index_out)")
     parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
-    parser.add_argument("--k", type=number(int, 1), default=1, metavar="K", help="matches a card (default: 1)")
+    parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
+                        help="matches printed of each card, at least 1 (default: 1)")
     parser.add_argument("--ef-search", type=number(int, 1, search_index.MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
     parser.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")

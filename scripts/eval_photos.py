@@ -252,6 +252,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save-failures", type=Path, metavar="DIR", help="write the photos that were not named")
     args = parser.parse(argv)
     require_directory(args.folder, "photo", "Name a folder with photos.jsonl.")
+    for name in ("photos.jsonl", "negatives.jsonl"):
+        if not (args.folder / name).is_file():
+            raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", args.folder / name,
+                             'See "How well it does" in README.md.')
     folder = args.index_dir or built_index(args.folder)
     index = open_index(folder)
     model = TimedEmbedder(model_of(index.manifest), "auto", precision_of(index.manifest))

@@ -169,7 +169,7 @@ def test_html_shows_the_outlined_photo_beside_the_references(finished, tmp_path)
     scene([picture for _, picture in cards], "black", seed=6, share=0.8)[0].save(tmp_path / "two.jpg")
     done = finished.query(tmp_path / "two.jpg", "--html", tmp_path / "page.html", "--cache", finished.cache,
                           find="auto")
-    assert [line[:8] for line in done.stdout.splitlines()[::2]] == ["Card at "] * 2
+    assert [line[:10] for line in done.stdout.splitlines()[::2]] == ["Card 1 at ", "Card 2 at "]
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img ") == 3 and "Not recognised" not in page
     for face, _ in cards:
