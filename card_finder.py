@@ -23,6 +23,7 @@ MIN_RATIO, MAX_RATIO = 0.5, 0.98  # of the sides, seen at a slant
 MAX_NEARER = 1.7  # times nearer to the camera one corner of a card is than another; 1.5 in photos taken at a slant
 MIN_SEEN = 0.35  # of a card that the picture's border cuts off
 SAME = 0.05  # of its size, in which the corners of two quadrilaterals differ that are one guess
+SAME_PLACE = 0.5  # of the smaller quadrilateral that two have in common
 MAX_CANDIDATES = 60
 MAX_COMPARED = 400  # guesses among which nearly equal ones are sought, pair by pair; photos have 5 to 200
 CUT_CONFIDENCE = 0.8
@@ -68,15 +69,14 @@ def straighten(photo: Pyramid, quad: np.ndarray, width: int, height: int, reflec
     """
     import cv2
 
-    picture, level = photo.near(2 * height / longer_side(quad))
-    corners = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    return cv2.warpPerspective(picture, cv2.getPerspectiveTransform(np.float32(quad * level), corners), (width, height),
-                               flags=cv2.INTER_LINEAR,
+    picture, level = photo.near(2 * height / max(1.0, _sides(quad).max()))
+    view = cv2.getPerspectiveTransform(np.float32(quad * level), rectangle(width, height))
+    return cv2.warpPerspective(picture, view, (width, height), flags=cv2.INTER_LINEAR,
                                borderMode=cv2.BORDER_REFLECT if reflect else cv2.BORDER_REPLICATE)
 
 
-def find_quads(photo: np.ndarray, most: int = MAX_CANDIDATES) -> list[Candidate]:
-    """At most `most` candidates in an RGB photo (uint8 [H, W, 3]): first those that overlap none better."""
+def find_quads(photo: np.ndarray) -> list[Candidate]:
+    """At most MAX_CANDIDATES in an RGB photo (uint8 [H, W, 3]): first those that overlap none better."""
     import cv2
 
     scale = min(1.0, WORK_SIDE / max(photo.shape[:2]))
@@ -85,9 +85,14 @@ def find_quads(photo: np.ndarray, most: int = MAX_CANDIDATES) -> list[Candidate]
     area = work.shape[0] * work.shape[1]
     found = [candidate for outlines in _outlines(work) for candidate in _quads(outlines, area)]
     found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence)[:MAX_COMPARED])
-    better = [sum(overlap(one.quad, other.quad) > 0.5 for other in found[:i]) for i, one in enumerate(found)]
-    order = sorted(range(len(found)), key=lambda i: (better[i] > 0, -found[i].confidence))
-    return [Candidate(found[i].quad / np.float32(scale), found[i].confidence) for i in order[:most]]
+    hidden = [any(overlap(one.quad, other.quad) > SAME_PLACE for other in found[:i]) for i, one in enumerate(found)]
+    order = sorted(range(len(found)), key=hidden.__getitem__)
+    return [Candidate(found[i].quad / np.float32(scale), found[i].confidence) for i in order[:MAX_CANDIDATES]]
+
+
+def rectangle(width: float, height: float) -> np.ndarray:
+    """float32 [4, 2]: the corners of an upright rectangle at the origin, clockwise from the top left."""
+    return np.float32([[0, 0], [width, 0], [width, height], [0, height]])
 
 
 def upright(quad: np.ndarray) -> np.ndarray:
@@ -99,11 +104,6 @@ def upright(quad: np.ndarray) -> np.ndarray:
         quad = quad[::-1]
     sides = _sides(quad)
     return np.roll(quad, -1, axis=0) if sides[0] + sides[2] > sides[1] + sides[3] else quad.copy()
-
-
-def longer_side(quad: np.ndarray) -> float:
-    """The length of the longest side, in pixels, at least 1."""
-    return max(1.0, float(_sides(quad).max()))
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -129,7 +129,7 @@ def _is_card_shaped(quad: np.ndarray) -> bool:
     others (what is no view of a rectangle at all fails that too)."""
     import cv2
 
-    unit = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]])
+    unit = rectangle(1, 1)
     view = cv2.getPerspectiveTransform(unit, quad)
     depth = unit @ view[2, :2] + view[2, 2]
     return bool(MIN_RATIO < _ratio(quad) < MAX_RATIO and 0 < depth.max() < MAX_NEARER * depth.min())
@@ -193,7 +193,7 @@ def _completed(hull: np.ndarray, width: int, height: int) -> Iterator[np.ndarray
     shapes = [cv2.approxPolyDP(hull, 0.015 * cv2.arcLength(hull, True), True)]
     if len(hull) > 4:
         shapes.append(cv2.approxPolyN(hull, 4, ensure_convex=True))
-    frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    frame = rectangle(width, height)
     runs = [run for shape in shapes for run in _visible_runs(np.float32(shape).reshape(-1, 2), width, height)]
     for sides in runs:
         if len(sides) == 4:

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 import picture_hash
-from card_finder import CARD_RATIO, Pyramid, find_quads, overlap, straighten, upright
+from card_finder import CARD_RATIO, SAME_PLACE, Pyramid, find_quads, overlap, rectangle, straighten, upright
 from card_index import CardIndex, Match
 from embedder import Embedder, prepare
 
@@ -30,7 +30,6 @@ RIVALS = 3  # different cards a view's corners are fitted to
 VIEWS_RANKED, VIEWS_FITTED = 4, 2  # of one place in the photo: guesses overlap
 MAX_PLACES = 40
 AT_ONCE = 32  # views through the model: the 120 of a photo full of cards would take 2.5 GB at once
-SAME_PLACE = 0.5  # of the smaller quadrilateral that two have in common
 COSINE_WEIGHT = 1.0  # beside the likeness, in ranking
 SIZES = -0.03, 0.0, 0.03, 0.07  # a candidate's sides are moved outward by these parts: some are of the inner frame
 STEPS = 0.03, 0.015, 0.008  # of the card's size, by which corners and sides are moved
@@ -88,15 +87,20 @@ class _Ranked(NamedTuple):
         return self.view.quad
 
 
-ViewOrRanked = TypeVar("ViewOrRanked", _View, _Ranked)
+Placed = TypeVar("Placed", _View, _Ranked, Card)
+Number = TypeVar("Number", float, np.ndarray)
 
 
 class _Fit(NamedTuple):
     """A view whose corners are fitted to a row's picture."""
-    ranking: float
     likeness: float
+    cosine: float
     row: int
     quad: np.ndarray
+
+    @property
+    def ranking(self) -> float:
+        return _ranking(self.likeness, self.cosine)
 
 
 def accepted(score: float, margin: float) -> bool:
@@ -120,19 +124,15 @@ def name_cards(photo: np.ndarray, index: CardIndex, model: Embedder, k: int = 1,
     views = _views(photo, guesses(photo) if quads is None else quads, index, model, max(k, RETRIEVED), ef_search)
     views.sort(key=lambda view: -view.cosines[0])
     grey = Pyramid(_grey(photo))
-    ranked = [_rank_again(view, grey, index) for view in _by_place(views, VIEWS_RANKED)]
+    ranked = [_rank_again(view, grey, index) for view in _by_place(views, VIEWS_RANKED)[:VIEWS_RANKED * MAX_PLACES]]
     ranked.sort(key=lambda one: -one.ranking.max())
     found: list[tuple[float, Card]] = []
-    for one in _by_place(ranked, VIEWS_FITTED):
+    for one in _by_place(ranked, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
         if not any(card.accepted and overlap(one.quad, card.quad) > SAME_PLACE for _, card in found):
             fits = sorted((_fit(one, at, grey, index) for at in _rivals(one, index)), key=lambda fit: -fit.ranking)
             found.append((fits[0].ranking, _card(one, fits, grey, index, k)))
     found.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
-    cards: list[Card] = []
-    for _, card in found:
-        if not any(overlap(card.quad, other.quad) > SAME_PLACE for other in cards):
-            cards.append(card)
-    return cards
+    return _by_place((card for _, card in found), 1)
 
 
 def _grey(photo: np.ndarray) -> np.ndarray:
@@ -145,7 +145,7 @@ def guesses(photo: np.ndarray) -> list[np.ndarray]:
     """Where cards may be, float32 [4, 2] each, top left first: the whole picture as it is, and, both ways up, the
     whole picture taken for an upright card and every candidate."""
     height, width = photo.shape[:2]
-    frame = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    frame = rectangle(width, height)
     found = [upright(frame), *(candidate.quad for candidate in find_quads(photo))]
     turned = [quad for one in found for quad in (one, np.roll(one, 2, axis=0))]
     return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
@@ -161,7 +161,7 @@ def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, mod
         return []
     height, width = photo.shape[:2]
     pyramid, wide = Pyramid(photo), max(MIN_STRAIGHTENED, model.spec.size)
-    pictures = [photo if np.array_equal(quad, [[0, 0], [width, 0], [width, height], [0, height]])
+    pictures = [photo if np.array_equal(quad, rectangle(width, height))
                 else straighten(pyramid, quad, wide, round(wide / CARD_RATIO)) for quad in quads]
     prepared = np.stack([prepare(Image.fromarray(picture), model.spec) for picture in pictures])
     vectors = np.concatenate([model.embed(prepared[start:start + AT_ONCE])
@@ -172,19 +172,23 @@ def _views(photo: np.ndarray, quads: Sequence[np.ndarray], index: CardIndex, mod
     return [_View(quad, cosine[row >= 0], row[row >= 0]) for quad, cosine, row in zip(kept, cosines, rows, strict=True)]
 
 
-def _by_place(views: Iterable[ViewOrRanked], each: int) -> list[ViewOrRanked]:
-    """The first views, at most `each` of those that overlap."""
-    kept: list[ViewOrRanked] = []
-    for view in views:
-        if len(kept) < each * MAX_PLACES and sum(overlap(view.quad, other.quad) > SAME_PLACE for other in kept) < each:
-            kept.append(view)
+def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
+    """The first of what has a quad, at most `each` of those that overlap."""
+    kept: list[Placed] = []
+    for one in ranked:
+        if sum(overlap(one.quad, other.quad) > SAME_PLACE for other in kept) < each:
+            kept.append(one)
     return kept
+
+
+def _ranking(likeness: Number, cosine: Number) -> Number:
+    return likeness + COSINE_WEIGHT * cosine
 
 
 def _rank_again(view: _View, grey: Pyramid, index: CardIndex) -> _Ranked:
     likeness = _likeness(grey, [_grown(view.quad, size) for size in SIZES], index.hashes[view.rows])
     best = likeness.max(axis=0)
-    return _Ranked(view, best, likeness.argmax(axis=0), best + COSINE_WEIGHT * view.cosines)
+    return _Ranked(view, best, likeness.argmax(axis=0), _ranking(best, view.cosines))
 
 
 def _likeness(grey: Pyramid, quads: Sequence[np.ndarray], hashes: np.ndarray) -> np.ndarray:
@@ -197,7 +201,7 @@ def _grown(quad: np.ndarray, part: float) -> np.ndarray:
     """The quadrilateral with each side moved outward by a part of the card's width or height."""
     import cv2
 
-    unit = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]])
+    unit = rectangle(1, 1)
     grown = unit + np.float32(part) * (2 * unit - 1)
     return cv2.perspectiveTransform(grown[None], cv2.getPerspectiveTransform(unit, np.float32(quad)))[0]
 
@@ -214,6 +218,8 @@ def _rivals(ranked: _Ranked, index: CardIndex) -> list[int]:
 
 def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
     """Move corners and sides, each step the one that makes the view most like the row's picture."""
+    import cv2
+
     view = ranked.view
     quad = _grown(view.quad, SIZES[ranked.size[at]])
     likeness, hashes = float(ranked.likeness[at]), index.hashes[view.rows[at]][None]
@@ -221,17 +227,12 @@ def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
         if step < STEPS[0] and likeness < HOPELESS:
             break
         for _ in range(MOVES):
-            moved = _moved(quad, step * math.sqrt(abs(_area(quad))))
+            moved = _moved(quad, step * math.sqrt(cv2.contourArea(quad)))
             found = _likeness(grey, moved, hashes)[:, 0]
             if found.max() <= likeness:
                 break
             likeness, quad = float(found.max()), moved[int(found.argmax())]
-    return _Fit(likeness + COSINE_WEIGHT * float(view.cosines[at]), likeness, int(view.rows[at]), quad)
-
-
-def _area(quad: np.ndarray) -> float:
-    following = np.roll(quad, -1, axis=0)
-    return float(np.sum(quad[:, 0] * following[:, 1] - quad[:, 1] * following[:, 0])) / 2
+    return _Fit(likeness, float(view.cosines[at]), int(view.rows[at]), quad)
 
 
 def _moved(quad: np.ndarray, pixels: float) -> list[np.ndarray]:
@@ -258,7 +259,7 @@ def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k:
     cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
     order = dict(zip(rows, ranked.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
     likeness = _printings(ranked, best, grey, index) if is_card else {best.row: best.likeness}
-    order |= {row: like + COSINE_WEIGHT * cosines[row] for row, like in likeness.items() if row in cosines}
+    order |= {row: _ranking(like, cosines[row]) for row, like in likeness.items() if row in cosines}
     first = max((row for row in likeness if row in cosines), key=lambda row: (likeness[row], row == best.row))
     rows.sort(key=lambda row: (row != first, -order[row]))
     next_like = max((like for row, like in likeness.items() if row != first), default=-math.inf)
@@ -272,17 +273,13 @@ def _printings(ranked: _Ranked, best: _Fit, grey: Pyramid, index: CardIndex) -> 
     """row -> likeness of every row that shows the fitted card's artwork, the most alike first."""
     name, view = index.face(best.row)["name"], ranked.view
     same = {row: None for row in (best.row, *index.rows_of_artwork(best.row)) if index.face(row)["name"] == name}
-    for row in view.rows[np.abs(view.cosines - _cosine_of(view, best.row)) <= NEAR_EQUAL].tolist():
+    for row in view.rows[np.abs(view.cosines - best.cosine) <= NEAR_EQUAL].tolist():
         face = index.face(row)
         if face["name"] == name and not face.get("illustration_id"):
             same[row] = None
     rows = list(same)
     likeness = _likeness(grey, [best.quad], index.hashes[rows])[0].tolist()
     return dict(sorted(zip(rows, likeness, strict=True), key=lambda pair: -pair[1]))
-
-
-def _cosine_of(view: _View, row: int) -> float:
-    return float(view.cosines[view.rows.tolist().index(row)])
 
 
 def _printing(face: dict, likeness: float) -> Printing:

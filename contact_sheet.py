@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class Row:
     groups: Sequence[Group]
 
 
-def write(path: Path, about: str, rows: Sequence[Row]) -> None:
+def write(path: Path, about: str, rows: Iterable[Row]) -> None:
     """Write the page. Card pictures are shown whole, with the artist named."""
     body = "".join(_section(row) for row in rows)
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"

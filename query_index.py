@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,12 +73,7 @@ def match_whole(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
                 ef_search: int | None = None) -> Iterator[Query]:
     """Match each whole picture; one that cannot be read gets an error instead. Yields each when it is done."""
     def read(query: Query) -> np.ndarray | None:
-        picture = _read(query)
-        try:
-            return None if picture is None else prepare(picture, model.spec)
-        except InvalidContent as error:
-            query.error = str(error)
-            return None
+        return _read(query, lambda picture: prepare(picture, model.spec))
 
     pixels = zip(queries, map_ahead(read, queries, os.cpu_count(), QUERY_BATCH), strict=True)
     while batch := list(itertools.islice(pixels, QUERY_BATCH)):
@@ -97,10 +92,11 @@ def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
                 ef_search: int | None = None) -> Iterator[Query]:
     """Find and name the cards of each picture; one that cannot be read gets an error instead. Yields each when it is
     done."""
-    for query, picture in zip(queries, map_ahead(_read, queries, PHOTOS_AHEAD, PHOTOS_AHEAD), strict=True):
+    photos = map_ahead(lambda query: _read(query, np.asarray), queries, PHOTOS_AHEAD, PHOTOS_AHEAD)
+    for query, photo in zip(queries, photos, strict=True):
         try:
-            if picture is not None:
-                query.cards = card_namer.name_cards(np.asarray(picture), index, model, k, ef_search)
+            if photo is not None:
+                query.cards = card_namer.name_cards(photo, index, model, k, ef_search)
                 query.error = None if query.cards else NO_VECTOR
         except InvalidContent as error:
             query.error = str(error)
@@ -108,9 +104,9 @@ def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
         yield query
 
 
-def _read(query: Query) -> Image | None:
+def _read(query: Query, pixels_of: Callable[[Image], np.ndarray]) -> np.ndarray | None:
     try:
-        return open_picture(query.path)
+        return pixels_of(open_picture(query.path))
     except (InvalidContent, OSError) as error:
         query.error = str(error)
         return None
@@ -165,21 +161,20 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
         return [(match, picture(cache / cache_name(match.image_url))) for match in matches]
 
-    rows = []
-    for query in queries:
+    def row(query: Query) -> contact_sheet.Row:
         photo = picture(query.path)
         if photo and query.cards:
             photo = outlines.drawn(photo, query.cards)
-        if photo:
-            photo.thumbnail((contact_sheet.PHOTO, 2 * contact_sheet.PHOTO))  # 36 MB each at 12 megapixels
         groups = [contact_sheet.Group(
             outlines.caption(card, at) + (f", likeness {card.score:.2f}, margin {card.margin:.2f}"
                                            if card.accepted else MOST_LIKE),
             card.accepted, shown(card.matches)) for at, card in enumerate(outlines.shown(query.cards), 1)]
-        rows.append(contact_sheet.Row(
-            query.path.name, photo, query.error, groups or [contact_sheet.Group("", True, shown(query.matches))]))
+        return contact_sheet.Row(query.path.name, photo, query.error,
+                                 groups or [contact_sheet.Group("", True, shown(query.matches))])
+
     built = index.manifest["parameters"]
-    contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", rows)
+    # one row at a time: a photo of 12 megapixels is 36 MB
+    contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", map(row, queries))
 
 
 # Command line

@@ -71,8 +71,9 @@ def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> 
     place = cv2.getPerspectiveTransform(np.float32([[0, 0], [width, 0], [width, height], [0, height]]),
                                         np.float32(quad))
     size = photo.shape[1::-1]
-    cover = cv2.warpPerspective(mask, place, size)[:, :, None] / 255
-    dark = cv2.GaussianBlur(cv2.warpPerspective(mask, place, size), (0, 0), max(1, shadow))[:, :, None] / 255
+    cover = cv2.warpPerspective(mask, place, size)
+    dark = cv2.GaussianBlur(cover, (0, 0), max(1, shadow))[:, :, None] / 255
+    cover = cover[:, :, None] / 255
     laid = cv2.warpPerspective(card, place, size, flags=cv2.INTER_AREA)
     photo[:] = (photo * (1 - 0.35 * dark)) * (1 - cover) + laid * cover
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import time
@@ -123,7 +122,7 @@ def built_index(folder: Path) -> Path:
     with Mirror(folder) as mirror:
         command = [sys.executable, str(ROOT / "build_mtg_faiss.py"), "--model", OFFLINE_MODEL, "--api-url", mirror.url,
                    "--cache", str(out / "image_cache"), "--out", str(out / "index_out")]
-        done = subprocess.run(command, env=dict(os.environ), stdout=subprocess.DEVNULL, check=False)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise SuiteError("Build Error", "the index of the folder's cards was not built", f"exit code {done.returncode}",
                          "See the lines above.")
@@ -179,8 +178,9 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, a
     found = guesses(photo)
     places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE])
               for corners in (np.float32(instance["quad"]) for instance in about["instances"])]
+    pyramid = Pyramid(photo)
     for matcher in matchers.values():
-        matcher.name(about["file"], Pyramid(photo), places)
+        matcher.name(about["file"], pyramid, places)
 
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
