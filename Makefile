@@ -1,6 +1,7 @@
 # make demo   the whole pipeline on drawn cards, in about a minute
 # make test   the tests
 # make soak   20,000 pictures over a bad network, in about ten minutes
+# make serve  the page that searches the index in a browser
 # make bench  every speed this project claims, against what bounds it and against the generic tools
 # The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
 
@@ -10,12 +11,15 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 IMG ?=
 
-.PHONY: demo test soak bench lint download embed build-all build export query serve validate clean conda-cpu conda-gpu conda-mps
+RUNTIME := ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
+
+.PHONY: demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
 
 demo: $(VENV)/.installed
 	$(RUN) scripts/demo.py
 
 test: $(VENV)/.installed
+	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -q -n 2 --dist loadfile
 
@@ -51,9 +55,20 @@ query: $(VENV)/.installed
 validate: $(VENV)/.installed
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
+# The program that runs the model in the page, from npm. Nothing of it is in the repository.
+web: web/vendor/.installed
+
+web/vendor/.installed: web/package-lock.json
+	@command -v npm >/dev/null || { echo 'make web needs npm, which comes with Node.js.' >&2; exit 1; }
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
+	mkdir -p web/vendor
+	cp $(RUNTIME:%=web/node_modules/onnxruntime-web/dist/%) web/vendor/
+	rm -rf web/node_modules
+	@touch $@
+
 serve: $(VENV)/.installed
-	@test -f index_out/meta.json || { echo 'Nothing to serve yet: run make export first' >&2; exit 1; }
-	$(RUN) -m http.server 8000 --bind 127.0.0.1 --directory index_out
+	@$(MAKE) --silent web || echo 'The page will search names, not pictures.' >&2
+	$(RUN) scripts/serve.py $(ARGS)
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:

@@ -1,41 +1,60 @@
-"""Index -> browser files: int8 vectors and the metadata in one JSON file.
+"""Index -> browser files: int8 vectors and the metadata in one JSON file; with the model, pictures can be searched too.
 
-    python export_for_browser.py --input-dir index_out --output-dir web/data
+    python export_for_browser.py --input-dir index_out --output-dir web/data --with-model
 
-Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>
-Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)) and meta.json
+Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; --with-model also mtg_pictures.npy,
+        the model's weights, and a few pictures in <cache> to measure on
+Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
+        --with-model also model.onnx, model.int8.onnx (where it is as good) and hashes.bin (uint8, N*32 bytes)
 """
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
-import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+import browser_records
+import onnx_tower
 from artefacts import load_manifest, verify
-from cli import ArgumentParser, script
+from card_index import model_of
+from card_namer import ACCEPTED
+from cli import ArgumentParser, directory, script
 from common import (
+    BROWSER_HASHES,
     BROWSER_META,
+    BROWSER_MODEL,
+    BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
     EMBEDDINGS,
     EXIT_OK,
     META,
+    PICTURES,
     SuiteError,
     atomic_file,
     disk_space,
+    open_picture,
     remove_leftovers,
+    require_directory,
     say,
 )
+from embedder import AGREEMENT, prepare
+from models import ModelSpec
 from search_index import NEIGHBOURS, recall, search_exact
 
-FORMAT = "1.0"
+FORMAT, COMPACT_FORMAT = "1.0", "2.0"
 SCALE = 127
 BLOCK_ROWS = 8192
 FIDELITY_SAMPLE = 500
+MODEL_SAMPLE = 32  # pictures
+SAME_VECTOR = 0.99  # cosine, at least, of an ONNX model's vectors to the index's
+GZIP_LEVEL = 6
 
 
 @dataclass(frozen=True)
@@ -44,19 +63,30 @@ class ExportResult:
     rows: int
     dimension: int
     fidelity: dict[str, float]
-    bytes: int
+    bytes: dict[str, int]
 
 
-def export(input_dir: Path, output_dir: Path) -> ExportResult:
-    """Write both browser files. Raises SuiteError where the input is no whole build."""
+@dataclass(frozen=True)
+class BrowserModel:
+    """What a page needs to search for pictures: the files by name, and what meta.json says of them."""
+    files: dict[str, bytes]
+    about: dict
+
+
+def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path | None = None) -> ExportResult:
+    """Write the browser's files; with the pictures in cache to measure on, the model too.
+
+    Raises SuiteError where the input is no whole build, or its model cannot be given.
+    """
     manifest = load_manifest(input_dir)
-    verify(input_dir, manifest, (EMBEDDINGS, META))
+    verify(input_dir, manifest, (EMBEDDINGS, META, PICTURES) if cache else (EMBEDDINGS, META))
     vectors = np.load(input_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
     records = (input_dir / META).read_bytes().splitlines()
     if len(records) != len(vectors):
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
-    say(f"{len(vectors):,} vectors of {input_dir} to export to {output_dir}.")
+    say(f"{len(vectors):,} vectors of {input_dir} to export to {output_dir}{', with the model' if cache else ''}.")
+    model = browser_model(input_dir, manifest, vectors, cache) if cache else BrowserModel({}, {})
     output_dir.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output_dir)
     quantised = np.empty(vectors.shape, np.int8)
@@ -64,23 +94,79 @@ def export(input_dir: Path, output_dir: Path) -> ExportResult:
         quantised[start:start + BLOCK_ROWS] = np.rint(vectors[start:start + BLOCK_ROWS] * SCALE)
     fidelity = measure_fidelity(vectors, quantised)
     built = manifest["parameters"]
-    head = {"version": FORMAT,
+    head = {"version": COMPACT_FORMAT if compact else FORMAT,
             "quantization": {"dtype": "int8", "scale_factor": SCALE, "original_dtype": "float32",
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
-            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest()}
-    # both written before either is put in place: an interruption hardly ever leaves one of each
-    with disk_space(lambda: quantised.nbytes + (input_dir / META).stat().st_size), \
-            atomic_file(output_dir / BROWSER_VECTORS) as vectors_file, atomic_file(output_dir / BROWSER_META) as file:
-        vectors_file.write(quantised.data)
-        vectors_file.flush()
-        os.fsync(vectors_file.fileno())
-        file.write(orjson.dumps(head)[:-1] + b',"records":[')
-        for row, record in enumerate(records):  # JSON already: 500,000 of them are not parsed again
-            file.write(b"," * (row > 0) + record)
-        file.write(b"]}")
-    written = sum((output_dir / name).stat().st_size for name in (BROWSER_VECTORS, BROWSER_META))
-    return ExportResult(*vectors.shape, fidelity, written)
+            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(), **model.about}
+    files = {BROWSER_VECTORS: quantised.data, **model.files}
+    needed = sum(len(memoryview(data).cast("B")) for data in files.values()) + 2 * (input_dir / META).stat().st_size
+    # all written before any is put in place: an interruption hardly ever leaves files of two exports
+    with disk_space(lambda: needed), contextlib.ExitStack() as opened:
+        for name, data in files.items():
+            opened.enter_context(atomic_file(output_dir / name)).write(data)
+        plain = opened.enter_context(atomic_file(output_dir / BROWSER_META))
+        packed = opened.enter_context(gzip.GzipFile(
+            fileobj=opened.enter_context(atomic_file(output_dir / f"{BROWSER_META}.gz")), mode="wb", filename="",
+            compresslevel=GZIP_LEVEL, mtime=0))
+        for part in _meta_json(head, records, compact):
+            plain.write(part)
+            packed.write(part)
+    return ExportResult(*vectors.shape, fidelity, {name: (output_dir / name).stat().st_size for name in (
+        *files, BROWSER_META, f"{BROWSER_META}.gz")})
+
+
+def _meta_json(head: dict, records: list[bytes], compact: bool) -> Iterator[bytes]:
+    yield orjson.dumps(head)[:-1] + (b',"columns":' if compact else b',"records":')
+    yield from browser_records.columns(records) if compact else browser_records.rows(records)
+    yield b"}"
+
+
+def browser_model(input_dir: Path, manifest: dict, vectors: np.ndarray, cache: Path) -> BrowserModel:
+    """The model as ONNX and the hashes that decide. Raises SuiteError where its vectors are not those of the index."""
+    spec = model_of(manifest)
+    pictures = np.load(input_dir / PICTURES, allow_pickle=False)
+    rows, prepared = _sample_pictures(pictures, cache, spec)
+    whole = onnx_tower.tower(spec)
+    mine = onnx_tower.embed(whole, prepared, spec)
+    if (agreement := float((mine * vectors[rows]).sum(axis=1).min())) < SAME_VECTOR:
+        raise SuiteError("Build Error", "the ONNX model does not give the index's vectors",
+                         f"cosine {agreement:.4f} on {len(rows)} pictures of {cache}",
+                         "Leave out --with-model, or build the index again.")
+    files, small = {BROWSER_MODEL: whole.SerializeToString()}, onnx_tower.with_int8_weights(whole)
+    likeness = float((onnx_tower.embed(small, prepared, spec) * mine).sum(axis=1).min())
+    if likeness >= SAME_VECTOR:
+        files[BROWSER_SMALL_MODEL] = small.SerializeToString()
+    else:
+        say(f"int8 weights change this model's vectors (cosine {likeness:.4f}): {BROWSER_SMALL_MODEL} is left out.")
+    models = [(BROWSER_MODEL, agreement), (BROWSER_SMALL_MODEL, likeness)]
+    about = {"models": [{**_identity(name, files[name]), "cosine": round(cosine, 5)}  # a page takes the first
+                        for name, cosine in models[::-1 if likeness >= AGREEMENT else 1] if name in files],
+             "input": onnx_tower.INPUT, "output": onnx_tower.OUTPUT, "resize": "bicubic, antialiased",
+             "mean": spec.mean, "std": spec.std}
+    files[BROWSER_HASHES] = pictures["hash"].tobytes()
+    return BrowserModel(files, {"embedding": about, "recognition": {
+        "hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), "accepted": ACCEPTED}})
+
+
+def _identity(name: str, data: bytes) -> dict:
+    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _sample_pictures(pictures: np.ndarray, cache: Path, spec: ModelSpec) -> tuple[list[int], np.ndarray]:
+    """(rows, what the model is shown of their pictures) of at most MODEL_SAMPLE whose cached picture is unchanged."""
+    rows, prepared = [], []
+    for row in np.random.default_rng(0).permutation(len(pictures)).tolist():
+        path = cache / pictures[row]["name"].decode()
+        if path.is_file() and path.stat().st_mtime_ns == pictures[row]["mtime_ns"]:
+            rows.append(row)
+            prepared.append(prepare(open_picture(path), spec))
+        if len(rows) == MODEL_SAMPLE:
+            break
+    if not rows:
+        raise SuiteError("Configuration Error", "no indexed picture is in the cache, and the model is measured on some",
+                         f"--cache {cache}", "Name the folder the index was built from, or leave out --with-model.")
+    return rows, np.stack(prepared)
 
 
 def measure_fidelity(vectors: np.ndarray, quantised: np.ndarray) -> dict[str, float]:
@@ -99,14 +185,23 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--input-dir", type=Path, default=Path("index_out"), metavar="DIR",
                         help="where the build wrote (default: index_out)")
-    parser.add_argument("--output-dir", type=Path, default=Path("index_out"), metavar="DIR",
+    parser.add_argument("--output-dir", type=directory, default=Path("index_out"), metavar="DIR",
                         help="where to write the browser's files (default: index_out)")
+    parser.add_argument("--with-model", action="store_true",
+                        help="also write the model, with which a page searches for pictures")
+    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
+                        help="pictures to measure the model on (default: image_cache)")
+    parser.add_argument("--compact", action="store_true",
+                        help="write the metadata in columns: a fourth of the bytes, for pages that read this form")
     args = parser.parse(argv)
-    result = export(args.input_dir, args.output_dir)
-    say(f"Exported {result.rows:,} x {result.dimension} int8 vectors, {result.bytes / 1e6:,.1f} MB with metadata "
-        f"(recall@1 {result.fidelity['recall_at_1']}, recall@10 {result.fidelity['recall_at_10']} of float32), "
-        f"to {args.output_dir}.")
-    say(f"Next: python -m http.server --bind 127.0.0.1 --directory {args.output_dir}")
+    if args.with_model:
+        require_directory(args.cache, "cache", "Name it with --cache, or leave out --with-model.")
+    result = export(args.input_dir, args.output_dir, args.compact, args.cache if args.with_model else None)
+    sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
+    say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
+        f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")
+    say(f"Next: python scripts/serve.py --index-dir {args.input_dir}" if args.output_dir == args.input_dir else
+        f"Next: put what is in web/ beside them, in {args.output_dir}.")
     return EXIT_OK
 
 

@@ -1,0 +1,163 @@
+"""Serve the page that searches an index in a browser, on this machine only.
+
+    python scripts/serve.py --index-dir index_out
+
+What the page needs and is not there, or is older than the index, is exported first.
+Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, so that none is fetched from Scryfall
+Writes  the browser's files in <index-dir>, where they are missing or old (export_for_browser.py)
+"""
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import webbrowser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from cli import ArgumentParser, number, script  # noqa: E402
+from common import (  # noqa: E402
+    BROWSER_HASHES,
+    BROWSER_META,
+    BROWSER_MODEL,
+    BROWSER_SMALL_MODEL,
+    BROWSER_VECTORS,
+    BUILD_MANIFEST,
+    EXIT_OK,
+    SuiteError,
+    cached_names,
+    require_directory,
+    say,
+)
+from export_for_browser import COMPACT_FORMAT, export  # noqa: E402
+from scryfall import cache_name  # noqa: E402
+
+WEB = ROOT / "web"
+RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
+PLACES = Path("index_out"), Path("demo_out/index_out")  # the first that holds an index is served
+PICTURES = "picture?"  # followed by a picture's address, quoted
+INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
+
+
+class PageHandler(SimpleHTTPRequestHandler):
+    """The files of web/ and, beside them, the browser's files of the index and the cached pictures."""
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args, index_dir: Path, cache: Path, **options) -> None:
+        self.index_dir, self.cache, self.packed = index_dir, cache, False
+        super().__init__(*args, **options)
+
+    def translate_path(self, path: str) -> str:
+        """The file for a request: nothing but what the page is made of. A folder's name stands for none."""
+        parts = urlsplit(path)
+        name = unquote(parts.path).lstrip("/") or "index.html"
+        self.packed = False
+        if name == PICTURES.rstrip("?"):
+            return str(self.cache / cache_name(unquote(parts.query)))
+        if name not in INDEX_FILES:
+            inside = (WEB / name).resolve()
+            return str(inside if WEB in inside.parents and inside.is_file() else WEB / "none")
+        packed = self.index_dir / f"{name}.gz"
+        self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
+        return str(packed if self.packed else self.index_dir / name)
+
+    def guess_type(self, path: str) -> str:
+        return super().guess_type(str(path).removesuffix(".gz"))
+
+    def end_headers(self) -> None:
+        if self.packed:
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Vary", "Accept-Encoding")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def do_GET(self) -> None:
+        if urlsplit(self.path).path not in ("/", "/index.html") or not self.cache.is_dir():
+            return super().do_GET()
+        page = (WEB / "index.html").read_bytes().replace(b"<body>", f'<body data-pictures="{PICTURES}">'.encode())
+        self.packed = False
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+        return None
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a line a picture would bury what was said."""
+
+
+def export_what_is_missing(index_dir: Path, cache: Path) -> None:
+    """Write the browser's files where there are none of this build; without the model where it cannot be had."""
+    meta, built = index_dir / BROWSER_META, (index_dir / BUILD_MANIFEST).stat().st_mtime
+    files = [meta, index_dir / BROWSER_MODEL] if cached_names(cache) else [meta]
+    if all(file.exists() and file.stat().st_mtime >= built for file in files):
+        return
+    compact = meta.exists() and _begins(meta).startswith(f'{{"version":"{COMPACT_FORMAT}"'.encode())
+    try:
+        export(index_dir, index_dir, compact, cache if cached_names(cache) else None)
+    except SuiteError as error:
+        if error.lines[0].startswith("ERROR: Validation Error"):
+            raise
+        say(f"{error}\nThe page will search names, not pictures.")
+        export(index_dir, index_dir, compact)
+
+
+def _begins(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(64)
+
+
+def start(index_dir: Path, cache: Path, port: int) -> ThreadingHTTPServer:
+    """A server of the page, bound to this machine; port 0 takes any. Raises SuiteError where the port is taken."""
+    handler = functools.partial(PageHandler, index_dir=index_dir, cache=cache)
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+    except OSError as error:
+        raise SuiteError("Configuration Error", "the port cannot be used", f"--port {port}: {error.strerror}",
+                         f"Use another: --port {port + 1}.") from error
+
+
+def show(address: str) -> None:
+    """Open the page where this machine has a screen; else a text browser might take over the terminal."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(address)
+
+
+@script
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    there = next((place for place in PLACES if (place / BUILD_MANIFEST).exists()), PLACES[0])
+    parser.add_argument("--index-dir", type=Path, default=there, metavar="DIR",
+                        help=f"where the build wrote (default: {PLACES[0]}, or {PLACES[1]} where there is no other)")
+    parser.add_argument("--cache", type=Path, metavar="DIR",
+                        help="the downloaded pictures (default: image_cache beside the index)")
+    parser.add_argument("--port", type=number(int, 0, 65535), default=8000, metavar="N",
+                        help="0 to 65535, 0 takes a free one (default: 8000)")
+    args = parser.parse(argv)
+    require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
+    if not (args.index_dir / BUILD_MANIFEST).exists():
+        raise SuiteError("Configuration Error", "the index directory holds no finished build", args.index_dir,
+                         "Run make demo, or make download and make embed, first.")
+    cache = args.cache or args.index_dir.parent / "image_cache"
+    export_what_is_missing(args.index_dir, cache)
+    if not RUNTIME.exists():
+        say("The program that runs the model is not in web/vendor: `make web` puts it there. Until then the page "
+            "searches names, not pictures.")
+    with start(args.index_dir, cache, args.port) as server:
+        address = f"http://localhost:{server.server_port}"
+        say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this).")
+        show(address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("Stopped.")
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+// Names the card held into a frame in front of the camera, picture after picture.
+
+const CARD = 63 / 88; // width to height
+const FRAME = 0.84; // of the picture's height or width, whichever is short of a card
+const HEIGHT = 480; // pixels to which a picture is reduced: a card in the frame still has 400
+
+// Asks for the camera and starts. onAnswer gets what index.name() says of each picture; onEnd(why) is called when the
+// camera goes away or the tab is hidden. Resolves to {stop}; throws Errors with a sentence for the person.
+export async function startCamera(video, guide, index, onAnswer, onEnd) {
+  if (!navigator.mediaDevices) throw new Error("The camera is only there on https or localhost. Choose a picture instead.");
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+  } catch (error) {
+    throw new Error(error.name === "NotAllowedError" ? "The camera was not allowed. Choose a picture instead."
+      : "There is no camera that can be used. Choose a picture instead.");
+  }
+  let running = true;
+  const stop = () => {
+    running = false;
+    for (const track of stream.getTracks()) track.stop();
+    video.srcObject = null;
+    document.removeEventListener("visibilitychange", hidden);
+  };
+  const end = (why) => {
+    if (!running) return;
+    stop();
+    onEnd(why);
+  };
+  const hidden = () => document.hidden && end("The camera was stopped while the page was hidden.");
+  document.addEventListener("visibilitychange", hidden);
+  stream.getTracks()[0].addEventListener("ended", () => end("The camera was taken away."));
+  video.srcObject = stream;
+  await video.play();
+  showGuide(video, guide);
+  look();
+  return { stop };
+
+  async function look() {
+    const canvas = new OffscreenCanvas(1, 1);
+    try {
+      while (running) {
+        const answer = await index.name(pictureOf(video, canvas), { k: 1, frame: frameIn(canvas) });
+        if (running) onAnswer(answer);
+        await new Promise((next) => video.requestVideoFrameCallback(next));
+      }
+    } catch (error) {
+      end(error.message);
+    }
+  }
+}
+
+// What the camera sees now, HEIGHT pixels high; the canvas gets its size.
+function pictureOf(video, canvas) {
+  canvas.height = Math.min(HEIGHT, video.videoHeight);
+  canvas.width = Math.round((video.videoWidth / video.videoHeight) * canvas.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
+  return context.getImageData(0, 0, canvas.width, canvas.height);
+}
+
+// Where in a picture of this size the card is to be held.
+function frameIn({ width, height }) {
+  const high = FRAME * Math.min(height, width / CARD);
+  return { x: (width - high * CARD) / 2, y: (height - high) / 2, width: high * CARD, height: high };
+}
+
+function showGuide(video, guide) {
+  const { videoWidth, videoHeight } = video;
+  const { x, y, width, height } = frameIn({ width: videoWidth, height: videoHeight });
+  const percent = (part, whole) => `${(100 * part) / whole}%`;
+  Object.assign(guide.style, {
+    left: percent(x, videoWidth), top: percent(y, videoHeight),
+    width: percent(width, videoWidth), height: percent(height, videoHeight),
+  });
+}

@@ -1,0 +1,113 @@
+// A picture -> what the model is shown, as embedder.py prepares it.
+//
+//     const picture = await decode(blob);                  // {width, height, data: RGBA}
+//     const pixels = tensor(picture, meta);                // Float32Array [3 * size * size]
+
+const MAX_PIXELS = 100e6; // as the Python scripts
+const MAX_RATIO = 100;
+
+// The picture upright (EXIF), transparency over white, its colours as they are stored, as Pillow reads them.
+export async function decode(blob) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Error("This is no picture that the browser can read.");
+  }
+  const { width, height } = bitmap;
+  if (width * height > MAX_PIXELS) throw new Error("The picture has more than 100 million pixels.");
+  const canvas = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
+  canvas.fillStyle = "white";
+  canvas.fillRect(0, 0, width, height);
+  canvas.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return canvas.getImageData(0, 0, width, height);
+}
+
+// The part of a picture inside a frame {x, y, width, height}, which lies in it.
+export function cut({ width, data }, frame) {
+  const [x, y, wide, high] = [frame.x, frame.y, frame.width, frame.height].map(Math.round);
+  const part = new Uint8ClampedArray(4 * wide * high);
+  for (let row = 0; row < high; row++) {
+    part.set(data.subarray(4 * ((y + row) * width + x), 4 * ((y + row) * width + x + wide)), 4 * row * wide);
+  }
+  return { width: wide, height: high, data: part };
+}
+
+// Float32Array [3 * size * size], planes of red, green and blue, normalised. fit: "crop" takes the centre square,
+// "pad" keeps all of the picture between black bars, "squash" ignores its shape.
+export function tensor(picture, { size, fit, mean, std }) {
+  const { width, height } = picture;
+  if (Math.max(width, height) > MAX_RATIO * Math.min(width, height)) throw new Error("This is no card's shape.");
+  const side = fit === "pad" ? Math.max(width, height) : Math.min(width, height);
+  const [wide, high] = fit === "squash" ? [size, size]
+    : [width, height].map((length) => Math.max(1, Math.floor((size * length) / side)));
+  const resized = resize(picture, wide, high);
+  const [left, top] = [roundToEven((wide - size) / 2), roundToEven((high - size) / 2)];
+  const pixels = new Float32Array(3 * size * size);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let y = 0; y < size; y++) {
+      for (let x = 0; x < size; x++) {
+        const [fromX, fromY] = [x + left, y + top];
+        const inside = fromX >= 0 && fromX < wide && fromY >= 0 && fromY < high;
+        const value = inside ? resized[3 * (fromY * wide + fromX) + channel] : 0;
+        pixels[(channel * size + y) * size + x] = (value / 255 - mean[channel]) / std[channel];
+      }
+    }
+  }
+  return pixels;
+}
+
+// Bicubic with antialiasing, as PyTorch and Pillow have it: RGBA -> RGB, first across, then down, whole numbers each.
+function resize({ width, height, data }, wide, high) {
+  const across = weights(width, wide);
+  const narrow = new Uint8ClampedArray(3 * wide * height);
+  for (let y = 0, to = 0; y < height; y++) {
+    for (const { first, part } of across) {
+      let [red, green, blue] = [0, 0, 0];
+      for (let i = 0, at = 4 * (y * width + first); i < part.length; i++, at += 4) {
+        red += part[i] * data[at];
+        green += part[i] * data[at + 1];
+        blue += part[i] * data[at + 2];
+      }
+      narrow[to++] = red;
+      narrow[to++] = green;
+      narrow[to++] = blue;
+    }
+  }
+  const small = new Uint8ClampedArray(3 * wide * high);
+  weights(height, high).forEach(({ first, part }, y) => {
+    for (let x = 0; x < 3 * wide; x++) {
+      let sum = 0;
+      for (let i = 0, at = 3 * wide * first + x; i < part.length; i++, at += 3 * wide) sum += part[i] * narrow[at];
+      small[3 * wide * y + x] = sum;
+    }
+  });
+  return small;
+}
+
+// For each of `to` places, the first of `from` that count for it and how much each does.
+function weights(from, to) {
+  const scale = from / to;
+  const blur = Math.max(1, scale);
+  return Array.from({ length: to }, (_, place) => {
+    const centre = (place + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - 2 * blur + 0.5));
+    const end = Math.min(from, Math.trunc(centre + 2 * blur + 0.5));
+    const part = Float64Array.from({ length: end - first }, (_, i) => cubic((first + i - centre + 0.5) / blur));
+    const sum = part.reduce((total, value) => total + value, 0);
+    return { first, part: part.map((value) => value / sum) };
+  });
+}
+
+function cubic(x) {
+  const d = Math.abs(x);
+  if (d < 1) return (1.5 * d - 2.5) * d * d + 1;
+  return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
+}
+
+// Python's round(): halves to the even number.
+function roundToEven(value) {
+  const whole = Math.floor(value);
+  return value - whole === 0.5 ? whole + (whole & 1) : Math.round(value);
+}
