@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import peers  # noqa: E402
+from compare_browser import browser  # noqa: E402
 from compare_builds import clip_retrieval, model, queries, rebuilds  # noqa: E402
 from compare_downloads import downloads, overlap, planning, validation  # noqa: E402
 from compare_indexes import hnsw_table, indexes  # noqa: E402
@@ -32,7 +33,7 @@ from comparison import FULL, QUICK, Bench, Figure  # noqa: E402
 from cli import ArgumentParser, script  # noqa: E402
 from common import EXIT_FAILURES, EXIT_OK, SuiteError, say, utc_now, write_json  # noqa: E402
 
-COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes)
+COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes, browser)
 WITH_PEERS = (downloads, clip_retrieval, indexes)
 
 

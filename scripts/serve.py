@@ -91,6 +91,14 @@ class PageHandler(SimpleHTTPRequestHandler):
         """Nothing: a line a picture would bury what was said."""
 
 
+class PageServer(ThreadingHTTPServer):
+    """A thread a connection; a browser that closes one in the middle is no error."""
+
+    def handle_error(self, *request: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(*request)
+
+
 def export_what_is_missing(index_dir: Path, cache: Path) -> None:
     """Write the browser's files where there are none of this build; without the model where it cannot be had."""
     meta, built = index_dir / BROWSER_META, (index_dir / BUILD_MANIFEST).stat().st_mtime
@@ -112,11 +120,11 @@ def _begins(path: Path) -> bytes:
         return file.read(64)
 
 
-def start(index_dir: Path, cache: Path, port: int) -> ThreadingHTTPServer:
+def start(index_dir: Path, cache: Path, port: int) -> PageServer:
     """A server of the page, bound to this machine; port 0 takes any. Raises SuiteError where the port is taken."""
     handler = functools.partial(PageHandler, index_dir=index_dir, cache=cache)
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), handler)
+        return PageServer(("127.0.0.1", port), handler)
     except OSError as error:
         raise SuiteError("Configuration Error", "the port cannot be used", f"--port {port}: {error.strerror}",
                          f"Use another: --port {port + 1}.") from error

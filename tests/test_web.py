@@ -377,7 +377,7 @@ def test_the_server_packs_the_metadata_and_gives_nothing_else_away(site):
     with pytest.raises(urllib.error.HTTPError, match="304"):
         fetched(f"{site.address}/embeddings.i8bin", **unchanged)
     for path in ("build_manifest.json", "mtg_meta.jsonl", "../README.md", "%2e%2e/README.md", "vendor", "vendor/",
-                 "package.json/", "picture", "picture?../index_out/build_manifest.json", "picture?https://a.b/c.jpg"):
+                 "picture", "picture?../index_out/build_manifest.json", "picture?https://a.b/c.jpg"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             fetched(f"{site.address}/{path}")
 

@@ -4,7 +4,7 @@
 //     rows.nearest(vector, 10)               // [{row, score}], best first
 //
 // Rows stay int8, 512 MB for 500,000 x 1008. The query becomes int16, which changes a cosine by less than 0.0001.
-// On 2 cores and 54,000 x 512 this takes 2 ms, the same loop in JavaScript 75 ms.
+// Over 54,000 x 512 that takes 2 ms, the same products in JavaScript 29 ms; over 500,000 x 512, 17 and 268.
 
 // score(row, end, length, query, out): for each `length` int8 from row to end, the sum of their products with the
 // int16 at query, as int32 at out. Blocks of 8: the query is padded with zeros, for which the next row's bytes do.
