@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -q -n 2 --dist loadfile
+	$(RUN) -m pytest -q -n 3 --dist loadfile
 
 soak: $(VENV)/.installed
 	$(RUN) scripts/soak.py $(ARGS)

@@ -207,7 +207,8 @@ def test_export_writes_elsewhere_and_refuses_what_does_not_match(built, tmp_path
     built.run("export_for_browser.py", "--output-dir", tmp_path / "web" / "data")
     built.run("export_for_browser.py")
     assert "are of an earlier build" in built.build().stderr, "a rebuild says that an export beside it is stale"
-    assert {path.name for path in (tmp_path / "web" / "data").iterdir()} == {"embeddings.i8bin", "meta.json"}
+    assert {path.name for path in (tmp_path / "web" / "data").iterdir()} == {"embeddings.i8bin", "meta.json",
+                                                                            "meta.json.gz"}
     vectors = built.out / "mtg_embeddings.npy"
     vectors.write_bytes(vectors.read_bytes()[:-4])
     done = built.run("export_for_browser.py", "--output-dir", tmp_path / "other", code=1)
