@@ -73,8 +73,10 @@ class BrowserModel:
     about: dict
 
 
-def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path | None = None) -> ExportResult:
-    """Write the browser's files; with the pictures in cache to measure on, the model too.
+def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path | None = None,
+           pretrained: str | None = None) -> ExportResult:
+    """Write the browser's files; with the pictures in cache to measure on, the model too. pretrained names its
+    weights where they have moved.
 
     Raises SuiteError where the input is no whole build, or its model cannot be given.
     """
@@ -86,7 +88,7 @@ def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
     say(f"{len(vectors):,} vectors of {input_dir} to export to {output_dir}{', with the model' if cache else ''}.")
-    model = browser_model(input_dir, manifest, vectors, cache) if cache else BrowserModel({}, {})
+    model = browser_model(input_dir, manifest, vectors, cache, pretrained) if cache else BrowserModel({}, {})
     output_dir.mkdir(parents=True, exist_ok=True)
     remove_leftovers(output_dir)
     quantised = np.empty(vectors.shape, np.int8)
@@ -122,9 +124,10 @@ def _meta_json(head: dict, records: list[bytes], compact: bool) -> Iterator[byte
     yield b"}"
 
 
-def browser_model(input_dir: Path, manifest: dict, vectors: np.ndarray, cache: Path) -> BrowserModel:
+def browser_model(input_dir: Path, manifest: dict, vectors: np.ndarray, cache: Path,
+                  pretrained: str | None = None) -> BrowserModel:
     """The model as ONNX and the hashes that decide. Raises SuiteError where its vectors are not those of the index."""
-    spec = model_of(manifest)
+    spec = model_of(manifest, pretrained)
     pictures = np.load(input_dir / PICTURES, allow_pickle=False)
     rows, prepared = _sample_pictures(pictures, cache, spec)
     whole = onnx_tower.tower(spec)
@@ -191,12 +194,14 @@ def main(argv: list[str] | None = None) -> int:
                         help="also write the model, with which a page searches for pictures")
     parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
                         help="pictures to measure the model on (default: image_cache)")
+    parser.add_argument("--pretrained", metavar="FILE", help="where the model's weights are, if they have moved")
     parser.add_argument("--compact", action="store_true",
                         help="write the metadata in columns: a fourth of the bytes, for pages that read this form")
     args = parser.parse(argv)
     if args.with_model:
         require_directory(args.cache, "cache", "Name it with --cache, or leave out --with-model.")
-    result = export(args.input_dir, args.output_dir, args.compact, args.cache if args.with_model else None)
+    result = export(args.input_dir, args.output_dir, args.compact, args.cache if args.with_model else None,
+                    args.pretrained)
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")

@@ -12,8 +12,8 @@ from conftest import ROOT, SHARED
 from PIL import Image
 
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
-           "export_for_browser.py", "scripts/validate_cache.py"]
-TARGETS = ("demo test soak bench lint download embed build-all build export query serve validate clean conda-cpu "
+           "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py"]
+TARGETS = ("demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu "
            "conda-gpu conda-mps").split()
 CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open_clip_torch": {"open-clip-torch"},
                "Pillow": {"pillow"}}
@@ -107,7 +107,7 @@ def test_the_readme_names_every_artefact():
 
     readme = (ROOT / "README.md").read_text()
     for name in (*OUTPUTS, BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST, CHECKPOINT, CHECKPOINT_META,
-                 "embeddings.i8bin", "meta.json"):
+                 "embeddings.i8bin", "meta.json", "model.onnx", "model.int8.onnx", "hashes.bin"):
         assert f"`{name}`" in readme, name
 
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -57,6 +58,12 @@ class Tab:
 
     def heading(self, text: str) -> None:
         self.page.get_by_role("heading", name=text).wait_for()
+
+    def shown(self, state: str) -> None:
+        """A picture of this state for the README, where MTG_SCREENSHOTS names a folder for them."""
+        if folder := os.environ.get("MTG_SCREENSHOTS"):
+            self.page.wait_for_load_state("networkidle")
+            self.page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=80)
 
     def names(self) -> list[str]:
         return self.page.locator("#cards h3").all_inner_texts()
@@ -110,7 +117,7 @@ def browser(site, tmp_path_factory):
 @pytest.fixture
 def tab(site, browser) -> Iterator[Tab]:
     """A new page; at its end nothing may have gone wrong in it, or been asked of another machine."""
-    context = browser.new_context()
+    context = browser.new_context(viewport={"width": 1000, "height": 720})
     tab = Tab(context.new_page())
     tab.page.set_default_timeout(20_000)
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
@@ -144,8 +151,9 @@ def test_cards_are_found_by_name_set_and_number(tab, site):
     picture = item.get_by_role("img", name=card["name"])
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
     box.fill(f"{card['set']} {card['collector_number']}")
-    tab.heading("with “qm")
-    assert tab.names()[0] == card["name"]
+    tab.heading(f"with “{card['set']} {card['collector_number']}")
+    assert tab.names()[0] == card["name"] and len(tab.names()) > 1
+    tab.shown("search")
     box.fill("no such card")
     tab.heading("No cards with")
     assert tab.names() == []
@@ -165,11 +173,13 @@ def test_a_dropped_picture_is_named_and_more_like_it_shown(tab, site):
     assert tab.names()[0] == site.meta[row]["name"]
     assert float(tab.page.locator("#cards .score span").first.inner_text()) > 0.99
     assert tab.page.get_by_role("img", name="Your picture").is_visible()
+    tab.shown("named")
     tab.page.get_by_role("button", name=f"More like {site.meta[row]['name']}").first.press("Enter")
     tab.heading(f"More like {site.meta[row]['name']}")
     int8 = np.frombuffer((site.workspace.out / "embeddings.i8bin").read_bytes(), np.int8).reshape(53, -1)
     scores = int8.astype(np.float32) @ (int8[row] / np.linalg.norm(int8[row].astype(np.float32))) / 127
     scores[row] = -1
+    tab.shown("more")
     shown = [float(text) for text in tab.page.locator("#cards .score span").all_inner_texts()]
     assert np.allclose(shown, np.minimum(1, np.sort(scores)[::-1][:24]), atol=0.0011)
     assert tab.names()[0] == site.meta[int(scores.argmax())]["name"]
@@ -184,6 +194,7 @@ def test_an_unknown_picture_is_not_sure_and_a_broken_one_an_error_in_words(tab, 
     chosen.set_input_files(tmp_path / "other.png")
     tab.heading("Not sure. Most like:")
     assert len(tab.names()) == 24
+    tab.shown("unsure")
     chosen.set_input_files(tmp_path / "broken.jpg")
     assert "no picture that the browser can read" in alert(tab)
     chosen.set_input_files(site.picture(3))
@@ -220,6 +231,7 @@ def test_a_damaged_artefact_is_said_in_words(tab, site, name, change, words):
     tab.page.reload()
     assert words in alert(tab)
     assert tab.page.get_by_role("searchbox").is_hidden()
+    tab.shown("damaged")
     tab.errors[:] = [error for error in tab.errors if change or "404" not in error]
 
 
@@ -230,6 +242,7 @@ def test_the_camera_names_a_card_and_stops_with_the_tab(tab, site):
     tab.page.get_by_text(f"Recognised: {site.meta[HELD]['name']}").wait_for()
     assert tab.page.locator("#best h3").inner_text() == site.meta[HELD]["name"]
     assert float(tab.page.locator("#best .score span").inner_text()) > 0.8
+    tab.shown("camera")
     running = "document.getElementById('video').srcObject?.active ?? false"
     assert tab.page.evaluate(running) is True
     tab.page.keyboard.press("Escape")
@@ -359,6 +372,7 @@ def test_a_phone_and_a_dark_screen_show_it_whole(tab, site):
     colours = []
     for scheme in ("light", "dark"):
         tab.page.emulate_media(color_scheme=scheme)
+        tab.shown(f"phone-{scheme}")
         colours.append(tab.page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert colours[0] != colours[1]
 

@@ -32,7 +32,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
     find(text, k) {
       const wanted = plain(text);
       const words = wanted.split(" ").filter(Boolean);
-      const groups = [[], [], [], []];
+      const groups = [[], [], [], [], []];
       keys.forEach((key, row) => {
         if (words.length && words.every((word) => key.includes(word))) {
           groups[order(key, wanted, words)].push({ row });
@@ -118,9 +118,10 @@ function plain(text) {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
 }
 
-// 0: the whole name, 1: its beginning, 2: beginnings of words, 3: anywhere.
+// 0: the whole name, 1: its beginning, 2: whole words, 3: beginnings of words, 4: anywhere.
 function order(key, wanted, words) {
   if (key.startsWith(` ${wanted} `)) return 0;
   if (key.startsWith(` ${wanted}`)) return 1;
-  return words.every((word) => key.includes(` ${word}`)) ? 2 : 3;
+  if (words.every((word) => key.includes(` ${word} `))) return 2;
+  return words.every((word) => key.includes(` ${word}`)) ? 3 : 4;
 }

@@ -127,6 +127,7 @@ function cardOf({ row, score, record }) {
 async function useCamera() {
   stopCamera();
   showError("");
+  at("results").hidden = true;
   at("camera").hidden = false;
   at("verdict").textContent = "Waiting for the camera";
   try {
