@@ -63,7 +63,7 @@ class SuiteError(Exception):
     def __init__(self, category: str, what: str, details: object, suggestion: str,
                  exit_code: int = EXIT_ERROR) -> None:
         super().__init__(what)
-        self.exit_code = exit_code
+        self.category, self.exit_code = category, exit_code
         self.lines = (f"ERROR: {category}: {printable(what)}",
                       f"  Details: {printable(details)}",
                       f"  Suggestion: {printable(suggestion)}")

@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     right = sum(mine == true for mine, true in zip(named, truth.values(), strict=True))
     say(f"\n{right} of {len(truth)} photographed cards named rightly in {time.monotonic() - started:.0f} s. "
         f"Open {OUT / 'matches.html'} to see them.")
-    say('\nNext, with the real cards:\n  make download              # 54,000 pictures, 6 GB\n'
+    say("\nNext, these cards in a browser: make serve")
+    say('\nThen, with the real cards:\n  make download              # 54,000 pictures, 6 GB\n'
         "  make embed                 # fetches the CLIP weights once\n  make query IMG=photo.jpg")
     return EXIT_OK if right == len(truth) else EXIT_ERROR
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 import webbrowser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import orjson
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,6 +43,7 @@ WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
 PLACES = Path("index_out"), Path("demo_out/index_out")  # the first that holds an index is served
 PICTURES = "picture?"  # followed by a picture's address, quoted
+HEAD_BYTES = 1 << 16
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
 
 
@@ -101,23 +105,30 @@ class PageServer(ThreadingHTTPServer):
 
 def export_what_is_missing(index_dir: Path, cache: Path) -> None:
     """Write the browser's files where there are none of this build; without the model where it cannot be had."""
-    meta, built = index_dir / BROWSER_META, (index_dir / BUILD_MANIFEST).stat().st_mtime
-    files = [meta, index_dir / BROWSER_MODEL] if cached_names(cache) else [meta]
-    if all(file.exists() and file.stat().st_mtime >= built for file in files):
+    head, with_model = _head(index_dir / BROWSER_META), bool(cached_names(cache))
+    if head and (index_dir / BROWSER_META).stat().st_mtime >= (index_dir / BUILD_MANIFEST).stat().st_mtime \
+            and ("embedding" in head or not with_model):
         return
-    compact = meta.exists() and _begins(meta).startswith(f'{{"version":"{COMPACT_FORMAT}"'.encode())
+    compact = head.get("version") == COMPACT_FORMAT
     try:
-        export(index_dir, index_dir, compact, cache if cached_names(cache) else None)
+        export(index_dir, index_dir, compact, cache if with_model else None)
     except SuiteError as error:
-        if error.lines[0].startswith("ERROR: Validation Error"):
+        if not with_model or error.category not in ("Build Error", "Configuration Error"):
             raise
         say(f"{error}\nThe page will search names, not pictures.")
         export(index_dir, index_dir, compact)
 
 
-def _begins(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(64)
+def _head(meta: Path) -> dict:
+    """What meta.json says before its cards, which may be 400 MB; nothing where there is no such file."""
+    if not meta.exists():
+        return {}
+    with open(meta, "rb") as file:
+        head = re.split(rb',"(?:records|columns)":', file.read(HEAD_BYTES))[0]
+    try:
+        return orjson.loads(head + b"}")
+    except orjson.JSONDecodeError:
+        return {}
 
 
 def start(index_dir: Path, cache: Path, port: int) -> PageServer:
