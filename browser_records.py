@@ -4,8 +4,9 @@
         file.write(part)
 
 In columns a value is written without what the row or the column says already. A reader undoes it in this order:
-a column that is a string is the same as the column of that name; `dictionary` holds the values and `values` their
-places in it; `prefix` goes before every value; with `with_id`, `{id}` stands for the row's scryfall_id.
+a column that is a string is the same as the column of that name, which is none; `dictionary` holds the values and
+`values` their places in it; `prefix` goes before every value; with `with_id`, `{id}`, also in the prefix, stands for
+the row's scryfall_id.
 Reads   mtg_meta.jsonl
 Writes  nothing
 """
@@ -75,16 +76,16 @@ def _shortened(name: str, record: dict) -> object:
 def _survey(lines: list[bytes]) -> tuple[dict[str, str], dict[str, str]]:
     """(field -> what all its values begin with, field -> an earlier field with the same values)."""
     prefixes: dict[str, str] = {}
-    pairs: set[tuple[str, str]] = set()
+    pairs: list[tuple[str, str]] = []
     for line in lines:
         record = orjson.loads(line)
         if not prefixes:
             prefixes = {name: "" if name in DICTIONARIES or name == ID else str(_shortened(name, record) or "")
                         for name in record}
-            pairs = {(name, other) for i, name in enumerate(record) for other in list(record)[:i]
-                     if record[name] == record[other] and name not in DICTIONARIES}
-        pairs -= {(name, other) for name, other in pairs if record[name] != record[other]}
+            pairs = [(name, other) for i, name in enumerate(record) for other in list(record)[:i]
+                     if name not in DICTIONARIES]
+        pairs = [(name, other) for name, other in pairs if record[name] == record[other]]
         for name, prefix in prefixes.items():
             if prefix and not str(value := _shortened(name, record) or "").startswith(prefix):
                 prefixes[name] = os.path.commonprefix([prefix, str(value)])
-    return prefixes, dict(pairs)
+    return prefixes, dict(reversed(pairs))  # of several equal ones the earliest, which equals no earlier one

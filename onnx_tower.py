@@ -81,12 +81,18 @@ def with_int8_weights(whole: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def embed(model: onnx.ModelProto, pictures: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """uint8 [B, size, size, 3] from embedder.prepare() -> float32 [B, D], each of norm 1, by ONNX Runtime."""
+    """uint8 [B, size, size, 3] from embedder.prepare() -> float32 [B, D], each of norm 1, by ONNX Runtime.
+
+    Raises SuiteError where it cannot run the network.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    vectors = np.concatenate([session.run([OUTPUT], {INPUT: input_tensor(picture[None], spec).numpy()})[0]
-                              for picture in pictures])
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        vectors = np.concatenate([session.run([OUTPUT], {INPUT: input_tensor(picture[None], spec).numpy()})[0]
+                                  for picture in pictures])
+    except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
+        raise _failure(spec, f"ONNX Runtime: {next(iter(str(error).splitlines()), '')[:200]}") from error
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

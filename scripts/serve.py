@@ -15,13 +15,14 @@ import sys
 import webbrowser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import orjson
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from artefacts import load_manifest  # noqa: E402
 from cli import ArgumentParser, number, script  # noqa: E402
 from common import (  # noqa: E402
     BROWSER_HASHES,
@@ -43,7 +44,8 @@ WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
 PLACES = Path("index_out"), Path("demo_out/index_out")  # the first that holds an index is served
 PICTURES = "picture?"  # followed by a picture's address, quoted
-HEAD_BYTES = 1 << 16
+HEAD_BYTES = 1 << 16  # of meta.json, more than comes before its cards
+COMPACT_FROM = 100_000  # cards: as records, 500,000 take 382 MB, near what a browser can parse
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
 
 
@@ -57,14 +59,13 @@ class PageHandler(SimpleHTTPRequestHandler):
 
     def translate_path(self, path: str) -> str:
         """The file for a request: nothing but what the page is made of. A folder's name stands for none."""
-        parts = urlsplit(path)
-        name = unquote(parts.path).lstrip("/") or "index.html"
+        name, _, query = path.lstrip("/").partition("?")
         self.packed = False
         if name == PICTURES.rstrip("?"):
-            return str(self.cache / cache_name(unquote(parts.query)))
+            return str(self.cache / cache_name(unquote(query)))
         if name not in INDEX_FILES:
-            inside = (WEB / name).resolve()
-            return str(inside if WEB in inside.parents and inside.is_file() else WEB / "none")
+            files = {file.relative_to(WEB).as_posix(): str(file) for file in WEB.rglob("*") if file.is_file()}
+            return files.get(name, str(WEB / "none"))
         packed = self.index_dir / f"{name}.gz"
         self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
         return str(packed if self.packed else self.index_dir / name)
@@ -80,9 +81,11 @@ class PageHandler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path not in ("/", "/index.html") or not self.cache.is_dir():
+        if self.path.partition("?")[0] not in ("/", "/index.html"):
             return super().do_GET()
-        page = (WEB / "index.html").read_bytes().replace(b"<body>", f'<body data-pictures="{PICTURES}">'.encode())
+        page = (WEB / "index.html").read_bytes()
+        if self.cache.is_dir():
+            page = page.replace(b"<body>", f'<body data-pictures="{PICTURES}">'.encode())
         self.packed = False
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -106,17 +109,28 @@ class PageServer(ThreadingHTTPServer):
 def export_what_is_missing(index_dir: Path, cache: Path) -> None:
     """Write the browser's files where there are none of this build; without the model where it cannot be had."""
     head, with_model = _head(index_dir / BROWSER_META), bool(cached_names(cache))
-    if head and (index_dir / BROWSER_META).stat().st_mtime >= (index_dir / BUILD_MANIFEST).stat().st_mtime \
-            and ("embedding" in head or not with_model):
+    if _is_current(index_dir, head) and ("embedding" in head or not with_model):
         return
-    compact = head.get("version") == COMPACT_FORMAT
+    built = load_manifest(index_dir)["statistics"]["successful_embeddings"]
+    compact = head["version"] == COMPACT_FORMAT if head else built > COMPACT_FROM
     try:
         export(index_dir, index_dir, compact, cache if with_model else None)
     except SuiteError as error:
         if not with_model or error.category not in ("Build Error", "Configuration Error"):
             raise
-        say(f"{error}\nThe page will search names, not pictures.")
+        say(str(error))
         export(index_dir, index_dir, compact)
+
+
+def _is_current(index_dir: Path, head: dict) -> bool:
+    """Whether meta.json is no older than the build, and the files it speaks of have their sizes."""
+    if not head or (index_dir / BROWSER_META).stat().st_mtime < (index_dir / BUILD_MANIFEST).stat().st_mtime:
+        return False
+    rows, dimension = head["shape"]
+    others = [*head["embedding"]["models"], head["recognition"]["hashes"]] if "embedding" in head else []
+    sizes = {BROWSER_VECTORS: rows * dimension, **{one["file"]: one["bytes"] for one in others}}
+    return all((index_dir / name).exists() and (index_dir / name).stat().st_size == size
+               for name, size in sizes.items())
 
 
 def _head(meta: Path) -> dict:
@@ -159,12 +173,14 @@ def main(argv: list[str] | None = None) -> int:
                         help="0 to 65535, 0 takes a free one (default: 8000)")
     args = parser.parse(argv)
     require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
-    if not (args.index_dir / BUILD_MANIFEST).exists():
-        raise SuiteError("Configuration Error", "the index directory holds no finished build", args.index_dir,
-                         "Run make demo, or make download and make embed, first.")
-    cache = args.cache or args.index_dir.parent / "image_cache"
+    load_manifest(args.index_dir)
+    cache = args.cache or args.index_dir.resolve().parent / "image_cache"
+    if args.cache:
+        require_directory(cache, "cache", "Leave out --cache: Scryfall's pictures are shown then.")
     export_what_is_missing(args.index_dir, cache)
-    if not RUNTIME.exists():
+    if "embedding" not in _head(args.index_dir / BROWSER_META):
+        say("The index was exported without its model: the page searches names, not pictures.")
+    elif not RUNTIME.exists():
         say("The program that runs the model is not in web/vendor: `make web` puts it there. Until then the page "
             "searches names, not pictures.")
     with start(args.index_dir, cache, args.port) as server:

@@ -154,6 +154,10 @@ def test_cards_are_found_by_name_set_and_number(tab, site):
     tab.heading(f"with “{card['set']} {card['collector_number']}")
     assert tab.names()[0] == card["name"] and len(tab.names()) > 1
     tab.shown("search")
+    word = site.meta[0]["name"].split()[-1]
+    box.fill(word)
+    tab.heading(f"with “{word}”")
+    assert all(word in name for name in tab.names())
     box.fill("no such card")
     tab.heading("No cards with")
     assert tab.names() == []
@@ -174,7 +178,8 @@ def test_a_dropped_picture_is_named_and_more_like_it_shown(tab, site):
     assert float(tab.page.locator("#cards .score span").first.inner_text()) > 0.99
     assert tab.page.get_by_role("img", name="Your picture").is_visible()
     tab.shown("named")
-    tab.page.get_by_role("button", name=f"More like {site.meta[row]['name']}").first.press("Enter")
+    tab.page.get_by_role("button", name=f"More like this: {site.meta[row]['name']}").first.press(
+        "Enter")
     tab.heading(f"More like {site.meta[row]['name']}")
     int8 = np.frombuffer((site.workspace.out / "embeddings.i8bin").read_bytes(), np.int8).reshape(53, -1)
     scores = int8.astype(np.float32) @ (int8[row] / np.linalg.norm(int8[row].astype(np.float32))) / 127
@@ -255,6 +260,23 @@ def test_the_camera_names_a_card_and_stops_with_the_tab(tab, site):
     assert tab.page.evaluate(running) is False
 
 
+def test_a_camera_that_is_allowed_too_late_is_not_used(tab):
+    start = tab.page.get_by_role("button", name="Use the camera")
+    start.wait_for()
+    tab.page.evaluate("""() => { const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (...wanted) => {
+            await new Promise(allow => { window.allow = allow; });
+            window.stream = await real(...wanted);
+            return window.stream; }; }""")
+    start.click()
+    tab.page.get_by_text("Waiting for the camera").wait_for()
+    tab.page.keyboard.press("Escape")
+    tab.page.evaluate("window.allow()")
+    tab.page.evaluate("""async () => {
+        while (!window.stream || window.stream.active) await new Promise(later => setTimeout(later, 20)); }""")
+    assert tab.page.locator("#camera").is_hidden()
+
+
 def test_without_a_camera_the_page_says_so_and_goes_on(tab, site):
     tab.page.get_by_role("button", name="Use the camera").wait_for()
     tab.page.evaluate("""() => { navigator.mediaDevices.getUserMedia = () =>
@@ -276,7 +298,7 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
     for row in range(50):
         picture, path = Image.open(paths[row]).convert("RGB"), tmp_path / f"{row}.png"
         if row % 4 == 0:
-            picture = picture.resize((1000 + row, 1400))
+            picture = picture.resize((600 + row, 840))
         elif row % 4 == 1:
             picture.putalpha(Image.linear_gradient("L").resize(picture.size))
         elif row % 4 == 2:
@@ -288,7 +310,7 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
         else:
             picture = picture.crop((0, 60, 488, 400 - row))
         if picture:
-            picture.save(path)
+            picture.save(path, compress_level=1)
         paths.append(path)
     spec = describe_model("efficientnet-lite0")
     vectors = Embedder(spec, "cpu", "fp32").embed(np.stack([prepare(open_picture(path), spec) for path in paths]))
@@ -317,6 +339,9 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     import torch
 
     from clip_models import import_open_clip
+    from common import open_picture
+    from embedder import Embedder, prepare
+    from models import describe_model
 
     torch.manual_seed(0)
     torch.save(import_open_clip().create_model("ViT-S-32-alt", pretrained=None).state_dict(), tmp_path / "w.pt")
@@ -328,10 +353,35 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
         small, whole = meta["embedding"]["models"]
         assert small["bytes"] < 0.3 * whole["bytes"] and min(small["cosine"], whole["cosine"]) >= 0.99
         row = 5
+        path = work.cache / cache_name(meta["records"][row]["image_url"])
         tab.page.goto(address)
-        answer = tab.ask("return index.name(file, { k: 1 });",
-                         work.cache / cache_name(meta["records"][row]["image_url"]))
+        answer = tab.ask("return { ...await index.name(file, { k: 1 }), vector: Array.from(await index.embed(file)) };",
+                         path)
     assert answer["accepted"] and answer["matches"][0]["row"] == row and answer["matches"][0]["score"] > 0.98
+    cosines = {}
+    for fit in ("pad", "crop"):
+        spec = describe_model("ViT-S-32-alt", str(tmp_path / "w.pt"), fit)
+        python, = Embedder(spec, "cpu", "fp32").embed(prepare(open_picture(path), spec)[None])
+        cosines[fit] = np.dot(python, answer["vector"])
+    print(f"\ncosine of the page's vector to Python's: {cosines}")
+    assert cosines["pad"] > 0.999 > cosines["crop"]
+
+
+def test_rows_of_any_length_are_scored(tab):
+    random = np.random.default_rng(0)
+    tab.page.get_by_role("searchbox").wait_for()
+    for dimension in (1, 7, 8, 9, 100, 512):
+        rows = random.integers(-128, 128, (20, dimension), np.int8)
+        query = random.standard_normal(dimension).astype(np.float32)
+        query /= np.linalg.norm(query)
+        found = tab.page.evaluate("""async ([rows, dimension, query]) => {
+            const { createRows } = await import("./scores.js");
+            const made = createRows(rows.length / dimension, dimension, 127);
+            made.bytes.set(new Uint8Array(Int8Array.from(rows).buffer));
+            return made.nearest(Float32Array.from(query), 5); }""", [rows.ravel().tolist(), dimension, query.tolist()])
+        scores = np.minimum(1, rows.astype(np.float32) @ query / 127)
+        assert np.allclose([one["score"] for one in found], np.sort(scores)[::-1][:5], atol=1e-3), dimension
+        assert all(abs(scores[one["row"]] - one["score"]) < 1e-3 for one in found), dimension
 
 
 def test_columns_say_what_the_records_say(tab, site, tmp_path):
@@ -345,6 +395,9 @@ def test_columns_say_what_the_records_say(tab, site, tmp_path):
         const { rows, record } = await readMeta(new URL("./", location.href));
         return Array.from({ length: rows }, (_, row) => record(row)); }""")
     assert records == site.meta
+    tab.page.reload()
+    tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
+    tab.heading("1 card with")
     broken = json.loads(compact)
     broken["columns"]["name"]["values"].pop()
     as_served(tab.page, "meta.json", json.dumps(broken).encode())
@@ -352,7 +405,23 @@ def test_columns_say_what_the_records_say(tab, site, tmp_path):
     assert "describes 0 cards, but its shape says 53" in alert(tab)
 
 
-def test_a_long_name_or_markup_in_it_stays_text(tab, site):
+def test_few_and_equal_values_are_written_in_columns_too(tab):
+    """A prefix as long as the value, three columns with the same values, and none at all."""
+    import browser_records
+
+    record = {"name": "lea", "scryfall_id": "b4", "face_id": "b4", "set": "lea", "collector_number": "lea",
+              "image_url": "https://c/b/4/b4.jpg?1", "card_url": "https://c/b/4/b4.jpg?1", "illustration_id": None}
+    for records in ([record], [record, record | {"scryfall_id": "c5", "image_url": "https://c/b/4/c5.jpg?1"}],
+                    [record, record | {"illustration_id": "x", "card_url": ""}]):
+        columns = b"".join(browser_records.columns([json.dumps(one).encode() for one in records]))
+        head = {"version": "2.0", "quantization": {"dtype": "int8", "scale_factor": 127}, "shape": [len(records), 8]}
+        as_served(tab.page, "meta.json", json.dumps(head | {"columns": json.loads(columns)}).encode())
+        assert tab.page.evaluate("""async () => {
+            const { rows, record } = await (await import("./artefacts.js")).readMeta(new URL("./", location.href));
+            return Array.from({ length: rows }, (_, row) => record(row)); }""") == records
+
+
+def test_markup_in_a_name_stays_text(tab, site):
     meta = json.loads((site.workspace.out / "meta.json").read_bytes())
     meta["records"][0] |= {"name": "<img src=x onerror=alert(1)> Zzyzx", "scryfall_uri": "javascript:alert(1)"}
     as_served(tab.page, "meta.json", json.dumps(meta).encode())
@@ -403,6 +472,21 @@ def test_serving_without_an_index_or_on_a_taken_port_is_three_lines(site, tmp_pa
     done = site.workspace.run("scripts/serve.py", "--port", taken, code=1)
     assert_three_lines(done.stderr, "Configuration Error")
     assert "vectors of" not in done.stderr, "what is exported already is not exported again"
+    assert_three_lines(site.workspace.run("scripts/serve.py", "--cache", "nowhere", code=3).stderr,
+                       "Configuration Error")
+
+
+def test_what_was_damaged_or_left_out_is_exported_again(site, tmp_path):
+    """Without a cache, so without the model: that takes seconds."""
+    work = Workspace(tmp_path / "work")
+    shutil.copytree(site.workspace.out, work.out)
+    for spoil in (lambda: (work.out / "embeddings.i8bin").write_bytes(b"short"),
+                  lambda: (work.out / "meta.json").unlink(), lambda: os.utime(work.out / "build_manifest.json")):
+        spoil()
+        with served(work) as address:
+            assert len(fetched(f"{address}/embeddings.i8bin").read()) == 53 * 1008
+            assert len(json.loads(fetched(f"{address}/meta.json").read())["records"]) == 53
+    assert not (work.out / "model.onnx").exists(), "of an export that is no longer there"
 
 
 def test_the_export_with_the_model_only_adds_to_what_clients_check(site, tmp_path):

@@ -6,8 +6,8 @@
 const RENEW = "Run python export_for_browser.py again.";
 const KIND = { dtype: "int8", scale_factor: 127 };
 
-// {rows, dimension, scale, model, size, fit, record(row), digest, embedding, recognition} from <base>meta.json; the last two
-// are there with --with-model. Both forms are read: records (version 1.0) and columns (2.0).
+// {rows, dimension, scale, model, size, fit, record(row), digest, embedding, recognition} from <base>meta.json; the
+// last two are there with --with-model. Both forms are read: records (version 1.0) and columns (2.0).
 export async function readMeta(base) {
   const url = new URL("meta.json", base);
   const response = await ask(url);
@@ -17,7 +17,7 @@ export async function readMeta(base) {
   } catch {
     throw new Error(`${name(url)} is damaged or too large: it is no JSON that this browser can read. ${RENEW}`);
   }
-  const records = { "1.0": (it) => it.records, "2.0": (it) => it.columns && fromColumns(it.columns) }[meta?.version];
+  const records = { "1.0": fromRecords, "2.0": fromColumns }[meta?.version];
   if (!records) throw new Error(`${name(url)} has version ${meta?.version}; this page reads 1.0 and 2.0. ${RENEW}`);
   const [rows, dimension] = Array.isArray(meta.shape) ? meta.shape : [];
   if (!(rows > 0 && dimension > 0)) throw new Error(`${name(url)} has no shape. ${RENEW}`);
@@ -26,14 +26,14 @@ export async function readMeta(base) {
       throw new Error(`${name(url)}: ${key} is ${meta.quantization?.[key]}; this page reads ${value}. ${RENEW}`);
     }
   }
-  const all = records(meta);
-  if (all?.length !== rows) {
-    throw new Error(`${name(url)} describes ${all?.length ?? 0} cards, but its shape says ${rows}. ${RENEW}`);
+  const { length, record } = records(meta);
+  if (length !== rows) {
+    throw new Error(`${name(url)} describes ${length} cards, but its shape says ${rows}. ${RENEW}`);
   }
   return {
     rows, dimension, scale: meta.quantization.scale_factor, model: meta.model, size: meta.size, fit: meta.fit,
     digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition,
-    record: all.record ?? ((row) => all[row]),
+    record,
   };
 }
 
@@ -41,14 +41,18 @@ export async function readMeta(base) {
 // digest is the SHA-256 in hex that they must have (only checked where the browser allows it: https and localhost).
 export async function readBytes(url, into, digest, onProgress = () => {}) {
   const reader = (await ask(url)).body.getReader();
+  const next = () => reader.read().catch(() => {
+    throw new Error(`${name(url)} did not arrive whole: the connection was lost.`);
+  });
   let at = 0;
-  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+  for (let part = await next(); !part.done; part = await next()) {
     if (at + part.value.length <= into.length) into.set(part.value, at);
     at += part.value.length;
     onProgress(Math.min(1, at / into.length));
   }
   if (at !== into.length) {
-    throw new Error(`${name(url)} has ${at} bytes, but meta.json says ${into.length}: they are of two exports. ${RENEW}`);
+    throw new Error(`${name(url)} has ${at} bytes, but meta.json says ${into.length}: they are of two exports. `
+      + RENEW);
   }
   if (digest && globalThis.crypto?.subtle) {
     const found = new Uint8Array(await crypto.subtle.digest("SHA-256", into));
@@ -75,18 +79,24 @@ function name(url) {
   return String(url).split("/").pop();
 }
 
-// The second form of the metadata, undone a row at a time: 500,000 objects would take 1 GB.
-function fromColumns(columns) {
+function fromRecords({ records }) {
+  const whole = Array.isArray(records) && records.every((record) => typeof record?.name === "string");
+  return { length: whole ? records.length : 0, record: (row) => records[row] };
+}
+
+// The second form, undone a row at a time: 500,000 objects would take 1 GB.
+function fromColumns({ columns }) {
   const column = (field) => (typeof columns[field] === "string" ? columns[columns[field]] : columns[field]);
-  const fields = Object.keys(columns).map((field) => [field, column(field)]);
-  const ids = column("scryfall_id")?.values;
-  const value = ({ values, dictionary, prefix, with_id: withId }, row) => {
+  const fields = Object.keys(columns ?? {}).map((field) => [field, column(field)]);
+  const ids = columns?.scryfall_id?.values;
+  const whole = Array.isArray(ids) && columns.name && fields.every(([, one]) => one?.values?.length === ids.length);
+  const value = ({ values, dictionary, prefix = "", with_id: withId }, row) => {
     const written = dictionary ? dictionary[values[row]] : values[row];
     if (typeof written !== "string") return written;
-    return (prefix ?? "") + (withId ? written.replaceAll("{id}", ids[row]) : written);
+    return withId ? (prefix + written).replaceAll("{id}", ids[row]) : prefix + written;
   };
   return {
-    length: fields.every(([, one]) => one?.values?.length === ids?.length) ? ids.length : 0,
+    length: whole ? ids.length : 0,
     record: (row) => Object.fromEntries(fields.map(([field, one]) => [field, value(one, row)])),
   };
 }

@@ -2,15 +2,16 @@
 
 const CARD = 63 / 88; // width to height
 const FRAME = 0.84; // of the picture's height or width, whichever is short of a card
-const HEIGHT = 480; // pixels to which a picture is reduced: a card in the frame still has 400
+const CARD_HEIGHT = 400; // pixels of the frame in a picture: models look at 224
 
 // Asks for the camera and starts. onAnswer gets what index.name() says of each picture; onEnd(why) is called when the
-// camera goes away or the tab is hidden. Resolves to {stop}; throws Errors with a sentence for the person.
+// camera goes away or the page is hidden. Resolves to {stop}; throws Errors with a sentence for the person.
 export async function startCamera(video, guide, index, onAnswer, onEnd) {
-  if (!navigator.mediaDevices) throw new Error("The camera is only there on https or localhost. Choose a picture instead.");
+  if (!navigator.mediaDevices) throw new Error("The camera needs https or localhost. Choose a picture instead.");
+  const wanted = { video: { facingMode: "environment", width: { ideal: 1280 } } };
   let stream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+    stream = await navigator.mediaDevices.getUserMedia(wanted);
   } catch (error) {
     throw new Error(error.name === "NotAllowedError" ? "The camera was not allowed. Choose a picture instead."
       : "There is no camera that can be used. Choose a picture instead.");
@@ -21,6 +22,7 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
     for (const track of stream.getTracks()) track.stop();
     video.srcObject = null;
     document.removeEventListener("visibilitychange", hidden);
+    video.removeEventListener("resize", turned);
   };
   const end = (why) => {
     if (!running) return;
@@ -28,11 +30,18 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
     onEnd(why);
   };
   const hidden = () => document.hidden && end("The camera was stopped while the page was hidden.");
+  const turned = () => showGuide(video, guide);
   document.addEventListener("visibilitychange", hidden);
+  video.addEventListener("resize", turned);
   stream.getTracks()[0].addEventListener("ended", () => end("The camera was taken away."));
   video.srcObject = stream;
-  await video.play();
-  showGuide(video, guide);
+  try {
+    await video.play();
+  } catch {
+    stop();
+    throw new Error("The camera gives no picture. Choose a picture instead.");
+  }
+  turned();
   look();
   return { stop };
 
@@ -42,7 +51,7 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
       while (running) {
         const answer = await index.name(pictureOf(video, canvas), { k: 1, frame: frameIn(canvas) });
         if (running) onAnswer(answer);
-        await new Promise((next) => video.requestVideoFrameCallback(next));
+        await new Promise((next) => requestAnimationFrame(next));
       }
     } catch (error) {
       end(error.message);
@@ -50,10 +59,11 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
   }
 }
 
-// What the camera sees now, HEIGHT pixels high; the canvas gets its size.
+// What the camera sees now, reduced to what naming needs; the canvas gets its size.
 function pictureOf(video, canvas) {
-  canvas.height = Math.min(HEIGHT, video.videoHeight);
-  canvas.width = Math.round((video.videoWidth / video.videoHeight) * canvas.height);
+  const { videoWidth: width, videoHeight: height } = video;
+  const scale = Math.min(1, CARD_HEIGHT / frameIn({ width, height }).height);
+  [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(video, 0, 0, canvas.width, canvas.height);

@@ -8,6 +8,7 @@ import { cut, decode, tensor } from "./prepare.js";
 import { createRows, normalise } from "./scores.js";
 
 const RUNTIME = new URL("./vendor/", import.meta.url); // onnxruntime-web, put there by `make web`
+const END = "|"; // of the name, in what is searched
 const RANKED_AGAIN = 50; // nearest rows among which the likeness decides
 
 // Opens what lies at base (a URL that ends in /). onProgress({what, part}) says what is loaded, part 0 to 1.
@@ -20,10 +21,17 @@ export async function openCardIndex(base, onProgress = () => {}) {
   const { record } = meta;
   const keys = Array.from({ length: meta.rows }, (_, row) => {
     const { name, set, collector_number: number } = record(row);
-    return ` ${plain(`${name} ${set} ${number}`)} `;
+    return ` ${plain(name)} ${END} ${plain(`${set} ${number}`)} `;
   });
   const answer = (found) => found.map(({ row, score }) => ({ row, score, record: record(row) }));
-  let model = null;
+  let loading = null;
+  const model = () => {
+    loading ??= loadModel(base, meta, onProgress).catch((error) => {
+      loading = null; // the next picture tries again
+      throw error;
+    });
+    return loading;
+  };
 
   return {
     about: { cards: meta.rows, dimension: meta.dimension, model: meta.model, pictures: Boolean(meta.embedding) },
@@ -54,15 +62,13 @@ export async function openCardIndex(base, onProgress = () => {}) {
 
     // The unit vector of a picture (Blob or ImageData) that shows a card and nothing else.
     async embed(picture) {
-      model ??= loadModel(base, meta, onProgress);
-      return (await model).embed(await pixelsOf(picture));
+      return (await model()).embed(await pixelsOf(picture));
     },
 
     // {accepted, likeness, margin, matches}: the card in a picture (Blob or ImageData), the best of k matches first.
     // frame {x, y, width, height} is where in the picture the card is, within a few percent; without it, everywhere.
     async name(picture, k, frame) {
-      model ??= loadModel(base, meta, onProgress);
-      const { embed, hashes, accepted } = await model;
+      const { embed, hashes, accepted } = await model();
       const whole = await pixelsOf(picture);
       const { x, y, width, height } = frame ?? { x: 0, y: 0, width: whole.width, height: whole.height };
       const near = rows.nearest(await embed(frame ? cut(whole, frame) : whole), Math.max(k, RANKED_AGAIN));
@@ -82,7 +88,7 @@ async function pixelsOf(picture) {
 
 // {embed, hashes, accepted}: fetched when the first picture comes.
 async function loadModel(base, { embedding, recognition, size, fit, rows }, onProgress) {
-  if (!embedding) throw new Error("This index was exported without its model: python export_for_browser.py --with-model");
+  if (!embedding) throw new Error("This index was exported without its model (--with-model).");
   let runtime;
   try {
     runtime = await import(new URL("ort.wasm.min.mjs", RUNTIME));
@@ -113,14 +119,15 @@ async function loadModel(base, { embedding, recognition, size, fit, rows }, onPr
   };
 }
 
-// Text as it is compared: no accents, no capitals, single spaces.
+// Text as it is compared: no accents, no capitals, straight apostrophes, single spaces.
 function plain(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[\u2018\u2019]/g, "'").toLowerCase()
+    .replace(/\s+/g, " ").trim();
 }
 
 // 0: the whole name, 1: its beginning, 2: whole words, 3: beginnings of words, 4: anywhere.
 function order(key, wanted, words) {
-  if (key.startsWith(` ${wanted} `)) return 0;
+  if (key.startsWith(` ${wanted} ${END}`)) return 0;
   if (key.startsWith(` ${wanted}`)) return 1;
   if (words.every((word) => key.includes(` ${word} `))) return 2;
   return words.every((word) => key.includes(` ${word}`)) ? 3 : 4;

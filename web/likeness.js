@@ -20,8 +20,8 @@ const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
 const BITS = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);
 
-// {place, likeness, margin, accepted, order}: the best of `nearest` ([{row, score}]) as its place in it, how alike it is,
-// how much less the next card of another name, and all places, best first.
+// {likeness, margin, accepted, order}: how alike the best of `nearest` ([{row, score}]) is, how much less the next card
+// of another name, and the places in `nearest`, best first.
 // quad: [[x, y] x 4], clockwise from the card's top left; hashes: Uint8Array [N * 32]; name(row) is the card's.
 export function judge(levels, quad, nearest, hashes, name, accepted) {
   const likenesses = SIZES.map((size) => {
@@ -48,7 +48,7 @@ export function judge(levels, quad, nearest, hashes, name, accepted) {
   const margin = others.length ? best.likeness - Math.max(...others.map((fit) => fit.likeness)) : 0;
   const refined = new Map(fits.map((fit) => [fit.place, fit]));
   const order = first.map((one) => refined.get(one.place) ?? one).sort(byRanking).map((one) => one.place);
-  return { place: best.place, likeness: best.likeness, margin, accepted: best.likeness + margin >= accepted, order };
+  return { likeness: best.likeness, margin, accepted: best.likeness + margin >= accepted, order };
 }
 
 // The grey values of an RGBA picture, and of its halves down to 64 pixels.

@@ -10,20 +10,21 @@ const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", mo
 const LOCAL_PICTURES = document.body.dataset.pictures;
 
 let index = null;
-let camera = null;
+let about = "No cards";
 let asked = 0; // what is shown answers the last question only
+let camera = null;
+let started = 0; // only the last start of the camera counts: it may wait for permission long
 
 async function open() {
   try {
     index = await openIndex("./", showProgress);
   } catch (error) {
-    at("about").textContent = "No cards";
-    at("progress").hidden = true;
+    showLoaded();
     return showError(error.message);
   }
   const { cards, model } = index.about;
-  at("about").textContent = `${number.format(cards)} card${cards === 1 ? "" : "s"} · ${model}`;
-  at("progress").hidden = true;
+  about = `${number.format(cards)} card${cards === 1 ? "" : "s"} · ${model}`;
+  showLoaded();
   at("search").hidden = false;
   at("drop").hidden = !index.about.pictures;
   at("text").focus();
@@ -31,10 +32,15 @@ async function open() {
 }
 
 function showProgress({ what, part }) {
+  if (index && part === 1) return showLoaded();
   at("progress").value = part;
-  at("progress").hidden = part === 1;
-  if (!index) at("about").textContent = LOADING[what];
-  else if (part < 1) showHeading(LOADING[what]);
+  at("progress").hidden = false;
+  if (at("about").textContent !== LOADING[what]) at("about").textContent = LOADING[what];
+}
+
+function showLoaded() {
+  at("about").textContent = about;
+  at("progress").hidden = true;
 }
 
 function showError(message) {
@@ -51,29 +57,34 @@ async function ask(question, show) {
     if (mine === asked) show(answer);
   } catch (error) {
     if (mine !== asked) return;
-    at("results").hidden = true;
+    showNothing();
     showError(error.message);
   }
 }
 
+function showNothing() {
+  asked++;
+  showError("");
+  at("results").hidden = true;
+}
+
 function find() {
   const text = at("text").value.trim();
-  if (!text) return void (at("results").hidden = true);
+  if (!text) return showNothing();
   ask(() => index.find(text), ({ total, matches }) => {
     const shown = total > matches.length ? `, the first ${matches.length}` : "";
-    showMatches(`${total ? number.format(total) : "No"} card${total === 1 ? "" : "s"} with “${text}”${shown}`, matches);
+    const count = `${total ? number.format(total) : "No"} card${total === 1 ? "" : "s"}`;
+    showMatches(`${count} with “${text}”${shown}`, matches);
   });
 }
 
 function namePicture(file) {
   if (!file) return;
-  if (!index.about.pictures) return showError("This index was exported without its model: make serve adds it.");
+  if (!index.about.pictures) return showError("Pictures cannot be searched: the index was exported without its model.");
   at("text").value = "";
   showMatches("Looking at the picture", [], file);
-  ask(() => index.name(file), ({ accepted, matches, likeness }) => {
-    const [best] = matches;
-    showMatches(accepted ? `Recognised: ${best.record.name}` : "Not sure. Most like:", matches, file);
-    at("results").dataset.likeness = likeness.toFixed(3);
+  ask(() => index.name(file), ({ accepted, matches }) => {
+    showMatches(accepted ? `Recognised: ${matches[0].record.name}` : "Not sure. Most like:", matches, file);
   });
 }
 
@@ -85,13 +96,9 @@ function moreLike(row, name) {
   });
 }
 
-function showHeading(text) {
-  if (at("heading").textContent !== text) at("heading").textContent = text;
-}
-
 function showMatches(heading, matches, picture = null) {
   at("results").hidden = false;
-  showHeading(heading);
+  at("heading").textContent = heading;
   URL.revokeObjectURL(at("asked").src);
   at("asked").hidden = !picture;
   if (picture) at("asked").src = URL.createObjectURL(picture);
@@ -103,8 +110,10 @@ function cardOf({ row, score, record }) {
   const [picture, scryfall] = card.querySelectorAll("a");
   const image = picture.firstElementChild;
   image.alt = record.name;
-  image.onerror = () => picture.classList.add("missing");
-  image.src = LOCAL_PICTURES ? LOCAL_PICTURES + encodeURIComponent(record.image_url) : record.card_url;
+  const sources = [record.card_url];
+  if (LOCAL_PICTURES) sources.unshift(LOCAL_PICTURES + encodeURIComponent(record.image_url));
+  image.onerror = () => (sources.length ? (image.src = sources.shift()) : picture.classList.add("missing"));
+  image.src = sources.shift();
   picture.dataset.name = record.name;
   for (const link of [picture, scryfall]) {
     if (/^https?:\/\//.test(record.scryfall_uri)) link.href = record.scryfall_uri;
@@ -119,46 +128,50 @@ function cardOf({ row, score, record }) {
     card.querySelector(".score span").textContent = score.toFixed(3);
   }
   const more = card.querySelector("button");
-  more.ariaLabel = `More like ${record.name}`;
+  more.ariaLabel = `More like this: ${record.name}`;
   more.onclick = () => moreLike(row, record.name);
   return card;
 }
 
 async function useCamera() {
   stopCamera();
-  showError("");
-  at("results").hidden = true;
+  showNothing();
+  const mine = started;
   at("camera").hidden = false;
   at("verdict").textContent = "Waiting for the camera";
   try {
-    camera = await startCamera(at("video"), at("guide"), index, showSeen, stopCamera);
+    const running = await startCamera(at("video"), at("guide"), index, showSeen, stopCamera);
+    if (mine !== started) return running.stop();
+    camera = running;
     at("camera-stop").focus();
   } catch (error) {
-    stopCamera();
-    showError(error.message);
+    if (mine === started) stopCamera(error.message);
   }
 }
 
 function stopCamera(why = "") {
-  if (!at("camera").hidden && camera) at("camera-start").focus();
+  started++;
+  if (camera) at("camera-start").focus();
   camera?.stop();
   camera = null;
   at("camera").hidden = true;
+  at("verdict").textContent = "";
+  at("verdict").className = "";
   at("best").replaceChildren();
   if (why) showError(why);
 }
 
-let seen = "";
-
-function showSeen({ accepted, matches }) {
-  const [best] = matches;
+function showSeen({ accepted, matches: [best] }) {
+  if (!camera) return;
   const verdict = accepted ? `Recognised: ${best.record.name}` : "Not sure. Hold a card inside the frame.";
   if (at("verdict").textContent !== verdict) at("verdict").textContent = verdict;
-  at("camera").classList.toggle("recognised", accepted);
-  const now = `${best.row} ${accepted}`;
-  if (now !== seen || !at("best").children.length) at("best").replaceChildren(cardOf(best));
-  seen = now;
+  at("verdict").className = accepted ? "recognised" : "";
+  if (at("best").dataset.row !== String(best.row) || !at("best").children.length) {
+    at("best").replaceChildren(cardOf(best));
+    at("best").dataset.row = best.row;
+  }
   at("best").querySelector(".score span").textContent = best.score.toFixed(3);
+  at("best").querySelector("meter").value = best.score;
 }
 
 at("search").addEventListener("submit", (event) => event.preventDefault());
@@ -169,13 +182,15 @@ at("file").addEventListener("change", ({ target }) => {
 });
 at("camera-start").addEventListener("click", useCamera);
 at("camera-stop").addEventListener("click", () => stopCamera());
-document.addEventListener("keydown", ({ key }) => key === "Escape" && camera && stopCamera());
+document.addEventListener("keydown", ({ key }) => key === "Escape" && !at("camera").hidden && stopCamera());
 document.addEventListener("dragover", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return; // text is dragged into the search box
   event.preventDefault();
   at("drop").classList.add("over");
 });
 document.addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || at("drop").classList.remove("over"));
 document.addEventListener("drop", (event) => {
+  if (!event.dataTransfer.files.length) return;
   event.preventDefault();
   at("drop").classList.remove("over");
   if (index) namePicture(event.dataTransfer.files[0]);

@@ -5,6 +5,7 @@
 
 const MAX_PIXELS = 100e6; // as the Python scripts
 const MAX_RATIO = 100;
+const MAX_CANVAS = 16e6; // pixels some phones' canvases hold; larger pictures are drawn smaller
 
 // The picture upright (EXIF), transparency over white, its colours as they are stored, as Pillow reads them.
 export async function decode(blob) {
@@ -14,19 +15,28 @@ export async function decode(blob) {
   } catch {
     throw new Error("This is no picture that the browser can read.");
   }
-  const { width, height } = bitmap;
-  if (width * height > MAX_PIXELS) throw new Error("The picture has more than 100 million pixels.");
+  const pixels = bitmap.width * bitmap.height;
+  if (pixels > MAX_PIXELS) {
+    bitmap.close();
+    throw new Error("The picture has more than 100 million pixels.");
+  }
+  const scale = Math.min(1, Math.sqrt(MAX_CANVAS / pixels));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const canvas = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
   canvas.fillStyle = "white";
   canvas.fillRect(0, 0, width, height);
-  canvas.drawImage(bitmap, 0, 0);
+  canvas.imageSmoothingQuality = "high";
+  canvas.drawImage(bitmap, 0, 0, width, height);
   bitmap.close();
   return canvas.getImageData(0, 0, width, height);
 }
 
-// The part of a picture inside a frame {x, y, width, height}, which lies in it.
-export function cut({ width, data }, frame) {
-  const [x, y, wide, high] = [frame.x, frame.y, frame.width, frame.height].map(Math.round);
+// The part of a picture inside a frame {x, y, width, height}.
+export function cut({ width, height, data }, frame) {
+  const within = (place, length) => Math.min(Math.max(Math.round(place), 0), length);
+  const [x, y] = [within(frame.x, width), within(frame.y, height)];
+  const [wide, high] = [within(frame.x + frame.width, width) - x, within(frame.y + frame.height, height) - y];
+  if (!(wide > 0 && high > 0)) throw new Error("The frame lies outside the picture.");
   const part = new Uint8ClampedArray(4 * wide * high);
   for (let row = 0; row < high; row++) {
     part.set(data.subarray(4 * ((y + row) * width + x), 4 * ((y + row) * width + x + wide)), 4 * row * wide);

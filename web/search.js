@@ -8,7 +8,9 @@
 //     const answer = await index.name(file);                      // a picture: Blob, File or ImageData
 //     if (answer.accepted) show(answer.matches[0].record.name);   // else: not sure
 //
-// A match is {row, score, record}: record as in meta.json, score the cosine (none where a name was looked for).
+// A match is {row, score, record}: record as in meta.json, score the cosine (none where a name was looked for). An
+// answer to a picture is {accepted, likeness, margin, matches}: it is the hashes' likeness that decides. Of several
+// printings of one artwork the first match is the most alike, not surely the one in the picture.
 // Everything runs in a worker. Errors are Errors with a sentence for the person who reads it. To use it elsewhere,
 // copy the .js files beside each other, and vendor/ for pictures.
 
@@ -37,7 +39,10 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     waiting.clear();
   };
 
-  const about = await ask("open", new URL(base, document.baseURI).href);
+  const about = await ask("open", new URL(base, document.baseURI).href).catch((error) => {
+    worker.terminate();
+    throw error;
+  });
   return {
     about, // {cards, dimension, model, pictures}: pictures says whether the model was exported too
     find: (text, k = MATCHES) => ask("find", text, k),
@@ -45,6 +50,10 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     nearest: (vector, k = MATCHES) => ask("nearest", vector, k),
     embed: (picture) => ask("embed", picture),
     name: (picture, { k = MATCHES, frame = null } = {}) => ask("name", picture, k, frame),
-    close: () => worker.terminate(),
+    close() {
+      worker.terminate();
+      for (const { reject } of waiting.values()) reject(new Error("The index was closed."));
+      waiting.clear();
+    },
   };
 }
