@@ -18,11 +18,11 @@ RUNTIME := ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wa
 demo: $(VENV)/.installed
 	$(RUN) scripts/demo.py
 
-# One thread each: two processes with two threads on two cores wait for each other, a third of the time.
+# One thread each, else the processes wait for each other a third of the time; three, as many tests wait.
 test: $(VENV)/.installed
 	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
 	$(RUN) -m ruff check .
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile
 
 soak: $(VENV)/.installed
 	$(RUN) scripts/soak.py $(ARGS)

@@ -10,7 +10,7 @@ from conftest import SHARED, Workspace
 from scryfall_mirror import Mirror
 
 SAMPLE = SHARED / "sample"
-PICTURES, CLIP_PICTURES, PHOTOS = 1537, 200, 30
+PICTURES, CLIP_PICTURES, PHOTOS = 1537, 64, 30
 
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real card pictures are "
                                                             "not part of the repository")

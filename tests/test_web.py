@@ -63,7 +63,7 @@ class Tab:
         """A picture of this state for the README, where MTG_SCREENSHOTS names a folder for them."""
         if folder := os.environ.get("MTG_SCREENSHOTS"):
             self.page.wait_for_load_state("networkidle")
-            self.page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=80)
+            self.page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=70)
 
     def names(self) -> list[str]:
         return self.page.locator("#cards h3").all_inner_texts()
@@ -117,7 +117,7 @@ def browser(site, tmp_path_factory):
 @pytest.fixture
 def tab(site, browser) -> Iterator[Tab]:
     """A new page; at its end nothing may have gone wrong in it, or been asked of another machine."""
-    context = browser.new_context(viewport={"width": 1000, "height": 720})
+    context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5)
     tab = Tab(context.new_page())
     tab.page.set_default_timeout(20_000)
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
