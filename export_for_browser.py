@@ -205,21 +205,22 @@ def main(argv: list[str] | None = None) -> int:
                         help="where to write the browser's files (default: index_out)")
     parser.add_argument("--with-model", action="store_true",
                         help="also write the model, with which a page searches for pictures")
-    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
-                        help="pictures to measure the model on (default: image_cache)")
+    parser.add_argument("--cache", type=Path, metavar="DIR",
+                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
     parser.add_argument("--pretrained", metavar="FILE", help="where the model's weights are, if they have moved")
     parser.add_argument("--compact", action="store_true",
                         help="write the metadata in columns: a fourth of the bytes, for pages that read this form")
     args = parser.parse(argv)
+    cache = args.cache or args.input_dir.resolve().parent / "image_cache"
     if args.with_model:
-        require_directory(args.cache, "cache", "Name it with --cache, or leave out --with-model.")
-    result = export(args.input_dir, args.output_dir, args.compact, args.cache if args.with_model else None,
+        require_directory(cache, "cache", "Name it with --cache, or leave out --with-model.")
+    result = export(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None,
                     args.pretrained)
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")
     say(f"Next: python scripts/serve.py --index-dir {args.input_dir}" if args.output_dir == args.input_dir else
-        f"Next: put what is in web/ beside them, in {args.output_dir}.")
+        f"Next: cp -r web/*.js web/vendor {args.output_dir}, beside a page of yours that imports search.js.")
     return EXIT_OK
 
 

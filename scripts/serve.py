@@ -60,6 +60,7 @@ class PageHandler(SimpleHTTPRequestHandler):
     def translate_path(self, path: str) -> str:
         """The file for a request: nothing but what the page is made of. A folder's name stands for none."""
         name, _, query = path.lstrip("/").partition("?")
+        name = name or "index.html"
         self.packed = False
         if name == PICTURES.rstrip("?"):
             return str(self.cache / cache_name(unquote(query)))

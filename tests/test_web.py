@@ -199,12 +199,37 @@ def test_an_unknown_picture_is_not_sure_and_a_broken_one_an_error_in_words(tab, 
     chosen.set_input_files(tmp_path / "other.png")
     tab.heading("Not sure. Most like:")
     assert len(tab.names()) == 24
+    assert tab.page.get_by_text("cut the picture to it").is_visible()
     tab.shown("unsure")
     chosen.set_input_files(tmp_path / "broken.jpg")
     assert "no picture that the browser can read" in alert(tab)
     chosen.set_input_files(site.picture(3))
     tab.heading(f"Recognised: {site.meta[3]['name']}")
     assert tab.page.locator("#error").is_hidden()
+
+
+@needs_runtime
+def test_what_is_no_picture_frame_or_row_is_said_to_an_app_author(tab, site):
+    row = 7
+    said = tab.ask("""const image = new Image();
+        image.src = "asked";
+        await image.decode();
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [800, 700];
+        canvas.getContext("2d").drawImage(image, 100, 10);
+        const wrong = [() => index.name("card.jpg"), () => index.like(9999), () => index.nearest([1, 2]),
+                       () => index.name(file, { frame: { x: 0, y: 0, width: 1, height: 1 } })];
+        const errors = [];
+        for (const ask of wrong) errors.push(await ask().then(() => "no error", error => error.message));
+        const inside = { x: 100, y: 10, width: 488, height: 680 };
+        return { errors, image: await index.name(image, { k: 1 }),
+                 canvas: await index.name(canvas, { k: 3, frame: inside }) };""", site.picture(row))
+    for message, words in zip(said["errors"], ("no picture", "no row 9999", "of two models", "picture's pixels"),
+                              strict=True):
+        assert words in message
+    assert said["image"]["accepted"] and [match["row"] for match in said["image"]["matches"]] == [row]
+    assert said["canvas"]["accepted"] and said["canvas"]["matches"][0]["row"] == row
+    assert len(said["canvas"]["matches"]) == 3
 
 
 def alert(tab: Tab) -> str:
@@ -319,7 +344,7 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
     theirs, cosines = [], []
     for path, vector in zip(paths, vectors, strict=True):
         found = tab.ask("""const vector = await index.embed(file);
-                           return { vector: Array.from(vector), near: await index.nearest(vector, 10) };""", path)
+            return { vector: Array.from(vector), near: await index.nearest(vector, { k: 10 }) };""", path)
         cosines.append(float(np.dot(found["vector"], vector)))
         theirs.append({match["row"]: match["score"] for match in found["near"]})
     ours = np.argsort(-scores, axis=1, kind="stable")[:, :10]
@@ -410,9 +435,9 @@ def test_few_and_equal_values_are_written_in_columns_too(tab):
     import browser_records
 
     record = {"name": "lea", "scryfall_id": "b4", "face_id": "b4", "set": "lea", "collector_number": "lea",
-              "image_url": "https://c/b/4/b4.jpg?1", "card_url": "https://c/b/4/b4.jpg?1", "illustration_id": None}
+              "image_url": "https://c/b/4/b4.jpg?1", "card_url": "https://c/b/4/b4.jpg?1", "illustration_id": "lea"}
     for records in ([record], [record, record | {"scryfall_id": "c5", "image_url": "https://c/b/4/c5.jpg?1"}],
-                    [record, record | {"illustration_id": "x", "card_url": ""}]):
+                    [record, record | {"illustration_id": None, "card_url": ""}]):
         columns = b"".join(browser_records.columns([json.dumps(one).encode() for one in records]))
         head = {"version": "2.0", "quantization": {"dtype": "int8", "scale_factor": 127}, "shape": [len(records), 8]}
         as_served(tab.page, "meta.json", json.dumps(head | {"columns": json.loads(columns)}).encode())

@@ -52,6 +52,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
 
     // The k cards whose pictures are most like that of a row, the row itself left out.
     like(row, k) {
+      if (!(Number.isInteger(row) && row >= 0 && row < meta.rows)) throw new Error(`The index has no row ${row}.`);
       return answer(rows.nearest(rows.vector(row), k + 1).filter((one) => one.row !== row).slice(0, k));
     },
 
@@ -60,12 +61,12 @@ export async function openCardIndex(base, onProgress = () => {}) {
       return answer(rows.nearest(normalise(Float32Array.from(vector)), k));
     },
 
-    // The unit vector of a picture (Blob or ImageData) that shows a card and nothing else.
+    // The unit vector of a picture (Blob, ImageBitmap or ImageData) that shows a card and nothing else.
     async embed(picture) {
       return (await model()).embed(await pixelsOf(picture));
     },
 
-    // {accepted, likeness, margin, matches}: the card in a picture (Blob or ImageData), the best of k matches first.
+    // {accepted, likeness, margin, matches}: the card in a picture, the best of k matches first.
     // frame {x, y, width, height} is where in the picture the card is, within a few percent; without it, everywhere.
     async name(picture, k, frame) {
       const { embed, hashes, accepted } = await model();
@@ -83,7 +84,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
 }
 
 async function pixelsOf(picture) {
-  return picture instanceof Blob ? decode(picture) : picture;
+  return picture instanceof ImageData ? picture : decode(picture);
 }
 
 // {embed, hashes, accepted}: fetched when the first picture comes.

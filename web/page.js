@@ -27,7 +27,7 @@ async function open() {
   showLoaded();
   at("search").hidden = false;
   at("drop").hidden = !index.about.pictures;
-  at("text").focus();
+  if (matchMedia("(pointer: fine)").matches) at("text").focus(); // a phone would cover the page with its keyboard
   if (at("text").value) find();
 }
 
@@ -85,6 +85,7 @@ function namePicture(file) {
   showMatches("Looking at the picture", [], file);
   ask(() => index.name(file), ({ accepted, matches }) => {
     showMatches(accepted ? `Recognised: ${matches[0].record.name}` : "Not sure. Most like:", matches, file);
+    at("hint").hidden = accepted;
   });
 }
 
@@ -99,6 +100,7 @@ function moreLike(row, name) {
 function showMatches(heading, matches, picture = null) {
   at("results").hidden = false;
   at("heading").textContent = heading;
+  at("hint").hidden = true;
   URL.revokeObjectURL(at("asked").src);
   at("asked").hidden = !picture;
   if (picture) at("asked").src = URL.createObjectURL(picture);
@@ -135,7 +137,7 @@ function cardOf({ row, score, record }) {
 
 async function useCamera() {
   stopCamera();
-  showNothing();
+  showError("");
   const mine = started;
   at("camera").hidden = false;
   at("verdict").textContent = "Waiting for the camera";
@@ -143,6 +145,9 @@ async function useCamera() {
     const running = await startCamera(at("video"), at("guide"), index, showSeen, stopCamera);
     if (mine !== started) return running.stop();
     camera = running;
+    showNothing();
+    at("text").value = "";
+    at("drop").hidden = true;
     at("camera-stop").focus();
   } catch (error) {
     if (mine === started) stopCamera(error.message);
@@ -151,8 +156,9 @@ async function useCamera() {
 
 function stopCamera(why = "") {
   started++;
-  if (camera) at("camera-start").focus();
   camera?.stop();
+  at("drop").hidden = !index.about.pictures;
+  if (camera) at("camera-start").focus();
   camera = null;
   at("camera").hidden = true;
   at("verdict").textContent = "";

@@ -1,17 +1,18 @@
 // A picture -> what the model is shown, as embedder.py prepares it.
 //
-//     const picture = await decode(blob);                  // {width, height, data: RGBA}
+//     const picture = await decode(blob);                  // or an ImageBitmap; {width, height, data: RGBA}
 //     const pixels = tensor(picture, meta);                // Float32Array [3 * size * size]
 
 const MAX_PIXELS = 100e6; // as the Python scripts
 const MAX_RATIO = 100;
+const MIN_FRAME = 16; // pixels; of less no card is told
 const MAX_CANVAS = 16e6; // pixels some phones' canvases hold; larger pictures are drawn smaller
 
 // The picture upright (EXIF), transparency over white, its colours as they are stored, as Pillow reads them.
-export async function decode(blob) {
-  let bitmap;
+export async function decode(picture) {
+  let bitmap = picture;
   try {
-    bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none" });
+    if (picture instanceof Blob) bitmap = await createImageBitmap(picture, { colorSpaceConversion: "none" });
   } catch {
     throw new Error("This is no picture that the browser can read.");
   }
@@ -36,7 +37,9 @@ export function cut({ width, height, data }, frame) {
   const within = (place, length) => Math.min(Math.max(Math.round(place), 0), length);
   const [x, y] = [within(frame.x, width), within(frame.y, height)];
   const [wide, high] = [within(frame.x + frame.width, width) - x, within(frame.y + frame.height, height) - y];
-  if (!(wide > 0 && high > 0)) throw new Error("The frame lies outside the picture.");
+  if (!(wide >= MIN_FRAME && high >= MIN_FRAME)) {
+    throw new Error(`Of the frame, ${wide} x ${high} pixels lie in the picture: it is given in the picture's pixels.`);
+  }
   const part = new Uint8ClampedArray(4 * wide * high);
   for (let row = 0; row < high; row++) {
     part.set(data.subarray(4 * ((y + row) * width + x), 4 * ((y + row) * width + x + wide)), 4 * row * wide);
