@@ -1,14 +1,13 @@
 """The index's metadata as the browser reads it: one object a row, or in columns, which are a quarter of it.
 
-    for part in browser_records.columns(path):
+    for part in browser_records.columns(lines):  # of mtg_meta.jsonl
         file.write(part)
 
 In columns a value is written without what the row or the column says already. A reader undoes it in this order:
 a column that is a string is the same as the column of that name, which is none; `dictionary` holds the values and
 `values` their places in it; `prefix` goes before every value; with `with_id`, `{id}`, also in the prefix, stands for
 the row's scryfall_id.
-Reads   mtg_meta.jsonl
-Writes  nothing
+Reads and writes  nothing
 """
 from __future__ import annotations
 

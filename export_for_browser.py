@@ -104,7 +104,7 @@ def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(), **model.about}
     files = {BROWSER_VECTORS: quantised.data, **model.files}
-    needed = sum(len(memoryview(data).cast("B")) for data in files.values()) + 2 * (input_dir / META).stat().st_size
+    needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (input_dir / META).stat().st_size
     # all on the disk before any is put in place, the metadata last: an interruption hardly ever leaves two exports
     with disk_space(lambda: needed), contextlib.ExitStack() as opened:
         opened_files = [opened.enter_context(atomic_file(output_dir / name))

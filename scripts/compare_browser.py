@@ -24,8 +24,8 @@ from export_for_browser import COMPACT_FORMAT, FORMAT, GZIP_LEVEL, SCALE
 
 DIMENSION = 512  # of ViT-B/32
 LIMITS = {54_000: 30, 500_000: 150}  # rows: milliseconds a query may take
-CHROMIUM = "chromium", "chromium-browser", "google-chrome"
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync")  # asks nothing of its maker
 # the median of 20 queries, and the same products in plain JavaScript
 QUERIES = """async () => {
   const { openIndex } = await import("./search.js");
@@ -59,8 +59,13 @@ QUERIES = """async () => {
 }"""
 
 
+def find_chromium() -> str | None:
+    """The browser's program, None where there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def browser(bench: Bench) -> Iterator[Figure]:
-    chromium = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    chromium = find_chromium()
     if chromium is None:
         say("No Chromium on this machine: the page is not measured.")
         return

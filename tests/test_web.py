@@ -19,14 +19,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from compare_browser import QUIET, find_chromium
 from conftest import ROOT, Workspace, assert_three_lines
 from PIL import Image
 
 from scryfall import cache_name
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")
+CHROMIUM = find_chromium()
 CAMERA = "--use-fake-device-for-media-stream"
 HELD = 12  # the row of the card that is held into the camera
 RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"

@@ -6,8 +6,9 @@
 const RENEW = "Run python export_for_browser.py again.";
 const KIND = { dtype: "int8", scale_factor: 127 };
 
-// {rows, dimension, scale, model, size, fit, record(row), digest, embedding, recognition} from <base>meta.json; the
-// last two are there with --with-model. Both forms are read: records (version 1.0) and columns (2.0).
+// {rows, dimension, scale, model, size, fit, record(row), value(row, field), digest, embedding, recognition} from
+// <base>meta.json; the last two are there with --with-model. Both forms are read: records (version 1.0) and columns
+// (2.0).
 export async function readMeta(base) {
   const url = new URL("meta.json", base);
   const response = await ask(url);
@@ -26,14 +27,14 @@ export async function readMeta(base) {
       throw new Error(`${name(url)}: ${key} is ${meta.quantization?.[key]}; this page reads ${value}. ${RENEW}`);
     }
   }
-  const { length, record } = records(meta);
+  const { length, record, value } = records(meta);
   if (length !== rows) {
     throw new Error(`${name(url)} describes ${length} cards, but its shape says ${rows}. ${RENEW}`);
   }
   return {
     rows, dimension, scale: meta.quantization.scale_factor, model: meta.model, size: meta.size, fit: meta.fit,
     digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition,
-    record,
+    record, value,
   };
 }
 
@@ -81,7 +82,11 @@ function name(url) {
 
 function fromRecords({ records }) {
   const whole = Array.isArray(records) && records.every((record) => typeof record?.name === "string");
-  return { length: whole ? records.length : 0, record: (row) => records[row] };
+  return {
+    length: whole ? records.length : 0,
+    record: (row) => records[row],
+    value: (row, field) => records[row][field],
+  };
 }
 
 // The second form, undone a row at a time: 500,000 objects would take 1 GB.
@@ -90,13 +95,14 @@ function fromColumns({ columns }) {
   const fields = Object.keys(columns ?? {}).map((field) => [field, column(field)]);
   const ids = columns?.scryfall_id?.values;
   const whole = Array.isArray(ids) && columns.name && fields.every(([, one]) => one?.values?.length === ids.length);
-  const value = ({ values, dictionary, prefix = "", with_id: withId }, row) => {
+  const undone = ({ values, dictionary, prefix = "", with_id: withId }, row) => {
     const written = dictionary ? dictionary[values[row]] : values[row];
     if (typeof written !== "string") return written;
     return withId ? (prefix + written).replaceAll("{id}", ids[row]) : prefix + written;
   };
   return {
     length: whole ? ids.length : 0,
-    record: (row) => Object.fromEntries(fields.map(([field, one]) => [field, value(one, row)])),
+    record: (row) => Object.fromEntries(fields.map(([field, one]) => [field, undone(one, row)])),
+    value: (row, field) => undone(column(field), row),
   };
 }

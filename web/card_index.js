@@ -18,11 +18,9 @@ export async function openCardIndex(base, onProgress = () => {}) {
   const rows = createRows(meta.rows, meta.dimension, meta.scale);
   await readBytes(new URL("embeddings.i8bin", base), rows.bytes, meta.digest,
     (part) => onProgress({ what: "vectors", part }));
-  const { record } = meta;
-  const keys = Array.from({ length: meta.rows }, (_, row) => {
-    const { name, set, collector_number: number } = record(row);
-    return ` ${plain(name)} ${END} ${plain(`${set} ${number}`)} `;
-  });
+  const { record, value } = meta;
+  const keys = Array.from({ length: meta.rows }, (_, row) =>
+    ` ${plain(value(row, "name"))} ${END} ${plain(`${value(row, "set")} ${value(row, "collector_number")}`)} `);
   const answer = (found) => found.map(({ row, score }) => ({ row, score, record: record(row) }));
   let loading = null;
   const model = () => {
@@ -74,7 +72,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
       const { x, y, width, height } = frame ?? { x: 0, y: 0, width: whole.width, height: whole.height };
       const near = rows.nearest(await embed(frame ? cut(whole, frame) : whole), Math.max(k, RANKED_AGAIN));
       const quad = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]];
-      const judged = judge(greyLevels(whole), quad, near, hashes, (row) => record(row).name, accepted);
+      const judged = judge(greyLevels(whole), quad, near, hashes, (row) => value(row, "name"), accepted);
       return {
         accepted: judged.accepted, likeness: judged.likeness, margin: judged.margin,
         matches: answer(judged.order.slice(0, k).map((place) => near[place])),
