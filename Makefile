@@ -25,10 +25,10 @@ test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile
 
 soak: $(VENV)/.installed
-	$(RUN) scripts/soak.py $(ARGS)
+	$(RUN) benchmarks/soak.py $(ARGS)
 
 bench: $(VENV)/.installed
-	$(RUN) scripts/bench.py $(ARGS)
+	$(RUN) benchmarks/bench.py $(ARGS)
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .
@@ -73,7 +73,7 @@ serve: $(VENV)/.installed
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:
-	rm -rf demo_out soak_out bench_out eval_out .hypothesis .pytest_cache .ruff_cache __pycache__ scripts/__pycache__ tests/__pycache__
+	rm -rf demo_out soak_out bench_out eval_out .hypothesis .pytest_cache .ruff_cache __pycache__ */__pycache__ */*/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

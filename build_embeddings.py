@@ -18,13 +18,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-import search_index
-from artefacts import commit, finish_commit, read_manifest, staged, verify
-from build_manifest import Clock, manifest_of
-from bulk_snapshot import local_snapshot
-from cli import ArgumentParser, number, one_of, script
-from clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
-from common import (
+from mtg_image_db.artefacts import commit, finish_commit, read_manifest, staged, verify
+from mtg_image_db.common import (
     BROWSER_META,
     EXIT_FAILURES,
     EXIT_NOTHING,
@@ -38,13 +33,18 @@ from common import (
     require_directory,
     say,
 )
-from embed_ahead import EmbedAhead
-from embed_cache import EmbedOptions, embed_pictures
-from embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
-from index_rows import FaceTable, JsonLines, read_face_table, rows_now, write_metadata, write_rows
-from models import OFFLINE_MODEL, ModelSpec, describe_model
-from scryfall import add_source_flags, shown_flags
-from vector_store import VectorStore
+from mtg_image_db.console import ArgumentParser, number, one_of, script
+from mtg_image_db.embedding.embed_ahead import EmbedAhead
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_pictures
+from mtg_image_db.embedding.embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
+from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
+from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
+from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.index import hnsw
+from mtg_image_db.index.manifest import Clock, manifest_of
+from mtg_image_db.index.rows import FaceTable, JsonLines, read_face_table, rows_now, write_metadata, write_rows
+from mtg_image_db.scryfall.bulk import local_snapshot
+from mtg_image_db.scryfall.faces import add_source_flags, shown_flags
 
 NORM_TOLERANCE = 1e-5
 MIN_CHECKPOINT = 100
@@ -122,11 +122,11 @@ def build(args: argparse.Namespace, ahead: EmbedAhead | None = None) -> BuildRes
         row_now = rows_now(store.previous_pictures, embedded, nodes)
         store.forget()
         table.metadata, embedded.pictures = JsonLines(), embedded.pictures[:0].copy()  # written: the index needs room
-        index = _grown_index(args, vectors, row_now, nodes) or search_index.build_hnsw(
+        index = _grown_index(args, vectors, row_now, nodes) or hnsw.build_hnsw(
             vectors, nodes, args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
-        search_index.save(index, staged(args.out, INDEX))
+        hnsw.save(index, staged(args.out, INDEX))
         clock.lap("index")
-        quality = search_index.measure(index, vectors, nodes)
+        quality = hnsw.measure(index, vectors, nodes)
         clock.lap("quality")
         if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
             raise SuiteError("Build Error", "a vector is not of norm 1",
@@ -147,7 +147,7 @@ def _grown_index(args: argparse.Namespace, vectors: np.ndarray, row_now: np.ndar
         return None
     try:
         verify(args.out, manifest, (INDEX,))
-        return search_index.extend_hnsw(args.out / INDEX, vectors, row_now, nodes, args.hnsw_ef_search)
+        return hnsw.extend_hnsw(args.out / INDEX, vectors, row_now, nodes, args.hnsw_ef_search)
     except SuiteError as error:
         say(f"The previous build's index is not used. {error.lines[1].strip()}")
         return None
@@ -181,11 +181,11 @@ def add_build_flags(parser: ArgumentParser) -> None:
                         help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
                         help="auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--hnsw-m", type=number(int, 4, 128), default=search_index.HNSW_M, metavar="M",
+    parser.add_argument("--hnsw-m", type=number(int, 4, 128), default=hnsw.HNSW_M, metavar="M",
                         help="links of a node, 4-128 (default: 32)")
-    parser.add_argument("--hnsw-ef-construction", type=number(int, 4, 2000), default=search_index.EF_CONSTRUCTION,
+    parser.add_argument("--hnsw-ef-construction", type=number(int, 4, 2000), default=hnsw.EF_CONSTRUCTION,
                         metavar="N", help="effort of building, from M to 2000 (default: 200)")
-    parser.add_argument("--hnsw-ef-search", type=number(int, 1, search_index.MAX_EF), default=search_index.EF_SEARCH,
+    parser.add_argument("--hnsw-ef-search", type=number(int, 1, hnsw.MAX_EF), default=hnsw.EF_SEARCH,
                         metavar="N", help="effort of a search, stored in the index (default: 128)")
     parser.add_argument("--checkpoint-frequency", type=number(int, 0), default=500, metavar="N",
                         help="new pictures between two checkpoints, 0 (off) or >= 100 (default: 500)")

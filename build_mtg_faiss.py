@@ -11,10 +11,10 @@ import sys
 
 import build_embeddings
 import download_images
-from cli import ArgumentParser, script
-from common import EXIT_FAILURES, EXIT_OK, say
-from embed_ahead import EmbedAhead
-from scryfall import add_source_flags
+from mtg_image_db.common import EXIT_FAILURES, EXIT_OK, say
+from mtg_image_db.console import ArgumentParser, script
+from mtg_image_db.embedding.embed_ahead import EmbedAhead
+from mtg_image_db.scryfall.faces import add_source_flags
 
 
 @script

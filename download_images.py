@@ -19,9 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from bulk_snapshot import Snapshot, fetch_snapshot, local_snapshot
-from cli import ArgumentParser, number, script, web_address
-from common import (
+from mtg_image_db.common import (
     DOWNLOAD_CHECKPOINT,
     DOWNLOAD_FAILURES,
     DOWNLOAD_MANIFEST,
@@ -41,9 +39,11 @@ from common import (
     utc_now,
     write_json,
 )
-from fill_cache import OUTAGE_FAILURES, DownloadResult, fill_cache, tasks_of
-from http_client import API_URL, HttpClient
-from scryfall import BulkReport, Face, add_source_flags, read_faces, shown_flags
+from mtg_image_db.console import ArgumentParser, number, script, web_address
+from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
+from mtg_image_db.scryfall.faces import BulkReport, Face, add_source_flags, read_faces, shown_flags
+from mtg_image_db.scryfall.image_cache import OUTAGE_FAILURES, DownloadResult, fill_cache, tasks_of
+from mtg_image_db.scryfall.pace import API_URL, HttpClient
 
 # Mean bytes of a picture, from the table of image sizes in Scryfall's documentation and live
 # measurements of 2026; the estimate of --dry-run.

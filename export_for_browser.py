@@ -21,13 +21,9 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-import browser_records
-import onnx_tower
-from artefacts import load_manifest, verify
-from card_index import model_of
-from card_namer import ACCEPTED
-from cli import ArgumentParser, directory, script
-from common import (
+from mtg_image_db.artefacts import load_manifest, verify
+from mtg_image_db.browser import metadata, onnx_model
+from mtg_image_db.common import (
     BROWSER_HASHES,
     BROWSER_META,
     BROWSER_MODEL,
@@ -46,9 +42,12 @@ from common import (
     require_directory,
     say,
 )
-from embedder import AGREEMENT, prepare
-from models import ModelSpec
-from search_index import NEIGHBOURS, recall, search_exact
+from mtg_image_db.console import ArgumentParser, directory, script
+from mtg_image_db.embedding.embedder import AGREEMENT, prepare
+from mtg_image_db.embedding.models import ModelSpec
+from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
+from mtg_image_db.index.reader import model_of
+from mtg_image_db.recognition.namer import ACCEPTED
 
 FORMAT, COMPACT_FORMAT = "1.0", "2.0"
 SCALE = 127
@@ -127,7 +126,7 @@ def export(input_dir: Path, output_dir: Path, compact: bool = False, cache: Path
 
 def _meta_json(head: dict, records: list[bytes], compact: bool) -> Iterator[bytes]:
     yield orjson.dumps(head)[:-1] + (b',"columns":' if compact else b',"records":')
-    yield from browser_records.columns(records) if compact else browser_records.rows(records)
+    yield from metadata.columns(records) if compact else metadata.rows(records)
     yield b"}"
 
 
@@ -140,16 +139,16 @@ def browser_model(input_dir: Path, manifest: dict, vectors: np.ndarray, cache: P
 
     def cosine(model) -> float:
         """The least one to the index's vectors."""
-        return float((onnx_tower.embed(model, prepared, spec) * vectors[rows]).sum(axis=1).min())
+        return float((onnx_model.embed(model, prepared, spec) * vectors[rows]).sum(axis=1).min())
 
-    whole = onnx_tower.tower(spec)
+    whole = onnx_model.tower(spec)
     if (agreement := cosine(whole)) < SAME_VECTOR:
         raise SuiteError("Build Error", "the ONNX model does not give the index's vectors",
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {cache}",
                          "Leave out --with-model, or build the index again.")
     files = {BROWSER_MODEL: whole.SerializeToString()}
     models = [_identity(BROWSER_MODEL, files[BROWSER_MODEL]) | {"cosine": round(agreement, 5)}]
-    small = onnx_tower.with_int8_weights(whole)
+    small = onnx_model.with_int8_weights(whole)
     if (agreement := cosine(small)) >= SAME_VECTOR:
         files[BROWSER_SMALL_MODEL] = small.SerializeToString()
         # a page takes the first: a quarter of the bytes where nearly nothing is lost, as with a lower precision
@@ -157,7 +156,7 @@ def browser_model(input_dir: Path, manifest: dict, vectors: np.ndarray, cache: P
                       _identity(BROWSER_SMALL_MODEL, files[BROWSER_SMALL_MODEL]) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
-    about = {"models": models, "input": onnx_tower.INPUT, "output": onnx_tower.OUTPUT, "resize": "bicubic, antialiased",
+    about = {"models": models, "input": onnx_model.INPUT, "output": onnx_model.OUTPUT, "resize": "bicubic, antialiased",
              "mean": spec.mean, "std": spec.std}
     files[BROWSER_HASHES] = pictures["hash"].tobytes()
     return BrowserModel(files, {"embedding": about, "recognition": {

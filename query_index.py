@@ -23,15 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import card_namer
-import contact_sheet
-import outlines
-import search_index
-from artefacts import load_manifest
-from card_index import CardIndex, Match, model_of, open_index, precision_of
-from card_namer import Card
-from cli import ArgumentParser, Progress, existing_file, number, one_of, script
-from common import (
+from mtg_image_db.artefacts import load_manifest
+from mtg_image_db.common import (
     EXIT_NOTHING,
     EXIT_OK,
     InvalidContent,
@@ -42,8 +35,13 @@ from common import (
     printable,
     say,
 )
-from embedder import DEVICES, PRECISIONS, Embedder, prepare
-from scryfall import cache_name
+from mtg_image_db.console import ArgumentParser, Progress, existing_file, number, one_of, script
+from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS, Embedder, prepare
+from mtg_image_db.index import hnsw
+from mtg_image_db.index.reader import CardIndex, Match, model_of, open_index, precision_of
+from mtg_image_db.recognition import annotate, html_report, namer
+from mtg_image_db.recognition.namer import Card
+from mtg_image_db.scryfall.faces import cache_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,7 +94,7 @@ def match_cards(queries: Sequence[Query], index: CardIndex, model: Embedder, k: 
     for query, photo in zip(queries, photos, strict=True):
         try:
             if photo is not None:
-                query.cards = card_namer.name_cards(photo, index, model, k, ef_search)
+                query.cards = namer.name_cards(photo, index, model, k, ef_search)
                 query.error = None if query.cards else NO_VECTOR
         except InvalidContent as error:
             query.error = str(error)
@@ -118,7 +116,7 @@ def text_lines(query: Query) -> Iterator[str]:
     """A line a match; a line before those of each card where there are several, or where none is recognised."""
     if not query.recognised:
         if query.cards:
-            yield outlines.NOT_KNOWN + MOST_LIKE
+            yield annotate.NOT_KNOWN + MOST_LIKE
         yield from map(_match_line, query.matches)
     for at, card in enumerate(query.recognised, 1):
         if len(query.recognised) > 1:
@@ -161,20 +159,20 @@ def write_sheet(path: Path, queries: Sequence[Query], index: CardIndex, cache: P
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
         return [(match, picture(cache / cache_name(match.image_url))) for match in matches]
 
-    def row(query: Query) -> contact_sheet.Row:
+    def row(query: Query) -> html_report.Row:
         photo = picture(query.path)
         if photo and query.cards:
-            photo = outlines.drawn(photo, query.cards)
-        groups = [contact_sheet.Group(
-            outlines.caption(card, at) + (f", likeness {card.score:.2f}, margin {card.margin:.2f}"
+            photo = annotate.drawn(photo, query.cards)
+        groups = [html_report.Group(
+            annotate.caption(card, at) + (f", likeness {card.score:.2f}, margin {card.margin:.2f}"
                                            if card.accepted else MOST_LIKE),
-            card.accepted, shown(card.matches)) for at, card in enumerate(outlines.shown(query.cards), 1)]
-        return contact_sheet.Row(query.path.name, photo, query.error,
-                                 groups or [contact_sheet.Group("", True, shown(query.matches))])
+            card.accepted, shown(card.matches)) for at, card in enumerate(annotate.shown(query.cards), 1)]
+        return html_report.Row(query.path.name, photo, query.error,
+                                 groups or [html_report.Group("", True, shown(query.matches))])
 
     built = index.manifest["parameters"]
     # one row at a time: a photo of 12 megapixels is 36 MB
-    contact_sheet.write(path, f"{len(index.metadata):,} faces, {built['model']}", map(row, queries))
+    html_report.write(path, f"{len(index.metadata):,} faces, {built['model']}", map(row, queries))
 
 
 # Command line
@@ -188,7 +186,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
                         help="matches printed of each card, at least 1 (default: 1)")
-    parser.add_argument("--ef-search", type=number(int, 1, search_index.MAX_EF), metavar="N",
+    parser.add_argument("--ef-search", type=number(int, 1, hnsw.MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
     parser.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     parser.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
@@ -210,8 +208,8 @@ def _check(args: argparse.Namespace) -> Iterator[str]:
         yield "IMAGE: name at least one picture"
     if args.annotate and len(args.images or ()) > 1:
         yield f"--annotate {args.annotate}: takes one IMAGE, not {len(args.images)}"
-    if args.annotate and args.annotate.suffix.lower() not in outlines.FORMATS:
-        yield f"--annotate {args.annotate}: must end in {', '.join(outlines.FORMATS)}"
+    if args.annotate and args.annotate.suffix.lower() not in annotate.FORMATS:
+        yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
     if args.annotate and args.find == "off":
         yield "--annotate: outlines the cards that --find auto finds"
 
@@ -248,7 +246,7 @@ def main(argv: list[str] | None = None) -> int:
         write_sheet(args.html, queries, index, args.cache)
         written.append(args.html)
     if args.annotate and queries[0].cards:
-        outlines.write(args.annotate, outlines.drawn(open_picture(args.images[0]), queries[0].cards))
+        annotate.write(args.annotate, annotate.drawn(open_picture(args.images[0]), queries[0].cards))
         written.append(args.annotate)
     _report_end(queries, args.find, written, time.monotonic() - started)
     return EXIT_OK if any(query.matches for query in queries) else EXIT_NOTHING

@@ -2,7 +2,7 @@
 
     python scripts/demo.py
 
-Reads   nothing: the cards are drawn by scripts/drawn_cards.py, the model comes with a Python package
+Reads   nothing: the cards are drawn by mirror/drawn_cards.py, the model comes with a Python package
 Writes  demo_out/: mirror/, image_cache/, index_out/, photos/ and matches.html
 """
 from __future__ import annotations
@@ -21,14 +21,12 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "scripts"))
 
-from drawn_cards import write_mirror  # noqa: E402
-from drawn_scenes import TABLES, scene  # noqa: E402
-from scryfall_mirror import Mirror  # noqa: E402
-
-from cli import ArgumentParser, script  # noqa: E402
-from common import EXIT_ERROR, EXIT_OK, say  # noqa: E402
+from mirror.drawn_cards import write_mirror
+from mirror.drawn_scenes import TABLES, scene
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.common import EXIT_ERROR, EXIT_OK, say
+from mtg_image_db.console import ArgumentParser, script
 
 OUT = Path("demo_out")
 CARDS = 185

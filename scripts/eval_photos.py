@@ -22,19 +22,17 @@ from PIL import ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "scripts"))
 
-import hash_matchers  # noqa: E402
-from scryfall_mirror import Mirror  # noqa: E402
-
-import outlines  # noqa: E402
-from card_finder import Pyramid  # noqa: E402
-from card_index import CardIndex, model_of, open_index, precision_of  # noqa: E402
-from card_namer import Card, guesses, name_cards  # noqa: E402
-from cli import ArgumentParser, Progress, number, script  # noqa: E402
-from common import EXIT_OK, SuiteError, open_picture, require_directory, say  # noqa: E402
-from embedder import Embedder  # noqa: E402
-from models import OFFLINE_MODEL  # noqa: E402
+from benchmarks import hash_matchers
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.common import EXIT_OK, SuiteError, open_picture, require_directory, say
+from mtg_image_db.console import ArgumentParser, Progress, number, script
+from mtg_image_db.embedding.embedder import Embedder
+from mtg_image_db.embedding.models import OFFLINE_MODEL
+from mtg_image_db.index.reader import CardIndex, model_of, open_index, precision_of
+from mtg_image_db.recognition import annotate
+from mtg_image_db.recognition.finder import Pyramid
+from mtg_image_db.recognition.namer import Card, guesses, name_cards
 
 OUT = Path("eval_out")
 FOUND, SAME_PLACE = 0.7, 0.5  # intersection over union with the true corners
@@ -208,14 +206,14 @@ def save_failures(folder: Path, photos: Path, result: Answered, about: dict) -> 
     """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
     if not (result.wrong or any(not one.first or not one.accepted for one in result.seen)):
         return
-    picture = outlines.drawn(open_picture(photos / result.file), result.cards)
+    picture = annotate.drawn(open_picture(photos / result.file), result.cards)
     draw = ImageDraw.Draw(picture)
     for instance in about.get("instances", ()):
         corners = [tuple(corner) for corner in instance["quad"]]
         draw.line([*corners, corners[0]], "yellow", max(1, max(picture.size) // 500))
         draw.text(corners[0], instance["name"], "yellow")
     folder.mkdir(parents=True, exist_ok=True)
-    outlines.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
+    annotate.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
 
 
 def seconds_of(answers: list[Answered]) -> dict[str, float]:

@@ -22,9 +22,9 @@ import orjson
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from artefacts import load_manifest  # noqa: E402
-from cli import ArgumentParser, number, script  # noqa: E402
-from common import (  # noqa: E402
+from export_for_browser import COMPACT_FORMAT, export
+from mtg_image_db.artefacts import load_manifest
+from mtg_image_db.common import (
     BROWSER_HASHES,
     BROWSER_META,
     BROWSER_MODEL,
@@ -37,8 +37,8 @@ from common import (  # noqa: E402
     require_directory,
     say,
 )
-from export_for_browser import COMPACT_FORMAT, export  # noqa: E402
-from scryfall import cache_name  # noqa: E402
+from mtg_image_db.console import ArgumentParser, number, script
+from mtg_image_db.scryfall.faces import cache_name
 
 WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"

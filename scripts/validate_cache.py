@@ -15,8 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cli import ArgumentParser, Progress, number, script  # noqa: E402
-from common import (  # noqa: E402
+from mtg_image_db.common import (
     EXIT_ERROR,
     EXIT_NOTHING,
     EXIT_OK,
@@ -35,7 +34,8 @@ from common import (  # noqa: E402
     utc_now,
     write_json,
 )
-from scryfall import CACHE, cache_name, picture_urls  # noqa: E402
+from mtg_image_db.console import ArgumentParser, Progress, number, script
+from mtg_image_db.scryfall.faces import CACHE, cache_name, picture_urls
 
 TOGETHER = 16  # pictures a thread checks at a time: handing over each one costs a tenth of checking it
 

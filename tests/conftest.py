@@ -15,11 +15,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
-for folder in (ROOT, ROOT / "scripts"):
-    sys.path.insert(0, str(folder))
+sys.path.insert(0, str(ROOT))
 
-from drawn_cards import write_mirror  # noqa: E402
-from scryfall_mirror import Mirror  # noqa: E402
+from mirror.drawn_cards import write_mirror
+from mirror.scryfall_mirror import Mirror
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
 FACES, USABLE = 55, 53  # of these cards: two have no scan

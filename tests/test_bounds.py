@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, Workspace, plain_cards
 
-from models import describe_model
-from scryfall import cache_name
-from vector_store import PICTURE
+from mtg_image_db.embedding.models import describe_model
+from mtg_image_db.embedding.vector_store import PICTURE
+from mtg_image_db.scryfall.faces import cache_name
 
 FEW, MANY, DIMENSION = 10_000, 60_000, 512  # of ViT-B/32
 M = 8  # of the default 32: the links of the others are subtracted from the bound, 8 bytes each

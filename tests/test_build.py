@@ -14,12 +14,12 @@ import faiss
 import numpy as np
 import pytest
 from conftest import Workspace, assert_three_lines, read_bulk, write_bulk
-from drawn_cards import write_mirror
 from filelock import FileLock
-from mirror_faults import Fault
 
-from scryfall import cache_name, read_faces
-from vector_store import VectorStore
+from mirror.drawn_cards import write_mirror
+from mirror.faults import Fault
+from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.scryfall.faces import cache_name, read_faces
 
 ARTEFACTS = ("mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss", "kept_indices.npy", "mtg_pictures.npy",
              "rejected.jsonl")

@@ -12,6 +12,8 @@ from conftest import ROOT, Workspace, assert_three_lines
 
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py"]
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)
+                 for path in [*ROOT.glob("*.py"), *(ROOT / "mtg_image_db").rglob("*.py")])
 HEAVY = ("torch", "open_clip", "faiss", "cv2", "torchvision")
 
 
@@ -29,9 +31,10 @@ def test_help_imports_nothing_heavy(alone, script):
     assert "usage: " in done.stdout and re.search(r"python \S*" + script.split("/")[-1], done.stdout)
 
 
-@pytest.mark.parametrize("module", sorted(path.stem for path in ROOT.glob("*.py")))
+@pytest.mark.parametrize("module", MODULES)
 def test_importing_a_module_does_nothing(alone, module):
-    heavy = set(HEAVY) - ({"torch"} if module == "image_tower" else set())  # it is a network, imported by what loads it
+    network = module.endswith("vision_transformer")  # a network itself, imported by what loads it
+    heavy = set(HEAVY) - ({"torch"} if network else set())
     code = (f"import sys, threading, signal; before = signal.getsignal(signal.SIGTERM); import {module};"
             f"assert threading.active_count() == 1 and signal.getsignal(signal.SIGTERM) is before;"
             f"assert not set(sys.modules) & {heavy}")
@@ -114,7 +117,7 @@ def test_no_network_is_a_network_error(alone):
 def test_a_second_signal_ends_a_script_in_the_middle_of_native_code(alone):
     """As in a pass through a large model: Python's own handlers wait until it returns."""
     code = ("import numpy as np, sys\n"
-            "from cli import script\n"
+            "from mtg_image_db.console import script\n"
             "@script\n"
             "def main(argv):\n"
             "    matrix = np.random.default_rng(0).standard_normal((6000, 6000))\n"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from conftest import FACES, USABLE, image_requests, plain_cards, read_bulk, write_bulk
-from drawn_cards import write_mirror
-from mirror_faults import Fault
 from PIL import Image
-from scryfall_mirror import Mirror
 
-from scryfall import cache_name, read_faces
+from mirror.drawn_cards import write_mirror
+from mirror.faults import Fault
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.scryfall.faces import cache_name, read_faces
 
 
 def age_snapshot(workspace, hours: int = 25) -> None:

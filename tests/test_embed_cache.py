@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import embedder
-from common import SuiteError
-from embed_cache import EmbedOptions, embed_pictures
-from models import describe_model
-from vector_store import VectorStore
+from mtg_image_db.common import SuiteError
+from mtg_image_db.embedding import embedder
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_pictures
+from mtg_image_db.embedding.models import describe_model
+from mtg_image_db.embedding.vector_store import VectorStore
 
 OPTIONS = EmbedOptions(batch=16, device="cpu", precision="fp32", verify=True, checkpoint_frequency=0)
 

@@ -13,11 +13,11 @@ import torch
 from conftest import ROOT, SHARED, assert_three_lines
 from PIL import Image
 
-from clip_models import CLIP_MEAN, CLIP_STD, import_open_clip
-from common import InvalidContent, SuiteError, open_picture
-from embedder import Embedder, input_tensor, pick_precision, prepare
-from models import ModelSpec, WeightsFile, describe_model, load_model
-from scryfall import cache_name
+from mtg_image_db.common import InvalidContent, SuiteError, open_picture
+from mtg_image_db.embedding.embedder import Embedder, input_tensor, pick_precision, prepare
+from mtg_image_db.embedding.models import ModelSpec, WeightsFile, describe_model, load_model
+from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD, import_open_clip
+from mtg_image_db.scryfall.faces import cache_name
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 
@@ -125,7 +125,7 @@ def test_open_clips_image_tower_on_a_weights_file(random_weights, pictures):
 
 
 def test_the_default_model_needs_no_import_of_open_clip(random_weights):
-    code = ("import sys, clip_models, models;"
+    code = ("import sys; from mtg_image_db.embedding import models;"
             f"spec = models.describe_model({ARCHITECTURE!r}, {str(random_weights)!r}); models.load_model(spec);"
             "assert 'open_clip' not in sys.modules; print(spec.mean, spec.native_size)")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -175,8 +175,8 @@ def test_a_query_notices_other_weights_in_the_same_place(built, random_weights, 
 
 
 def test_an_index_of_other_preprocessing_is_refused_by_a_query(built, monkeypatch):
-    import models
-    from card_index import model_of
+    from mtg_image_db.embedding import models
+    from mtg_image_db.index.reader import model_of
 
     manifest = built.manifest()
     assert model_of(manifest).fingerprint == manifest["model_fingerprint"]
@@ -186,7 +186,7 @@ def test_an_index_of_other_preprocessing_is_refused_by_a_query(built, monkeypatc
 
 
 def test_the_manifest_records_the_weights_as_they_were_when_they_were_hashed(random_weights, tmp_path):
-    from models import record, recorded_model
+    from mtg_image_db.embedding.models import record, recorded_model
 
     weights = tmp_path / "weights.pt"
     weights.write_bytes(random_weights.read_bytes())
@@ -286,7 +286,7 @@ def test_auto_precision_follows_the_device(monkeypatch):
 
 @pytest.mark.parametrize("agreement, precision", [(0.9, "bf16"), (1.1, "fp32")])
 def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictures, agreement, precision):
-    import embedder
+    from mtg_image_db.embedding import embedder
 
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     monkeypatch.setattr(embedder, "AGREEMENT", agreement)
@@ -316,7 +316,7 @@ def test_torchvisions_schemas_are_declared_only_where_its_import_fails():
     code = ("import sys, types, torch;"
             "sys.modules['torchvision'] = sys.modules.get('torchvision') or types.ModuleType('torchvision');"
             "sys.modules['open_clip'] = types.ModuleType('open_clip');"
-            "import clip_models; clip_models.import_open_clip();"
+            "from mtg_image_db.embedding import open_clip_models; open_clip_models.import_open_clip();"
             "print(hasattr(torch.ops.torchvision, 'nms'))")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -13,14 +13,14 @@ import pytest
 from conftest import USABLE, Workspace, assert_three_lines, plain_cards, read_bulk, write_bulk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mirror_faults import Fault
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from card_index import model_of, open_index
-from common import InvalidContent, SuiteError, check_picture, open_picture
-from scryfall import BulkReport, cache_name, read_faces
-from vector_store import VectorStore
+from mirror.faults import Fault
+from mtg_image_db.common import InvalidContent, SuiteError, check_picture, open_picture
+from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.index.reader import model_of, open_index
+from mtg_image_db.scryfall.faces import BulkReport, cache_name, read_faces
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True,

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Workspace, plain_cards, write_bulk
-from mirror_faults import Fault
 from PIL import Image
-from scryfall_mirror import Mirror
 
-from artefacts import OUTPUTS
-from scryfall import cache_name
-from vector_store import PICTURE
+from mirror.faults import Fault
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.artefacts import OUTPUTS
+from mtg_image_db.embedding.vector_store import PICTURE
+from mtg_image_db.scryfall.faces import cache_name
 
 pytestmark = pytest.mark.fault("killed")
 

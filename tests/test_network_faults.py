@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from conftest import USABLE, assert_three_lines, image_requests, plain_cards, write_bulk
-from mirror_faults import Fault
 from PIL import Image
-from scryfall_mirror import Mirror
 
-import http_client
-from common import TEMPORARY_SUFFIX, open_picture
-from scryfall import read_faces
+from mirror.faults import Fault
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.common import TEMPORARY_SUFFIX, open_picture
+from mtg_image_db.scryfall import pace
+from mtg_image_db.scryfall.faces import read_faces
 
 
 def picture_path(mirror: Mirror, number: int) -> str:
@@ -88,10 +88,10 @@ def test_backoff_waits_one_two_four_seconds(workspace, mirror):
 @pytest.mark.fault("server-error")
 def test_backoff_grows_to_sixty_seconds_and_no_further(mirror, monkeypatch):
     slept = []
-    client = http_client.HttpClient(mirror.url, max_retries=8)
+    client = pace.HttpClient(mirror.url, max_retries=8)
     monkeypatch.setattr(client.pace, "sleep", slept.append)
     mirror.faults.append(Fault("/normal/", "reset"))
-    with pytest.raises(http_client.FetchError) as error:
+    with pytest.raises(pace.FetchError) as error:
         client.fetch(f"{mirror.url}/normal/x", lambda response: None)
     assert error.value.attempts == 9
     for seconds, expected in zip(slept, (1, 2, 4, 8, 16, 32, 60, 60), strict=True):
@@ -151,10 +151,10 @@ def test_a_429_from_the_api_is_silence_for_thirty_seconds(workspace, mirror):
 
 @pytest.mark.fault("api-limit")
 def test_each_further_429_from_the_api_doubles_the_silence(mirror, monkeypatch):
-    monkeypatch.setattr(http_client, "API_PAUSE", 1.0)
-    monkeypatch.setattr(http_client, "RELEASE_JITTER", 0.0)
+    monkeypatch.setattr(pace, "API_PAUSE", 1.0)
+    monkeypatch.setattr(pace, "RELEASE_JITTER", 0.0)
     mirror.faults.append(Fault(r"/bulk-data", "status", times=2, status=429))
-    client = http_client.HttpClient(mirror.url)
+    client = pace.HttpClient(mirror.url)
     client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
     first, second, third = (request.time_monotonic for request in mirror.requests)
     assert 1 <= second - first < 2 <= third - second < 4
@@ -163,9 +163,9 @@ def test_each_further_429_from_the_api_doubles_the_silence(mirror, monkeypatch):
 
 @pytest.mark.fault("api-limit")
 def test_a_longer_retry_after_of_the_api_is_obeyed(mirror, monkeypatch):
-    monkeypatch.setattr(http_client, "API_PAUSE", 0.1)
+    monkeypatch.setattr(pace, "API_PAUSE", 0.1)
     mirror.faults.append(Fault(r"/bulk-data", "status", times=1, status=429, retry_after="2"))
-    client = http_client.HttpClient(mirror.url)
+    client = pace.HttpClient(mirror.url)
     client.fetch(f"{mirror.url}/bulk-data/unique_artwork", lambda response: None, api=True)
     assert waits(mirror.requests)[0] >= 2
 
@@ -188,7 +188,7 @@ def test_a_picture_that_waits_to_be_tried_again_holds_up_no_other(workspace, mir
 @pytest.mark.fault("image-limit")
 def test_a_429_without_retry_after_pauses_for_the_back_off_step(mirror):
     mirror.faults.append(Fault(r"/normal/", "status", times=2, status=429))
-    http_client.HttpClient(mirror.url).fetch(f"{mirror.url}{picture_path(mirror, 0)}".replace("\\", ""),
+    pace.HttpClient(mirror.url).fetch(f"{mirror.url}{picture_path(mirror, 0)}".replace("\\", ""),
                                              lambda response: None)
     first, second = waits(mirror.requests)
     assert 1 <= first < 4 and 2 <= second < 5
@@ -233,15 +233,15 @@ def test_after_a_429_fewer_workers_ask_at_once(workspace, mirror):
 
 @pytest.mark.fault("image-limit")
 def test_all_workers_ask_again_once_it_stays_quiet(monkeypatch):
-    monkeypatch.setattr(http_client, "QUIET_SECONDS", 2.0)
-    monkeypatch.setattr(http_client, "RELEASE_JITTER", 0.05)
-    pace = http_client.Pace(8)
+    monkeypatch.setattr(pace, "QUIET_SECONDS", 2.0)
+    monkeypatch.setattr(pace, "RELEASE_JITTER", 0.05)
+    turns = pace.Pace(8)
     asking, seen, lock = 0, [], threading.Lock()
 
     def work() -> None:
         nonlocal asking
         while time.monotonic() < end:
-            with pace.turn():
+            with turns.turn():
                 with lock:
                     asking += 1
                     seen.append((time.monotonic() - start, asking))
@@ -251,14 +251,14 @@ def test_all_workers_ask_again_once_it_stays_quiet(monkeypatch):
 
     start = time.monotonic()
     end = start + 4.5
-    pace.pause(0.2)
-    pace.pause(0.2)  # an answer to what was asked before the pause
+    turns.pause(0.2)
+    turns.pause(0.2)  # an answer to what was asked before the pause
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert pace.pauses == 1
+    assert turns.pauses == 1
     assert min(when for when, _ in seen) >= 0.2
     assert max(count for when, count in seen if when < 2.1) == 4
     assert max(count for when, count in seen if when > 2.5) == 8
@@ -304,12 +304,12 @@ def test_what_is_no_picture_is_asked_for_three_times_at_most(workspace, mirror):
 def test_an_invalid_body_after_network_faults_is_still_asked_for_again(mirror):
     address = mirror.url + picture_path(mirror, 0).replace("\\", "")
     mirror.faults += [Fault("/normal/", "reset", times=2), Fault("/normal/", "html", times=1)]
-    client = http_client.HttpClient(mirror.url)
+    client = pace.HttpClient(mirror.url)
     client.pace.sleep = lambda seconds: None
 
     def consume(response) -> None:
         data = io.BytesIO()
-        http_client.stream_body(response, data.write, 1 << 20, 10)
+        pace.stream_body(response, data.write, 1 << 20, 10)
         open_picture(data.getvalue())
 
     client.fetch(address, consume)
@@ -353,11 +353,11 @@ def test_a_redirect_on_the_same_host_is_followed_without_reading_its_body(worksp
 
 @pytest.mark.fault("address")
 def test_another_scheme_or_port_of_the_mirror_is_refused():
-    mirrored = http_client.HttpClient("https://mirror.example")
-    real = http_client.HttpClient()
+    mirrored = pace.HttpClient("https://mirror.example")
+    real = pace.HttpClient()
     for client, url in ((mirrored, "http://mirror.example/a"), (mirrored, "https://mirror.example:22/a"),
                         (real, "http://api.scryfall.com/a"), (real, "https://api.scryfall.com:22/a")):
-        with pytest.raises(http_client.FetchError, match="refused address"):
+        with pytest.raises(pace.FetchError, match="refused address"):
             client.address(url)
     assert mirrored.address("https://cards.scryfall.io/a?1") == "https://mirror.example/a?1"
 

@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 from conftest import SHARED, Workspace
-from scryfall_mirror import Mirror
+
+from mirror.scryfall_mirror import Mirror
 
 SAMPLE = SHARED / "sample"
 PICTURES, CLIP_PICTURES, PHOTOS = 1537, 64, 30
@@ -81,7 +82,7 @@ def test_the_default_architecture_indexes_the_real_cards(real, tmp_path):
     """
     import torch
 
-    from clip_models import import_open_clip
+    from mtg_image_db.embedding.open_clip_models import import_open_clip
 
     torch.manual_seed(0)
     torch.save(import_open_clip().create_model("ViT-B-32-quickgelu", pretrained=None).state_dict(), tmp_path / "w.pt")

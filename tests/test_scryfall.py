@@ -13,8 +13,8 @@ import orjson
 import pytest
 from conftest import ROOT, SHARED
 
-from common import SuiteError
-from scryfall import IMAGE_KEYS, BulkReport, cache_name, read_faces
+from mtg_image_db.common import SuiteError
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, BulkReport, cache_name, read_faces
 
 CARD = "https://cards.scryfall.io/{}/front/a/b/{}.{}?17"
 
@@ -155,7 +155,7 @@ def test_a_file_the_size_of_default_cards_is_read_in_little_memory(tmp_path, bul
             file.write(line)
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc here: the peak of a child process alone cannot be read")
-    code = ("import re, sys; from pathlib import Path; from scryfall import read_faces;"
+    code = ("import re, sys; from pathlib import Path; from mtg_image_db.scryfall.faces import read_faces;"
             "n = sum(1 for _ in read_faces(Path(sys.argv[1]), 'normal'));"
             "print(n, re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()).group(1))")
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)

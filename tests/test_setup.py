@@ -86,7 +86,7 @@ def test_every_flag_is_documented_and_every_documented_flag_exists():
     documented = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", readme))
     existing = set().union(*map(flags_of, SCRIPTS))
     assert existing - documented == set(), "not in the README"
-    others = ["scripts/scryfall_mirror.py", "scripts/bench.py", "scripts/eval_photos.py"]
+    others = ["mirror/scryfall_mirror.py", "benchmarks/bench.py", "scripts/eval_photos.py"]
     existing.update({"--help"}, *map(flags_of, others))
     assert documented - existing == set(), "in no script"
 
@@ -101,9 +101,9 @@ def test_every_documented_command_and_target_exists():
 
 
 def test_the_readme_names_every_artefact():
-    from artefacts import OUTPUTS
-    from common import BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST
-    from vector_store import CHECKPOINT, CHECKPOINT_META
+    from mtg_image_db.artefacts import OUTPUTS
+    from mtg_image_db.common import BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST
+    from mtg_image_db.embedding.vector_store import CHECKPOINT, CHECKPOINT_META
 
     readme = (ROOT / "README.md").read_text()
     for name in (*OUTPUTS, BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST, CHECKPOINT, CHECKPOINT_META,
@@ -128,9 +128,9 @@ def test_a_query_target_without_a_picture_says_how():
 
 
 def test_no_modules_private_name_is_used_elsewhere():
-    for path in [*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")]:
+    for path in [*ROOT.glob("*.py"), *(ROOT / "mtg_image_db").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]:
         for line in path.read_text().splitlines():
-            assert not re.match(r"\s*from \w+ import .*\b_[a-z]", line), f"{path.name}: {line}"
+            assert not re.match(r"\s*from [\w.]+ import .*\b_[a-z]", line), f"{path.name}: {line}"
 
 
 def test_the_demo_names_every_photographed_card():
@@ -142,7 +142,7 @@ def test_the_demo_names_every_photographed_card():
 
 
 def test_a_comparison_of_the_bench_prints_its_table_and_writes_it(tmp_path):
-    done = subprocess.run([sys.executable, str(ROOT / "scripts/bench.py"), "--quick", "--only", "planning"],
+    done = subprocess.run([sys.executable, str(ROOT / "benchmarks/bench.py"), "--quick", "--only", "planning"],
                           cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (0, 4), done.stderr  # 4: a target missed, which no test judges
     written = json.loads((tmp_path / "bench_out" / "bench-quick-planning.json").read_text())

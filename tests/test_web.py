@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from compare_browser import QUIET, find_chromium
 from conftest import ROOT, Workspace, assert_three_lines
 from PIL import Image
 
-from scryfall import cache_name
+from benchmarks.compare_browser import QUIET, find_chromium
+from mtg_image_db.scryfall.faces import cache_name
 
 CHROMIUM = find_chromium()
 CAMERA = "--use-fake-device-for-media-stream"
@@ -314,9 +314,9 @@ def test_without_a_camera_the_page_says_so_and_goes_on(tab, site):
 @needs_runtime
 def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
     """The cached pictures, and each once more as another kind: scaled, transparent, turned by EXIF, cut."""
-    from common import open_picture
-    from embedder import Embedder, prepare
-    from models import describe_model
+    from mtg_image_db.common import open_picture
+    from mtg_image_db.embedding.embedder import Embedder, prepare
+    from mtg_image_db.embedding.models import describe_model
 
     paths = [site.picture(row) for row in range(50)]
     for row in range(50):
@@ -362,10 +362,10 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     """A vision transformer of open_clip's with random weights, and --fit pad."""
     import torch
 
-    from clip_models import import_open_clip
-    from common import open_picture
-    from embedder import Embedder, prepare
-    from models import describe_model
+    from mtg_image_db.common import open_picture
+    from mtg_image_db.embedding.embedder import Embedder, prepare
+    from mtg_image_db.embedding.models import describe_model
+    from mtg_image_db.embedding.open_clip_models import import_open_clip
 
     torch.manual_seed(0)
     torch.save(import_open_clip().create_model("ViT-S-32-alt", pretrained=None).state_dict(), tmp_path / "w.pt")
@@ -431,13 +431,13 @@ def test_columns_say_what_the_records_say(tab, site, tmp_path):
 
 def test_few_and_equal_values_are_written_in_columns_too(tab):
     """A prefix as long as the value, three columns with the same values, and none at all."""
-    import browser_records
+    from mtg_image_db.browser import metadata
 
     record = {"name": "lea", "scryfall_id": "b4", "face_id": "b4", "set": "lea", "collector_number": "lea",
               "image_url": "https://c/b/4/b4.jpg?1", "card_url": "https://c/b/4/b4.jpg?1", "illustration_id": "lea"}
     for records in ([record], [record, record | {"scryfall_id": "c5", "image_url": "https://c/b/4/c5.jpg?1"}],
                     [record, record | {"illustration_id": None, "card_url": ""}]):
-        columns = b"".join(browser_records.columns([json.dumps(one).encode() for one in records]))
+        columns = b"".join(metadata.columns([json.dumps(one).encode() for one in records]))
         head = {"version": "2.0", "quantization": {"dtype": "int8", "scale_factor": 127}, "shape": [len(records), 8]}
         as_served(tab.page, "meta.json", json.dumps(head | {"columns": json.loads(columns)}).encode())
         assert tab.page.evaluate("""async () => {

@@ -1,0 +1,1 @@
+"""How fast the suite is, measured beside what bounds it and beside the generic tools."""

@@ -1,0 +1,101 @@
+"""The image tower as ONNX, for programs without PyTorch: as it is, and with its weights as int8.
+
+    whole = onnx_tower.tower(spec)
+    small = onnx_tower.with_int8_weights(whole)
+    vectors = onnx_tower.embed(small, prepared, spec)
+
+Reads   the model's weights
+Writes  nothing: the export does (export_for_browser.py)
+"""
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mtg_image_db.common import SuiteError
+from mtg_image_db.embedding.embedder import input_tensor
+from mtg_image_db.embedding.models import ModelSpec, load_model
+
+if TYPE_CHECKING:
+    import onnx
+
+INPUT, OUTPUT = "pixels", "vectors"
+OPSET = 18
+MIN_QUANTISED = 1024  # numbers in a weight: smaller ones are biases and the like, and save nothing
+MAX_BYTES = 2**31 - 1  # of one ONNX file: protocol buffers hold no more
+
+
+def tower(spec: ModelSpec) -> onnx.ModelProto:
+    """The network float32 [1, 3, size, size], normalised -> float32 [1, D], not of norm 1.
+
+    One picture at a time: a browser embeds what it is shown. Raises SuiteError where PyTorch cannot write this
+    architecture as ONNX, or in one file.
+    """
+    import torch
+
+    model = load_model(spec)
+    if sum(weight.nbytes for weight in model.state_dict().values()) > MAX_BYTES:
+        raise _failure(spec, "its weights take more than 2 GB")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # of PyTorch about itself
+            program = torch.onnx.export(model, (torch.zeros(1, 3, spec.size, spec.size),), dynamo=True, verbose=False,
+                                        input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET)
+    except torch.onnx.OnnxExporterError as error:
+        raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
+    return program.model_proto
+
+
+def with_int8_weights(whole: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with each weight stored as int8 and a scale for each of its first axis: a quarter of the
+    bytes to fetch. It calculates in float32, so only the rounding of the weights changes its vectors."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    small = onnx.ModelProto()
+    small.CopyFrom(whole)
+    graph, kept, rounded = small.graph, [], []
+    for weight in graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.ndim < 2 or values.size < MIN_QUANTISED:
+            kept.append(weight)
+            continue
+        scale = np.abs(values).reshape(len(values), -1).max(axis=1) / 127
+        scale[scale == 0] = 1
+        int8 = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
+        names = [f"{weight.name}.{part}" for part in ("int8", "scale")]
+        kept += [numpy_helper.from_array(int8, names[0]), numpy_helper.from_array(scale, names[1])]
+        rounded.append(helper.make_node("DequantizeLinear", names, [weight.name], axis=0))
+    nodes = [*rounded, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    return small
+
+
+def embed(model: onnx.ModelProto, pictures: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """uint8 [B, size, size, 3] from embedder.prepare() -> float32 [B, D], each of norm 1, by ONNX Runtime.
+
+    Raises SuiteError where it cannot run the network.
+    """
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        vectors = np.concatenate([session.run([OUTPUT], {INPUT: input_tensor(picture[None], spec).numpy()})[0]
+                                  for picture in pictures])
+    except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
+        raise _failure(spec, f"ONNX Runtime: {next(iter(str(error).splitlines()), '')[:200]}") from error
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _failure(spec: ModelSpec, why: str) -> SuiteError:
+    return SuiteError("Build Error", "this model cannot be written as ONNX", f"{spec.model}: {why}",
+                      "Leave out --with-model: the page then searches names and shows more like a card.")

