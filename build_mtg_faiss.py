@@ -1,8 +1,8 @@
-"""Scryfall -> search index in one call: download_images.py and, while pictures come, build_embeddings.py.
+"""Scryfall -> search index: download_images.py and build_embeddings.py in one call.
 
     python build_mtg_faiss.py --kind unique_artwork
 
-Reads and writes what the two scripts do; takes the flags of both.
+A second process embeds pictures while the next ones download. Reads and writes what the two scripts do.
 """
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ import sys
 
 import build_embeddings
 import download_images
-from mtg_image_db.common import EXIT_FAILURES, EXIT_OK, say
-from mtg_image_db.console import ArgumentParser, script
-from mtg_image_db.embedding.embed_ahead import EmbedAhead
-from mtg_image_db.scryfall.faces import add_source_flags
+from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point
+from mtg_image_db.embedding.embed_ahead import EmbedAhead, Job
+from mtg_image_db.index.build import Ahead, alone_in, build, spec_from_options
+from mtg_image_db.scryfall.download import download, plan_download
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser)
+    add_source_flags(parser, KINDS, IMAGE_KEYS)
     download_images.add_download_flags(parser)
     build_embeddings.add_build_flags(parser)
+    add_run_flags(parser)
     args = parser.parse(argv, build_embeddings.check_build)
+    to_fetch, to_build = download_images.options_of(args), build_embeddings.options_of(args)
     if args.dry_run:
-        download_images.print_plan(download_images.download(args), args.image_size)
+        download_images.print_plan(plan_download(to_fetch), args.image_size)
         return EXIT_OK
-    with build_embeddings.alone_in(args.out):
-        spec = build_embeddings.model_of(args)  # before the download: a wrong --model need not wait for its end
-        with contextlib.closing(EmbedAhead(args, spec)) as ahead:
-            downloaded = download_images.download(args, ahead.take)
-            code = download_images.finish_download(downloaded, args)
-            ahead.finish()
-        built = build_embeddings.build(args, ahead)
-    build_embeddings.report_end(built)
-    say(f"Next: python query_index.py IMAGE --index-dir {args.out}")
-    return EXIT_FAILURES if args.strict and (code or built.failed) else EXIT_OK
+    with alone_in(args.out):
+        spec = spec_from_options(to_build)  # before the download: a wrong --model need not wait for its end
+        job = Job(args.cache, args.out, spec, to_build.embed, args.resume)
+        with contextlib.closing(EmbedAhead(job)) as ahead:
+            downloaded = download(to_fetch, on_saved=ahead.add)
+        built = build(to_build, spec, Ahead(ahead.embedded, ahead.seconds))
+    build_embeddings.report(built)
+    return EXIT_FAILURES if args.strict and (downloaded.filled.failed or built.failed) else EXIT_OK
 
 
 if __name__ == "__main__":

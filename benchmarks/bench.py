@@ -28,8 +28,9 @@ from benchmarks.compare_builds import clip_retrieval, model, queries, rebuilds
 from benchmarks.compare_downloads import downloads, overlap, planning, validation
 from benchmarks.compare_indexes import hnsw_table, indexes
 from benchmarks.comparison import FULL, QUICK, Bench, Figure
-from mtg_image_db.common import EXIT_FAILURES, EXIT_OK, SuiteError, say, utc_now, write_json
-from mtg_image_db.console import ArgumentParser, script
+from mtg_image_db.arguments import ArgumentParser
+from mtg_image_db.common import write_json
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, SuiteError, entry_point, say, utc_now
 
 COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes, browser)
 WITH_PEERS = (downloads, clip_retrieval, indexes)
@@ -70,7 +71,7 @@ def bench(out: Path, quick: bool, only: str) -> list[Figure]:
     return figures
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, without the other tools: about two minutes")

@@ -17,11 +17,13 @@ import numpy as np
 import orjson
 
 from benchmarks.comparison import Bench, Figure
-from export_for_browser import COMPACT_FORMAT, FORMAT, GZIP_LEVEL, SCALE
+from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS
 from mtg_image_db.browser import metadata
-from mtg_image_db.common import BROWSER_META, BROWSER_VECTORS, say
-from scripts import serve
+from mtg_image_db.browser.export import COLUMNS_FORMAT, GZIP_LEVEL, RECORDS_FORMAT, SCALE
+from mtg_image_db.browser.server import Site, start
+from mtg_image_db.console import say
 
+WEB = Path(__file__).resolve().parents[1] / "web"
 DIMENSION = 512  # of ViT-B/32
 LIMITS = {54_000: 30, 500_000: 150}  # rows: milliseconds a query may take
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -89,8 +91,8 @@ def _metadata(folder: Path, rows: int) -> Figure:
             "vectors_sha256": hashlib.sha256(vectors.data).hexdigest()}
     lines = [orjson.dumps(_record(random.bytes(16), i)) for i in range(rows)]
     sizes = {}
-    for form, version, body in (("records", FORMAT, metadata.rows(lines)),
-                                ("columns", COMPACT_FORMAT, metadata.columns(lines))):
+    for form, version, body in (("records", RECORDS_FORMAT, metadata.rows(lines)),
+                                ("columns", COLUMNS_FORMAT, metadata.columns(lines))):
         text = orjson.dumps({"version": version, **head})[:-1] + b',"%s":' % form.encode() + b"".join(body) + b"}"
         sizes[form] = len(text), len(gzip.compress(text, GZIP_LEVEL))
     (folder / BROWSER_META).write_bytes(text)
@@ -118,7 +120,7 @@ def _in_chromium(chromium: str, folder: Path) -> dict[str, float]:
     """Milliseconds, as QUERIES returns them."""
     from playwright.sync_api import sync_playwright
 
-    with serve.start(folder, folder / "no cache", 0) as server, sync_playwright() as playwright:
+    with start(Site(WEB, folder, folder / "no cache"), 0) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = playwright.chromium.launch(executable_path=chromium, args=QUIET).new_page()
         page.goto(f"http://localhost:{server.server_port}/icon.svg")  # an origin, without the page's own search

@@ -10,7 +10,6 @@ import json
 import os
 import statistics
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,12 +18,14 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.comparison import FULL, Bench, Figure, best, seconds
 from benchmarks.workbench import BULK, run, run_command, write_pictures
-from mtg_image_db.common import cached_names, open_picture
-from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_arrived
-from mtg_image_db.embedding.embedder import Embedder, pick_precision, prepare
+from mtg_image_db.common import open_picture
+from mtg_image_db.embedding.checkpoint import Checkpoint
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_stream, read_pictures
+from mtg_image_db.embedding.embedder import Embedder, pick_precision, pixels_of, prepare
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
-from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
+from mtg_image_db.scryfall.image_cache import cached_names
 
 BATCH = 64
 
@@ -40,7 +41,7 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
 
     def decoded(some: list[str]) -> np.ndarray:
-        return np.stack([prepare(open_picture(cache / name, verify=True), spec) for name in some])
+        return np.stack([prepare(pixels_of(open_picture(cache / name, verify=True)), spec) for name in some])
 
     def through(embedder: Embedder) -> None:
         for start in range(0, len(pixels), BATCH):
@@ -69,10 +70,12 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
 
 
 def _embed(bench: Bench, cache: Path, names: list[str], spec: ModelSpec, embedder: Embedder) -> None:
-    store = VectorStore(bench.fresh("vectors"), spec.fingerprint)
-    embed_arrived(cache, names, store, spec, EmbedOptions(BATCH, "cpu", "auto", True, 500), embedder,
-                  threading.Event(), lambda: None)
-    store.discard_checkpoint()
+    checkpoint, options = Checkpoint(bench.fresh("vectors"), spec.fingerprint), EmbedOptions(BATCH, "cpu")
+    store = VectorStore(KnownVectors(), checkpoint)
+    pictures = read_pictures(cache, names, range(len(names)), store, spec, options)
+    for _ in embed_stream(pictures, store, spec, options, embedder):
+        pass
+    checkpoint.discard()
 
 
 def _bf16_matrix_units() -> bool:
@@ -130,7 +133,7 @@ def queries(bench: Bench) -> Iterator[Figure]:
                  statistics.median(cold) / statistics.median(loaded), "<= 1.3")
     spec = describe_model(DEFAULT_MODEL, str(weights))
     embedder = Embedder(spec, "cpu", pick_precision("auto", "cpu"))
-    pixels = np.stack([prepare(open_picture(path), spec) for path in itertools.islice(paths, BATCH)])
+    pixels = np.stack([prepare(pixels_of(open_picture(path)), spec) for path in itertools.islice(paths, BATCH)])
     embedder.embed(pixels)
     alone = BATCH / min(seconds(lambda: embedder.embed(pixels)) for _ in range(3))
     many = best(2, lambda: run(folder, "query_index.py", *paths, "--find", "off"))

@@ -17,9 +17,10 @@ from pathlib import Path
 from benchmarks import peers
 from benchmarks.comparison import Bench, Figure, best, seconds
 from benchmarks.workbench import BULK, Run, run, start_mirror
+from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import check_picture
 from mtg_image_db.embedding.models import OFFLINE_MODEL
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, cache_name, picture_urls
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, picture_urls
 
 LATENCY = 0.05  # seconds, of every reply
 WORKERS = 16

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.comparison import Bench, Figure
-from mtg_image_db.common import say
+from mtg_image_db.console import say
 from mtg_image_db.index import hnsw
 
 DIMENSION = 512  # of ViT-B/32

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mtg_image_db.common import SuiteError, map_ahead, open_picture
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.common import open_picture
+from mtg_image_db.console import SuiteError
 from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.finder import Pyramid, straighten
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.threads import map_ahead
 
 CARD = 488, 680
 HASH_SIZES = {"64-bit pHash": 8, "256-bit pHash": 16}

@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 from benchmarks.workbench import Run, run_command
-from mtg_image_db.common import SuiteError, say
+from mtg_image_db.console import SuiteError, say
 
 # setuptools: clip-retrieval's CLIP package imports pkg_resources. torch first: a CPU build of this version will do.
 REQUIREMENTS = (("torch==2.13.0",), ("img2dataset==1.47.0", "clip-retrieval==2.45.0", "hnswlib==0.8.0",

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.workbench import Run, run, start_mirror, write_pictures
-from mtg_image_db.common import EXIT_ERROR, EXIT_OK, percent, say
-from mtg_image_db.console import ArgumentParser, number, script
+from mtg_image_db.arguments import ArgumentParser, number
+from mtg_image_db.console import EXIT_ERROR, EXIT_OK, entry_point, percent, say
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 
 LATENCY_MS, TIMEOUT_READ = 20, 5
@@ -69,7 +69,7 @@ def soak(out: Path, pictures: int, faults: float) -> float:
     return lost
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--pictures", type=number(int, 100), default=20_000, metavar="N",

@@ -22,9 +22,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mtg_image_db.common import SuiteError, say
-from mtg_image_db.console import Progress
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.console import Progress, SuiteError, say
 
 SIZES = {"small": (146, 204), "normal": (488, 680)}
 GRAIN = {"small": 0, "normal": 12}  # standard deviation: a `normal` picture has 100 KB with it, as Scryfall's have

@@ -1,3 +1,37 @@
-"""The MTG image database: Scryfall's card pictures as a search index, and the cards in a photo named."""
+"""The MTG image database: Scryfall's card pictures as a search index, and the cards in a photo named.
+
+    import mtg_image_db
+
+    index = mtg_image_db.open_index("index_out")
+    for card in index.name("photo.jpg"):
+        print(card.accepted, card.matches[0].name)
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "1.2.0"
+
+from mtg_image_db.common import InvalidContent
+from mtg_image_db.console import SuiteError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mtg_image_db.recognition.opened import OpenIndex
+
+__all__ = ["InvalidContent", "SuiteError", "__version__", "open_index"]
+
+
+def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: str = "auto",
+               precision: str = "auto") -> OpenIndex:
+    """Open the index that a build wrote to index_dir. pretrained names the model's weights where they have moved.
+
+    Raises SuiteError where the index is missing or damaged.
+    """
+    from pathlib import Path
+
+    from mtg_image_db.index.reader import ModelOptions
+    from mtg_image_db.recognition.opened import OpenIndex
+
+    return OpenIndex(Path(index_dir), ModelOptions(pretrained, device, precision))

@@ -1,57 +1,89 @@
-"""The files of index_out/ as one unit: staged beside the old ones, put in place together, checked by every reader.
+"""The files of index_out/ and of the cache: their names, and how a build puts its files in place as one unit.
 
-The manifest is written last and carries the size and sha256 of every other file, so a reader
-never mixes two builds. Nothing here knows what is in the files.
+    for name in OUTPUTS: write(staged(out, name))
+    commit(out, manifest)
+
+A build writes its files beside the old ones, then renames them all. The manifest comes last. It carries the size and
+the SHA-256 of every other file, so a reader never mixes two builds. Nothing here knows what is in the files.
 """
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import mmap
 import os
+import platform
+import re
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mtg_image_db.common import (
-    BUILD_MANIFEST,
-    EMBEDDINGS,
-    INDEX,
-    KEPT,
-    META,
-    PICTURES,
-    REJECTED,
-    SuiteError,
-    file_sha256,
-    read_json,
-    require_directory,
-    write_json,
-)
+from mtg_image_db.common import TEMPORARY_SUFFIX, read_json, write_json
+from mtg_image_db.console import SuiteError, require_directory
 
-PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # what a query needs of them
+if TYPE_CHECKING:
+    import numpy as np
+
+# Files of a build
+EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
+KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
 OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED)
-STAGED_SUFFIX = ".next"
+BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
+CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
+# Files of a download
+DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_failures.jsonl"
+# Files of an export
+BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json", "hashes.bin"
+BROWSER_MODEL, BROWSER_SMALL_MODEL = "model.onnx", "model.int8.onnx"
 
+MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
+# Of the other files that carry a version. The program's own version is mtg_image_db.__version__.
+FORMAT_VERSIONS = {"checkpoint": "1.1.0", "cache report": "1.1.0", "meta.json records": "1.0",
+                   "meta.json columns": "2.0"}
+
+PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
+STAGED_SUFFIX = ".next"
+PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # what a query needs of them
+READ_BYTES = 1 << 22
+LEFTOVER_SECONDS = 24 * 3600.0  # age of a temporary file whose process cannot be asked for
+# common.atomic_file names its temporary files .<name>.<machine>-<process>-<thread>.part
+_TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
+
+
+def cache_name(image_url: str) -> str:
+    """A picture's file in the cache: the SHA-1 of its whole URL. The URL's query is the epoch of the scan."""
+    suffix = os.path.splitext(image_url.partition("?")[0])[1].lower()
+    digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
+    return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
+
+
+# A build's files as one unit
 
 def staged(out: Path, name: str) -> Path:
-    """Where a build writes an artefact before the whole set is put in place."""
+    """Where a build writes a file before the whole set is put in place."""
     return out / (name + STAGED_SUFFIX)
 
 
-def commit(out: Path, manifest: dict) -> None:
-    """Put every staged artefact in place, the manifest (its `outputs` filled in here) last.
+def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Put every staged file in place, the manifest last. Returns the manifest with its `outputs`.
 
-    Once the staged manifest is on disk the new set is the one that counts: a crash after that
-    is mended by finish_commit, a crash before it leaves the old set untouched.
+    Once the staged manifest is on disk, the new set is the valid one. finish_commit completes it after a crash. A
+    crash before that moment leaves the old set untouched.
     """
     for name in OUTPUTS:
         _sync(staged(out, name))
     with ThreadPoolExecutor() as pool:
-        manifest["outputs"] = dict(zip(OUTPUTS, pool.map(lambda name: _identity(staged(out, name)), OUTPUTS),
-                                       strict=True))
-    write_json(staged(out, BUILD_MANIFEST), manifest)
+        identities = list(pool.map(lambda name: _identity(staged(out, name)), OUTPUTS))
+    complete = manifest | {"outputs": dict(zip(OUTPUTS, identities, strict=True))}
+    write_json(staged(out, BUILD_MANIFEST), complete)
     finish_commit(out)
+    return complete
 
 
 def finish_commit(out: Path) -> None:
-    """Complete a commit that was cut off; does nothing where there is none."""
+    """Complete a commit that was cut off. Does nothing where there is none."""
     if not staged(out, BUILD_MANIFEST).exists():
         return
     for names in (OUTPUTS, (BUILD_MANIFEST,)):
@@ -61,7 +93,7 @@ def finish_commit(out: Path) -> None:
         _sync_directory(out)
 
 
-def read_manifest(out: Path) -> dict | None:
+def read_manifest(out: Path) -> dict[str, Any] | None:
     """The manifest in out, or None where there is none or it lacks what readers rely on."""
     manifest = read_json(out / BUILD_MANIFEST)
     if manifest is None or not isinstance(manifest.get("model_fingerprint"), str):
@@ -69,23 +101,23 @@ def read_manifest(out: Path) -> dict | None:
     outputs, parameters = manifest.get("outputs"), manifest.get("parameters")
     if not isinstance(outputs, dict) or not all(isinstance(value, dict) for value in outputs.values()):
         return None
-    return manifest if isinstance(parameters, dict) and PARAMETERS <= parameters.keys() else None
+    return manifest if isinstance(parameters, dict) and parameters.keys() >= PARAMETERS else None
 
 
-def load_manifest(out: Path) -> dict:
+def load_manifest(out: Path) -> dict[str, Any]:
     """The manifest of a finished build. Raises SuiteError where there is none."""
     require_directory(out, "index", "Run python build_embeddings.py first, or name the directory it wrote to.")
     manifest = read_manifest(out)
     if manifest is None:
-        there = (out / BUILD_MANIFEST).exists()
-        raise SuiteError("Configuration Error", "the build manifest is damaged" if there
+        damaged = (out / BUILD_MANIFEST).exists()
+        raise SuiteError("Configuration Error", "the build manifest is damaged" if damaged
                          else "the index directory holds no finished build", out / BUILD_MANIFEST,
-                         f"Run the build {'again as before' if there else 'to its end'} (--out {out}).")
+                         f"Run the build {'again as before' if damaged else 'to its end'} (--out {out}).")
     return manifest
 
 
-def verify(out: Path, manifest: dict, names: Iterable[str]) -> None:
-    """Check the named artefacts against the manifest, byte for byte. Raises SuiteError on the first that differs."""
+def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
+    """Check the named files against the manifest, byte for byte. Raises SuiteError on the first that differs."""
     def check(name: str) -> None:
         expected = manifest["outputs"].get(name, {})
         path = out / name
@@ -94,13 +126,22 @@ def verify(out: Path, manifest: dict, names: Iterable[str]) -> None:
             raise SuiteError("Validation Error", "an artefact does not match the build manifest",
                              f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
                              f"Run the build again as before (--out {out} --model {manifest['parameters']['model']}): "
-                             "it reuses what is whole.")
+                             "it reuses what is undamaged.")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, names))
 
 
-def _identity(path: Path) -> dict:
+def file_sha256(path: Path) -> str:
+    """The file's SHA-256 in hex, read a block at a time."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _identity(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
@@ -116,3 +157,46 @@ def _sync_directory(path: Path) -> None:
 def _sync(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Release the pages read so far of an array mapped from a file. They count as memory of this process: 1 GB for
+    500,000 vectors of 512."""
+    if isinstance(array.base, mmap.mmap):
+        array.base.madvise(mmap.MADV_DONTNEED)
+
+
+# Leftovers
+
+def remove_leftovers(folder: Path) -> int:
+    """Delete the temporary files of processes that ended without deleting them. Returns how many."""
+    return delete_abandoned(folder, (path.name for path in folder.glob(f".*{TEMPORARY_SUFFIX}")))
+
+
+def delete_abandoned(folder: Path, names: Iterable[str]) -> int:
+    """Delete those of the named temporary files that no running process writes. Returns how many."""
+    deleted = 0
+    for path in (folder / name for name in names):
+        with contextlib.suppress(OSError):  # another run was faster, or it is not ours to delete
+            if _is_abandoned(path):
+                path.unlink()
+                deleted += 1
+    return deleted
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether its process has ended. A process of another machine cannot be asked for: there the file's age decides."""
+    owner = _TEMPORARY.fullmatch(path.name)
+    if owner is None:
+        return False
+    if f".{platform.node()}-{owner[1]}-" not in path.name:
+        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
+    if int(owner[1]) == os.getpid():
+        return True  # this process has written nothing yet: the number was another's before
+    try:
+        os.kill(int(owner[1]), 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False

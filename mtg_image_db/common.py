@@ -1,132 +1,215 @@
-"""What every script shares: artefact names, exit codes and errors, atomic files, picture decoding.
+"""What every script shares: the retrying session, atomic writes, picture validation.
 
-The one place that opens pictures is here (open_picture), and the one that writes files other
-programs read (atomic_file). The network is in http_client.py.
+    session.fetch(url, lambda response: stream_body(response, file.write, MAX_PICTURE_BYTES, 120))
+    with atomic_file(path) as file: ...
+    picture = open_picture(path)
+
+Reads and writes  what it is given
 """
 from __future__ import annotations
 
 import contextlib
-import datetime
-import errno
-import hashlib
 import io
 import json
-import mmap
 import os
 import platform
-import re
-import shutil
-import sys
+import random
 import threading
 import time
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from urllib.parse import urljoin, urlsplit
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+from mtg_image_db import __version__
 
-VERSION = "1.1.0"
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from requests import PreparedRequest, Response
 
-EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
-KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
-BROWSER_VECTORS, BROWSER_META = "embeddings.i8bin", "meta.json"
-BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES = "model.onnx", "model.int8.onnx", "hashes.bin"
-BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
-DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_failures.jsonl"
+Result = TypeVar("Result")
+
+BACKOFF_CAP = 60.0  # seconds
+MAX_INVALID_RETRIES = 2  # a body that is no whole picture is requested up to two more times
+MAX_REDIRECTS = 3
 TEMPORARY_SUFFIX = ".part"
-TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, UTC
-PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
-
-EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
-
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones' photos 12 to 50
-# Goes into every vector's fingerprint: raise it when open_picture, embedder.prepare or picture_hash changes what
-# it returns.
-PREPROCESSING = 3
 MAX_PICTURE_BYTES = 64 << 20
-READ_BYTES = 1 << 22
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LEFTOVER_SECONDS = 24 * 3600.0  # of a temporary file whose process cannot be asked after
-# what atomic_file names its temporary files: .<name>.<machine>-<process>-<thread>.part
-_TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
-
-
-# Errors and exit codes
-
-class SuiteError(Exception):
-    """An error a user can cause or meet, printed as three lines; exit_code ends the script."""
-
-    def __init__(self, category: str, what: str, details: object, suggestion: str,
-                 exit_code: int = EXIT_ERROR) -> None:
-        super().__init__(what)
-        self.category, self.exit_code = category, exit_code
-        self.lines = (f"ERROR: {category}: {printable(what)}",
-                      f"  Details: {printable(details)}",
-                      f"  Suggestion: {printable(suggestion)}")
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines)
+MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones' photos 12 to 50
 
 
 class InvalidContent(Exception):
-    """A file or body that is not what it should be; the message is the reason, in words."""
+    """A file or a body that is not what it should be. The message is the reason, in words."""
 
 
-def printable(text: object) -> str:
-    """text with control characters escaped: names come from the network, terminals obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+# The retrying session
+
+class FetchError(Exception):
+    """A URL that could not be fetched. kind is network, missing, invalid, refused, too slow or too large; status is
+    the HTTP status if there was one; retry_after is in seconds."""
+
+    def __init__(self, cause: str, kind: str, status: int | None = None, retry_after: float = 0.0) -> None:
+        super().__init__(cause)
+        self.cause, self.kind, self.status, self.retry_after = cause, kind, status, retry_after
+        self.attempts = 0
 
 
-def say(text: str) -> None:
-    """Lines for the person at the terminal, above the bar if there is one; control characters escaped."""
-    text = "\n".join(map(printable, text.split("\n")))
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
-    else:
-        print(text, file=sys.stderr, flush=True)
+class Pace(Protocol):
+    """When a request may start, and what a 429 means. Scryfall's rules are in scryfall/pace.py."""
+
+    def turn(self) -> contextlib.AbstractContextManager[None]: ...
+    def rate_limited(self, seconds: float, api: bool) -> None: ...
+    def back_off(self, seconds: float, why: str) -> None: ...
 
 
-def require_directory(path: Path, what: str, suggestion: str, exit_code: int = EXIT_NO_DIRECTORY) -> None:
-    if not path.is_dir():
-        raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion, exit_code)
+@dataclass(frozen=True)
+class NetworkOptions:
+    """workers: requests at the same time. timeout: seconds to connect, and between two bytes. max_retries: attempts
+    after the first. contact: how the server's owner can reach whoever runs this."""
+    workers: int = 16
+    timeout: tuple[float, float] = (5.0, 30.0)
+    max_retries: int = 5
+    contact: str | None = None
 
 
-def percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f}%" if whole else "N/A"
+class RetryingSession:
+    """One pooled requests.Session and one retry loop for all workers of a run. retries counts attempts after the first.
+
+    address(url) gives the URL to request instead, or raises FetchError for a URL that must not be requested. origins
+    are the servers that it leads to.
+    """
+
+    def __init__(self, pace: Pace, options: NetworkOptions, address: Callable[[str], str], origins: list[str]) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+
+        self.options, self.address, self.retries = options, address, 0
+        self._pace, self._lock, self._session = pace, threading.Lock(), requests.Session()
+        # requests reads the whole body of a redirect, which may never end. _send follows redirects instead.
+        self._session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[assignment,method-assign]
+        agent = f"mtg-image-db/{__version__}" + (f" ({options.contact})" if options.contact else "")
+        self._session.headers.update({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"})
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=options.workers))
+        # The environment's proxies and certificates are read once: doing it for each picture is a quarter of a request.
+        urls = [str(requests.Request("GET", origin).prepare().url) for origin in origins]
+        self._settings = {urlsplit(url).netloc: self._session.merge_environment_settings(url, {}, True, None, None)
+                          for url in urls}
+        self._session.trust_env = False
+
+    def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
+              api: bool = False, check: Callable[[], object] = lambda: None) -> Result:
+        """GET the URL and return consume(response), which reads the body with stream_body.
+
+        check() then looks at what was read, after this request's turn has ended. consume and check may raise
+        InvalidContent. An attempt is the whole exchange, from connecting to check. Network faults and 5xx are
+        retried after 1, 2, 4, 8, 16 s (at most 60 s, up to a quarter more at random, or Retry-After if that is
+        longer). Invalid content is requested up to two more times. A 429 is the pace's business. Other 4xx are not
+        retried. Raises FetchError after the last attempt.
+        """
+        import requests
+        import urllib3
+
+        met: Counter[str] = Counter()
+        while True:
+            try:
+                request = self._request(url, headers())
+                with self._pace.turn(), self._send(url, request) as response:
+                    _check_status(response)
+                    result = consume(response)
+                check()
+                return result
+            except InvalidContent as error:
+                failure = FetchError(str(error), "invalid", 200)
+            except FetchError as error:
+                failure = error
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                failure = FetchError(_plain_cause(error), "network")
+            met[failure.kind] += 1
+            attempt = failure.attempts = met.total()
+            seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
+            if failure.status == 429:
+                self._pace.rate_limited(failure.retry_after if api else seconds, api)
+            allowed = {"network": self.options.max_retries, "invalid": MAX_INVALID_RETRIES}.get(failure.kind, 0)
+            if attempt > self.options.max_retries or met[failure.kind] > allowed:
+                raise failure
+            with self._lock:
+                self.retries += 1
+            if failure.status != 429:
+                unusual = api or seconds > BACKOFF_CAP  # the whole run waits for an API request
+                why = f"{urlsplit(url).netloc}: {failure.cause}; trying again in {seconds:.0f} s " \
+                      f"({attempt} of {self.options.max_retries})."
+                self._pace.back_off(seconds * random.uniform(1.0, 1.25), why if unusual else "")
+
+    def _request(self, url: str, headers: Mapping[str, Any]) -> PreparedRequest:
+        from requests import Request
+
+        try:
+            return self._session.prepare_request(Request("GET", self.address(url), dict(headers)))
+        except ValueError as error:
+            raise FetchError(f"no web address: {error}", "refused") from error
+
+    def _send(self, url: str, request: PreparedRequest) -> Response:
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                response = self._session.send(request, timeout=self.options.timeout, allow_redirects=False,
+                                              **self._settings[urlsplit(str(request.url)).netloc])
+                target = self._session.get_redirect_target(response)
+                if target is None:
+                    return response
+                response.close()
+                url = urljoin(url, target)
+            except ValueError as error:  # requests parses the target of a redirect even when it does not follow it
+                raise FetchError(f"no web address: {error}", "refused") from error
+            request = self._request(url, request.headers)
+        raise FetchError("redirects without end", "refused")
 
 
-def per_second(count: float, seconds: float) -> str:
-    return f"{count / seconds:,.1f}" if count and seconds > 0 else "N/A"
+def stream_body(response: Response, write: Callable[[bytes], object], max_bytes: int, seconds: float) -> int:
+    """Pass the body's bytes to write as they were sent, with no Content-Encoding undone. Returns their count.
+
+    Raises FetchError past max_bytes, or when the body takes longer than seconds.
+    """
+    deadline, total = time.monotonic() + seconds, 0
+    while chunk := response.raw.read1(1 << 16, decode_content=False):
+        total += len(chunk)
+        if total > max_bytes:
+            raise FetchError(f"too large: more than {max_bytes:,} bytes", "too large", response.status_code)
+        if time.monotonic() > deadline:
+            raise FetchError(f"too slow: not complete after {seconds:.0f} s", "too slow", response.status_code)
+        write(chunk)
+    return total
 
 
-def utc_now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).strftime(TIMESTAMP)
+def _check_status(response: Response) -> None:
+    from urllib3.util import Retry
 
-
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
-    """function of each item, in order, called by threads at most `ahead` items before the result is asked for."""
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[Result]] = deque()
+    status, header = response.status_code, response.headers.get("Retry-After")
+    if status in (200, 206, 304):
+        return
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        seconds = Retry().parse_retry_after(header) if header else 0.0
+    except Exception:  # urllib3's InvalidHeader: a malformed header asks for nothing
+        seconds = 0.0
+    kind = "network" if status == 429 or status >= 500 else "missing"
+    raise FetchError(f"HTTP {status} {response.reason or ''}".strip(), kind, status, seconds)
 
 
-# Files
+def _plain_cause(error: BaseException) -> str:
+    """The innermost reason of a requests error without object addresses: the system's words where it has some."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    system = error.strerror if isinstance(error, OSError) else None
+    return system or f"{type(error).__name__}: {error}"[:300]
+
+
+# Atomic writes
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """A write that fails in this block names path: the system names files it cannot open, not those it cannot fill."""
+def name_errors(path: Path) -> Iterator[None]:
+    """Add the path to an OSError of this block: the system names files it cannot open, not files it cannot fill."""
     try:
         yield
     except OSError as error:
@@ -136,38 +219,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def disk_space(needed: Callable[[], float]) -> Iterator[None]:
-    """A disk that fills up in this block is a SuiteError that says how many bytes the block needs."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise disk_error(error, needed()) from error
-
-
-def disk_error(error: OSError, needed: float = 0.0) -> SuiteError:
-    """The three lines for a file that could not be read or written; needed is in bytes, 0 where nobody knows."""
-    where = f"{error.filename or 'unnamed file'}: {error.strerror or error}"
-    if error.errno not in DISK_FULL:
-        return SuiteError("Disk Error", "a file could not be read or written", where,
-                          "Check that the path exists and that you may write there.")
-    space = f", about {needed / 1e6:,.1f} MB are needed" if needed else ""
-    with contextlib.suppress(OSError):
-        space += f", {shutil.disk_usage(Path(error.filename or '.').parent).free / 1e6:,.1f} MB are free"
-    return SuiteError("Disk Error", "the disk is full", where + space,
-                      "Free some space, then run the same command again: it continues where it stopped.")
-
-
-@contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a unique temporary file beside path, to write and read; it replaces path, synced to disk, when the block
-    ends well, and is deleted when it does not. A reader sees the old file or the new one whole.
-    """
-    owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"
+    """Open a temporary file beside path. When the block ends well, it is synced to disk and replaces path; else it is
+    deleted. A reader sees the old file or the new one, each complete."""
+    owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"  # artefacts.py reads it from leftovers
     temporary = path.with_name(f".{path.name}.{owner}{TEMPORARY_SUFFIX}")
     try:
-        with naming(path), open(temporary, "w+b") as handle:
+        with name_errors(path), open(temporary, "w+b") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -183,7 +241,7 @@ def write_json(path: Path, value: object) -> None:
         handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="surrogateescape") + b"\n")
 
 
-def read_json(path: Path) -> dict | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """The object in the file, or None where there is no such file or it holds no JSON object."""
     try:
         value = json.loads(path.read_bytes())
@@ -192,87 +250,21 @@ def read_json(path: Path) -> dict | None:
     return value if isinstance(value, dict) else None
 
 
-def file_sha256(path: Path) -> str:
-    """The file's SHA-256 in hex, read a block at a time."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(READ_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def let_go(array) -> None:
-    """Let go of the pages read so far of a numpy array mapped from a file: they count as memory of this
-    process, 1 GB for 500,000 vectors of 512."""
-    if isinstance(array.base, mmap.mmap):
-        array.base.madvise(mmap.MADV_DONTNEED)
-
-
-def cached_names(cache: Path, clean: bool = False) -> set[str]:
-    """The pictures in the cache; a name that exists was written whole. clean deletes what crashed
-    writes left, in the same listing of the folder."""
-    if not cache.is_dir():
-        return set()
-    with os.scandir(cache) as entries:
-        names = {entry.name for entry in entries if entry.name.endswith((*PICTURE_SUFFIXES, TEMPORARY_SUFFIX))}
-    hidden = {name for name in names if name[0] == "." or name.endswith(TEMPORARY_SUFFIX)}
-    if clean:
-        _delete_abandoned(cache, hidden)
-    return names - hidden
-
-
-def remove_leftovers(folder: Path) -> int:
-    """Delete the temporary files of atomic_file whose process ended without doing so. Returns how many."""
-    return _delete_abandoned(folder, {path.name for path in folder.glob(f".*{TEMPORARY_SUFFIX}")})
-
-
-def _delete_abandoned(folder: Path, names: set[str]) -> int:
-    deleted = 0
-    for path in (folder / name for name in names):
-        with contextlib.suppress(OSError):  # another run was faster, or it is not ours to delete
-            if _is_abandoned(path):
-                path.unlink()
-                deleted += 1
-    return deleted
-
-
-def _is_abandoned(path: Path) -> bool:
-    """Whether the process that wrote it has left this machine; if it was on another one, whether the file is old."""
-    owner = _TEMPORARY.fullmatch(path.name)
-    if owner is None:
-        return False
-    if f".{platform.node()}-{owner[1]}-" not in path.name:
-        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-    if int(owner[1]) == os.getpid():
-        return True  # a process starts clean: the number was another's before
-    try:
-        os.kill(int(owner[1]), 0)  # signal 0 only asks
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        pass
-    return False
-
-
-# Pictures
+# Picture validation
 
 def check_picture(source: Path | bytes, verify: bool = False) -> None:
-    """Raise InvalidContent where open_picture would. A JPEG is decoded at an eighth of its size: that
-    reads every byte, and costs two thirds."""
+    """Raise InvalidContent where open_picture would. A JPEG is decoded at an eighth of its size: that reads every
+    byte and takes two thirds of the time."""
     open_picture(source, verify, smallest=True)
 
 
-def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = False):
-    """The whole picture decoded, upright (EXIF), RGB, transparency over white (as Scryfall's JPEGs).
+def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = False) -> Image:
+    """The picture decoded completely, upright (EXIF), RGB, transparency over white as in Scryfall's JPEGs.
 
-    Returns a PIL.Image.Image. Raises InvalidContent where the bytes are not one whole picture
-    of at most MAX_PIXELS; verify adds Pillow's own integrity check (PNG checksums), smallest
-    decodes as few pixels as the format allows.
+    verify adds Pillow's own integrity check (PNG checksums). smallest decodes as few pixels as the format allows.
+    Raises InvalidContent where the bytes are not one complete picture of at most MAX_PIXELS.
     """
     from PIL import Image, ImageOps
-
-    def opened() -> Image.Image:
-        return Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
 
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
@@ -280,19 +272,16 @@ def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = Fa
     if data[:64].lstrip()[:1] == b"<":
         raise InvalidContent("a web page, not a picture")
     try:
-        # of 89 million pixels, of damaged EXIF; catch_warnings would not be safe in threads
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        picture = opened()
+        picture: Image.Image = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if verify:
-            picture.verify()  # leaves the object unusable
-            picture = opened()
+            picture.verify()  # which leaves the object unusable
+            picture = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
         if smallest:
-            picture.draft(None, (1, 1))
+            picture.draft(None, (1, 1))  # type: ignore[arg-type]
         picture.load()
-        picture = ImageOps.exif_transpose(picture)
-        return _to_rgb(picture)
+        return _to_rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:  # Pillow's own limit is 179 million
         raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
@@ -300,7 +289,7 @@ def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = Fa
         raise InvalidContent(reason or type(error).__name__) from error
 
 
-def _to_rgb(picture):
+def _to_rgb(picture: Image) -> Image:
     from PIL import Image
 
     if picture.mode == "RGB":

@@ -1,51 +1,113 @@
-"""The command line's side of every script: argument types and their errors, exit codes, progress.
+"""A script as a process at a terminal: errors in three lines, exit codes, signals, progress.
 
-stdout is for results; everything here writes to stderr.
+    @entry_point
+    def main(argv: list[str] | None = None) -> int:
+        say("Lines for the person at the terminal.")
+        return EXIT_OK
+
+stdout is for results. Everything here writes to stderr.
 """
 from __future__ import annotations
 
-import argparse
+import contextlib
 import datetime
+import errno
 import functools
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
-from mtg_image_db.common import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_OK, SuiteError, disk_error, say
+EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, UTC
 PROGRESS_SECONDS = 5.0
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def _silence_stdout() -> None:
-    """What is still unwritten goes nowhere: the interpreter would fail on it once more at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+# Errors, and lines for the person at the terminal
+
+class SuiteError(Exception):
+    """An error that a user can cause or meet, printed as three lines. exit_code ends the script."""
+
+    def __init__(self, category: str, what: str, details: object, suggestion: str,
+                 exit_code: int = EXIT_ERROR) -> None:
+        super().__init__(what)
+        self.category, self.exit_code = category, exit_code
+        self.details, self.suggestion = printable(details), printable(suggestion)
+
+    def __str__(self) -> str:
+        return (f"ERROR: {self.category}: {printable(self.args[0])}\n  Details: {self.details}\n"
+                f"  Suggestion: {self.suggestion}")
 
 
-def _end_at_second_signal() -> None:
-    """End the process at the second Ctrl-C or SIGTERM, also while the main thread is in native code, where
-    Python's own handlers wait: the system's handler writes each signal's number into a pipe at once."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write)
-
-    def watch() -> None:
-        for _ in range(2):
-            os.read(read, 1)
-        os._exit(EXIT_INTERRUPTED)
-
-    threading.Thread(target=watch, daemon=True).start()
+def printable(text: object) -> str:
+    """The text with control characters escaped: names come from the network, and terminals obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def script(main: Callable[..., int]) -> Callable[..., int]:
+def say(text: str) -> None:
+    """Print lines for the person at the terminal on stderr, above the progress bar if there is one."""
+    text = "\n".join(map(printable, text.split("\n")))
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def require_directory(path: Path, what: str, suggestion: str, exit_code: int = EXIT_NO_DIRECTORY) -> None:
+    if not path.is_dir():
+        raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion, exit_code)
+
+
+@contextlib.contextmanager
+def disk_space(needed: Callable[[], float]) -> Iterator[None]:
+    """Turn a disk that fills up in this block into a SuiteError. needed() is the bytes that the block needs."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise disk_error(error, needed()) from error
+
+
+def disk_error(error: OSError, needed: float = 0.0) -> SuiteError:
+    """The error for a file that could not be read or written. needed is in bytes, 0 where nobody knows."""
+    where = f"{error.filename or 'unnamed file'}: {error.strerror or error}"
+    if error.errno not in DISK_FULL:
+        return SuiteError("Disk Error", "a file could not be read or written", where,
+                          "Check that the path exists and that you may write there.")
+    space = f", about {needed / 1e6:,.1f} MB are needed" if needed else ""
+    with contextlib.suppress(OSError):
+        space += f", {shutil.disk_usage(Path(error.filename or '.').parent).free / 1e6:,.1f} MB are free"
+    return SuiteError("Disk Error", "the disk is full", where + space,
+                      "Free some space, then run the same command again: it continues where it stopped.")
+
+
+def percent(part: float, total: float) -> str:
+    return f"{100 * part / total:.1f}%" if total else "N/A"
+
+
+def per_second(count: float, seconds: float) -> str:
+    return f"{count / seconds:,.1f}" if count and seconds > 0 else "N/A"
+
+
+def utc_now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime(TIMESTAMP)
+
+
+# The script as a process
+
+def entry_point(main: Callable[..., int]) -> Callable[..., int]:
     """Turn what ends a script early into three lines on stderr and the contract's exit code.
 
-    SIGTERM counts as Ctrl-C; a second signal ends the process at once.
+    SIGTERM counts as Ctrl-C. A second signal ends the process at once.
     """
     def on_signal(*_: object) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -57,7 +119,8 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
         _end_at_second_signal()
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still gets every name
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damaged EXIF and more than 89 million pixels
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal without UTF-8
         try:
             code = main(argv)
             sys.stdout.flush()  # here, where a closed pipe or a full disk is handled
@@ -82,95 +145,37 @@ def script(main: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
-class Refused(str):
-    """Stands in the namespace for a value an argument type refused: the sentence that says why."""
+def _silence_stdout() -> None:
+    """Send what is still unwritten nowhere: the interpreter would fail on it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class ArgumentParser(argparse.ArgumentParser):
-    """argparse with every invalid argument of a call reported together, as one SuiteError."""
+def _end_at_second_signal() -> None:
+    """End the process at the second Ctrl-C or SIGTERM, even while the main thread is in native code.
 
-    def __init__(self, doc: str | None) -> None:
-        self._shown: dict[str, str] = {}
-        super().__init__(prog=sys.argv[0], description=doc, allow_abbrev=False,
-                         formatter_class=argparse.RawDescriptionHelpFormatter)
+    Python's own handlers wait until native code returns. The system's handler writes the number of each signal into a
+    pipe at once, and a thread reads that.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
 
-    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
-        action = super().add_argument(*names, **options)
-        self._shown[action.dest] = action.option_strings[-1] if action.option_strings else str(action.metavar)
-        return action
+    def watch() -> None:
+        for _ in range(2):
+            os.read(read, 1)
+        os._exit(EXIT_INTERRUPTED)
 
-    def error(self, message: str) -> NoReturn:
-        self._refuse([message])
-
-    def parse(self, argv: list[str] | None,
-              check: Callable[[argparse.Namespace], Iterable[str]] | None = None) -> argparse.Namespace:
-        """The arguments; check yields a sentence for each combination that makes no sense."""
-        args, unknown = self.parse_known_args(argv)
-        problems = [f"{word}: no such argument" for word in unknown]
-        for name, value in vars(args).items():
-            refused = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Refused)]
-            problems += [f"{self._shown[name]} {item}" for item in refused]
-            if refused:  # so that check sees values that make sense
-                setattr(args, name, self.get_default(name))
-        problems += check(args) if check else ()
-        if problems:
-            self._refuse(problems)
-        return args
-
-    def _refuse(self, problems: list[str]) -> NoReturn:
-        raise SuiteError("Invalid Arguments", f"{len(problems)} invalid argument{'s' * (len(problems) > 1)}",
-                         "; ".join(problems), f"python {self.prog} --help lists every flag and its range.")
-
-
-def number(kind: type, low: float, high: float | None = None) -> Callable[[str], Any]:
-    """Argument type: an int or float from low to high (None: no upper end)."""
-    span = f"at least {low}" if high is None else f"from {low} to {high}"
-    noun = "a whole number" if kind is int else "a number"
-
-    def parse(text: str) -> Any:
-        try:
-            value = kind(text)
-        except ValueError:
-            return Refused(f"{text}: must be {noun} {span}")
-        fits = low <= value and (high is None or value <= high) and value != float("inf")
-        return value if fits else Refused(f"{text}: must be {noun} {span}")
-    return parse
-
-
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Argument type: one of the words."""
-    return lambda text: text if text in choices else Refused(f"{text}: must be one of {', '.join(choices)}")
-
-
-def directory(text: str) -> Path | Refused:
-    """Argument type: a directory, there or to be made."""
-    return Refused(f"{text}: is a file, not a directory") if Path(text).is_file() else Path(text)
-
-
-def web_address(text: str) -> str | Refused:
-    """Argument type: the http or https address of a server."""
-    try:
-        parts = urlsplit(text)
-        whole = parts.scheme in ("http", "https") and (parts.hostname or ".")[0] not in ".*" and parts.port != 0
-    except ValueError:
-        whole = False
-    return text if whole else Refused(f"{text}: must be an http:// or https:// address")
-
-
-def existing_file(text: str) -> Path | Refused:
-    """Argument type: a file that is there."""
-    path = Path(text)
-    return path if path.is_file() else Refused(f"{text}: {'is a directory' if path.is_dir() else 'no such file'}")
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Progress:
-    """A tqdm bar on a terminal; elsewhere a plain line every few seconds."""
+    """A tqdm bar on a terminal. Elsewhere a plain line every few seconds. shown=False: neither."""
 
-    def __init__(self, label: str, total: int, unit: str = "images") -> None:
-        self.label, self.total, self.unit, self.done = label, total, unit, 0
+    def __init__(self, label: str, total: int, unit: str = "images", shown: bool = True) -> None:
+        self.label, self.total, self.unit, self.done, self.shown = label, total, unit, 0, shown
         self.started = self.last_line = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
+        self._bar: Any = None
+        if shown and sys.stderr.isatty():
             from tqdm import tqdm
             self._bar = tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, smoothing=0.05)
 
@@ -179,7 +184,7 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(count)
-        elif now - self.last_line >= PROGRESS_SECONDS:
+        elif self.shown and now - self.last_line >= PROGRESS_SECONDS:
             self.last_line = now
             rate = self.done / (now - self.started)
             left = datetime.timedelta(seconds=round((self.total - self.done) / rate)) if rate else "N/A"

@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 from mirror.drawn_cards import write_mirror
 from mirror.drawn_scenes import TABLES, scene
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.common import EXIT_ERROR, EXIT_OK, say
-from mtg_image_db.console import ArgumentParser, script
+from mtg_image_db.arguments import ArgumentParser
+from mtg_image_db.console import EXIT_ERROR, EXIT_OK, entry_point, say
 
 OUT = Path("demo_out")
 CARDS = 185
@@ -61,7 +61,7 @@ def take_photos(mirror: Path, folder: Path) -> dict[str, str]:
     return truth
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     ArgumentParser(__doc__).parse(argv)
     started = time.monotonic()

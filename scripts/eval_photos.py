@@ -2,7 +2,7 @@
 
     python scripts/eval_photos.py ../shared/sample
 
-Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures (README, "How well it does"); without
+Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures (docs/naming.md, "How often it is right"); without
         --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), of which it builds an index first
 Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures of what was not named
 """
@@ -13,11 +13,12 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,11 +26,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import hash_matchers
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.common import EXIT_OK, SuiteError, open_picture, require_directory, say
-from mtg_image_db.console import ArgumentParser, Progress, number, script
-from mtg_image_db.embedding.embedder import Embedder
+from mtg_image_db.arguments import ArgumentParser, number
+from mtg_image_db.common import open_picture
+from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
+from mtg_image_db.embedding.embedder import Embedder, pixels_of
 from mtg_image_db.embedding.models import OFFLINE_MODEL
-from mtg_image_db.index.reader import CardIndex, model_of, open_index, precision_of
+from mtg_image_db.index.reader import CardIndex, ModelOptions, open_index, open_model
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.namer import Card, guesses, name_cards
@@ -102,14 +104,17 @@ class Without(CardIndex):
         return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-class TimedEmbedder(Embedder):
-    """An embedder that adds up its seconds."""
-    seconds = 0.0
+class TimedModel:
+    """The index's model, with its seconds added up."""
 
-    def embed(self, pictures: np.ndarray) -> np.ndarray:
+    def __init__(self, model: Embedder) -> None:
+        self.model, self.seconds = model, 0.0
+        self.input_size, self.prepare, self.embed = model.input_size, model.prepare, model.embed
+
+    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         started = time.monotonic()
         try:
-            return super().embed(pictures)
+            return self.model.embed_pictures(pictures)
         finally:
             self.seconds += time.monotonic() - started
 
@@ -137,15 +142,15 @@ def intersection_over_union(one: Iterable, other: Iterable) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder, hold_out: bool) -> Answered:
+def answer(folder: Path, entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
     """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare with what the line says."""
-    photo = np.asarray(open_picture(folder / about["file"]))
+    photo = pixels_of(open_picture(folder / entry["file"]))
     started, model.seconds = time.monotonic(), 0.0
     cards = name_cards(photo, index, model, k=3)
-    negative = "instances" not in about
-    result = Answered(NEGATIVE if negative else about["kind"], about["file"], time.monotonic() - started,
-                      model.seconds, negative or about["unknown"], cards)
-    for instance in about.get("instances", ()):
+    negative = "instances" not in entry
+    result = Answered(NEGATIVE if negative else entry["kind"], entry["file"], time.monotonic() - started,
+                      model.seconds, negative or entry["unknown"], cards)
+    for instance in entry.get("instances", ()):
         places = [(intersection_over_union(card.quad, instance["quad"]), card) for card in cards]
         here = [card for iou, card in places if iou >= SAME_PLACE]
         names = [match.name for match in here[0].matches] if here else []
@@ -157,28 +162,28 @@ def answer(folder: Path, about: dict, index: CardIndex, model: TimedEmbedder, ho
     for card in (card for card in cards if card.accepted):
         name = card.matches[0].name
         if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE
-               for instance in about.get("instances", ())):
+               for instance in entry.get("instances", ())):
             result.right += 1
-        elif name in about.get("cards", ()) or about.get("incomplete"):
+        elif name in entry.get("cards", ()) or entry.get("incomplete"):
             result.unjudged += 1
         else:
             result.wrong += 1
     if hold_out and result.seen:
         without = Without(**vars(index))
-        without.names = frozenset(about["cards"])
+        without.names = frozenset(entry["cards"])
         result.held_out = any(card.accepted for card in name_cards(photo, without, model))
     return result
 
 
-def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, about: dict) -> None:
+def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, entry: dict) -> None:
     """Let the hashes name the photo's known cards, where the candidates are that card_finder.py gives us too."""
-    photo = np.asarray(open_picture(folder / about["file"]))
+    photo = pixels_of(open_picture(folder / entry["file"]))
     found = guesses(photo)
     places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE])
-              for corners in (np.float32(instance["quad"]) for instance in about["instances"])]
+              for corners in (np.float32(instance["quad"]) for instance in entry["instances"])]
     pyramid = Pyramid(photo)
     for matcher in matchers.values():
-        matcher.name(about["file"], pyramid, places)
+        matcher.name(entry["file"], pyramid, places)
 
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
@@ -202,13 +207,13 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
     return {name: rate for name, rate in rows.items() if rate.total}
 
 
-def save_failures(folder: Path, photos: Path, result: Answered, about: dict) -> None:
+def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> None:
     """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
     if not (result.wrong or any(not one.first or not one.accepted for one in result.seen)):
         return
-    picture = annotate.drawn(open_picture(photos / result.file), result.cards)
+    picture = annotate.drawn(pixels_of(open_picture(photos / result.file)), result.cards)
     draw = ImageDraw.Draw(picture)
-    for instance in about.get("instances", ()):
+    for instance in entry.get("instances", ()):
         corners = [tuple(corner) for corner in instance["quad"]]
         draw.line([*corners, corners[0]], "yellow", max(1, max(picture.size) // 500))
         draw.text(corners[0], instance["name"], "yellow")
@@ -233,7 +238,7 @@ def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
     return {name: some for name, some in groups.items() if some}
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
@@ -253,26 +258,26 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("photos.jsonl", "negatives.jsonl"):
         if not (args.folder / name).is_file():
             raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", args.folder / name,
-                             'See "How well it does" in README.md.')
+                             'See "How often it is right" in docs/naming.md.')
     folder = args.index_dir or built_index(args.folder)
     index = open_index(folder)
-    model = TimedEmbedder(model_of(index.manifest), "auto", precision_of(index.manifest))
+    model = TimedModel(open_model(index.manifest, ModelOptions()))
     lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
              for line in (args.folder / name).read_text().splitlines()]
     if args.limit and args.limit < len(lines):
         lines = [lines[at] for at in np.linspace(0, len(lines) - 1, args.limit).round().astype(int)]
-    say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.spec.model}.")
+    say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
     matchers = {}
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, args.cache or folder.parent / "image_cache")
     progress, answers = Progress("Naming", len(lines), "photos"), []
-    for about in lines:
-        result = answer(args.folder, about, index, model, args.hold_out)
-        if matchers and about.get("instances"):
-            name_by_hash(matchers, args.folder, about)
+    for entry in lines:
+        result = answer(args.folder, entry, index, model, args.hold_out)
+        if matchers and entry.get("instances"):
+            name_by_hash(matchers, args.folder, entry)
         answers.append(result)
         if args.save_failures:
-            save_failures(args.save_failures, args.folder, result, about)
+            save_failures(args.save_failures, args.folder, result, entry)
         progress.update()
     progress.close()
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}

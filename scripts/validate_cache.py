@@ -1,4 +1,4 @@
-"""Check every picture in the cache: decode it whole, report what is broken, delete what is asked.
+"""Check every picture in the cache: decode it completely, report what is broken, delete what you ask to delete.
 
     python scripts/validate_cache.py --cache image_cache --fix --prune
 
@@ -10,51 +10,48 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.common import (
+from mtg_image_db.arguments import CACHE, ArgumentParser, number
+from mtg_image_db.artefacts import FORMAT_VERSIONS, LEFTOVER_SECONDS, cache_name, remove_leftovers
+from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, check_picture, write_json
+from mtg_image_db.console import (
     EXIT_ERROR,
     EXIT_NOTHING,
     EXIT_OK,
-    LEFTOVER_SECONDS,
-    TEMPORARY_SUFFIX,
-    VERSION,
-    InvalidContent,
+    Progress,
     SuiteError,
-    cached_names,
-    check_picture,
-    map_ahead,
+    entry_point,
     percent,
-    remove_leftovers,
     require_directory,
     say,
     utc_now,
-    write_json,
 )
-from mtg_image_db.console import ArgumentParser, Progress, number, script
-from mtg_image_db.scryfall.faces import CACHE, cache_name, picture_urls
+from mtg_image_db.scryfall.faces import picture_urls
+from mtg_image_db.scryfall.image_cache import cached_names
+from mtg_image_db.threads import map_ahead
 
-TOGETHER = 16  # pictures a thread checks at a time: handing over each one costs a tenth of checking it
+PICTURES_PER_TASK = 16  # handing a picture to a thread costs a tenth of checking it
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that is no whole picture."""
+    """A file that is no complete picture."""
     filename: str
     reason: str
     size_bytes: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class CacheReport:
-    """What was found; failures lists the invalid files."""
-    total_files: int = 0
-    failures: list[Failure] = field(default_factory=list)
-    deleted: int = 0
-    pruned: int = 0
+    """What was found. failures lists the invalid files."""
+    total_files: int
+    failures: list[Failure]
+    deleted: int
+    pruned: int
 
 
 def check(path: Path) -> Failure | None:
@@ -91,24 +88,22 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
     """Check the whole cache, after pruning it. Raises SuiteError where it does not exist."""
     require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.",
                       EXIT_NOTHING)
-    report = CacheReport(pruned=prune(cache) if prune_unused else 0)
+    pruned, failures = prune(cache) if prune_unused else 0, list[Failure]()
     paths = [cache / name for name in sorted(cached_names(cache))]
-    report.total_files = len(paths)
     say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
     progress = Progress("Validating", len(paths))
-    some = [paths[start:start + TOGETHER] for start in range(0, len(paths), TOGETHER)]
-    for verdicts in map_ahead(lambda part: [check(path) for path in part], some, workers, 2 * workers):
+    parts = [paths[start:start + PICTURES_PER_TASK] for start in range(0, len(paths), PICTURES_PER_TASK)]
+    for verdicts in map_ahead(lambda part: [check(path) for path in part], parts, workers, 2 * workers):
         progress.update(len(verdicts))
         for failure in filter(None, verdicts):
-            report.failures.append(failure)
+            failures.append(failure)
             if fix:
                 (cache / failure.filename).unlink()
-                report.deleted += 1
     progress.close()
-    return report
+    return CacheReport(len(paths), failures, len(failures) if fix else 0, pruned)
 
 
-@script
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR",
@@ -127,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.report:
         remove_leftovers(args.report.parent)
         write_json(args.report, {
-            "version": VERSION, "timestamp": utc_now(), "cache_directory": str(args.cache),
+            "version": FORMAT_VERSIONS["cache report"], "timestamp": utc_now(), "cache_directory": str(args.cache),
             "total_files": result.total_files, "valid_files": result.total_files - invalid, "invalid_files": invalid,
             "failures": [asdict(failure) for failure in result.failures]})
     say(f"{result.total_files - invalid:,} of {result.total_files:,} pictures valid "

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, Workspace, plain_cards
 
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
 from mtg_image_db.embedding.models import describe_model
-from mtg_image_db.embedding.vector_store import PICTURE
-from mtg_image_db.scryfall.faces import cache_name
 
 FEW, MANY, DIMENSION = 10_000, 60_000, 512  # of ViT-B/32
 M = 8  # of the default 32: the links of the others are subtracted from the bound, 8 bytes each
@@ -42,7 +42,7 @@ def made_up_build(space: Workspace, card: dict, faces: int) -> Workspace:
     """A finished build: pictures of one byte, random vectors, and a manifest that fits them."""
     space.cache.mkdir()
     space.out.mkdir()
-    pictures = np.zeros(faces, PICTURE)
+    pictures = np.zeros(faces, SOURCE_DTYPE)
     with open(space.path / "bulk.jsonl", "w") as bulk:
         for n in range(faces):
             url = f"https://cards.scryfall.io/normal/front/{n % 10}/0/{n:08x}{card['id'][8:]}.jpg?1562894979"

@@ -65,6 +65,7 @@ def test_importing_a_module_does_nothing(alone, module):
      ["--timeout-connect inf", "--timeout-read nan", "--api-url http://[bad"]),
     ("download_images.py", ["--api-url", "http://localhost:99999"], ["--api-url http://localhost:99999"]),
     ("download_images.py", ["--api-url", "http://.host"], ["--api-url http://.host"]),
+    ("download_images.py", ["--contact", "line\nbreak"], ["--contact line"]),
     ("query_index.py", ["--k", "0"], ["IMAGE: name", "--k 0"]),
     ("query_index.py", ["nowhere.jpg"], ["1 invalid argument\n"]),
     ("build_mtg_faiss.py", ["--api-url", "ftp://x", "--hnsw-m", "128", "--hnsw-ef-construction", "100"],
@@ -117,8 +118,8 @@ def test_no_network_is_a_network_error(alone):
 def test_a_second_signal_ends_a_script_in_the_middle_of_native_code(alone):
     """As in a pass through a large model: Python's own handlers wait until it returns."""
     code = ("import numpy as np, sys\n"
-            "from mtg_image_db.console import script\n"
-            "@script\n"
+            "from mtg_image_db.console import entry_point\n"
+            "@entry_point\n"
             "def main(argv):\n"
             "    matrix = np.random.default_rng(0).standard_normal((6000, 6000))\n"
             "    print('now', flush=True)\n"

@@ -19,7 +19,9 @@ from PIL import Image
 from mirror.drawn_cards import write_mirror
 from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.scryfall.faces import cache_name, read_faces
+from mtg_image_db import __version__
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.scryfall.faces import read_faces
 
 
 def age_snapshot(workspace, hours: int = 25) -> None:
@@ -32,8 +34,8 @@ def age_snapshot(workspace, hours: int = 25) -> None:
 
 def test_every_usable_face_is_cached_under_the_hash_of_its_url(workspace, mirror):
     workspace.download()
-    faces = read_faces(workspace.cache / "bulk" / "unique_artwork.jsonl.gz", "normal")
-    urls = [face.image_url for face in faces if not face.left_out]
+    faces = read_faces(workspace.cache / "bulk" / "unique_artwork.jsonl.gz")
+    urls = [face.image_url for face in faces if not face.skip_reason]
     expected = {hashlib.sha1(url.encode()).hexdigest() + ".jpg" for url in urls}
     assert {path.name for path in workspace.pictures()} == expected
     assert len(image_requests(mirror)) == len(expected) == USABLE
@@ -53,9 +55,15 @@ def test_the_api_gets_a_proper_agent_and_an_accept_header(workspace, mirror):
     workspace.download("--limit", 1)
     api = [request for request in mirror.requests if request.path.startswith("/bulk-data")]
     assert [request.path for request in api] == ["/bulk-data/unique_artwork"] and api[0].status == 200
-    agent = api[0].headers["User-Agent"]
-    assert agent.startswith("mtg-image-db/") and "http" in agent and "contact" in agent
-    assert api[0].headers["Accept"]
+    assert api[0].headers["User-Agent"] == f"mtg-image-db/{__version__}" and api[0].headers["Accept"]
+
+
+@pytest.mark.parametrize("flags, variable, contact", [
+    ([], "", ""), ([], "me@example.org", " (me@example.org)"),
+    (["--contact", "+https://example.org"], "me@example.org", " (+https://example.org)")])
+def test_the_agent_carries_the_contact_that_the_user_gives(workspace, mirror, flags, variable, contact):
+    workspace.run("download_images.py", "--limit", 1, *flags, MTG_IMAGE_DB_CONTACT=variable)
+    assert {request.headers["User-Agent"] for request in mirror.requests} == {f"mtg-image-db/{__version__}{contact}"}
 
 
 def test_a_second_run_asks_for_nothing(workspace, mirror):
@@ -114,7 +122,7 @@ def test_a_bulk_file_of_ones_own(workspace, drawn, mirror, form):
         path.write_bytes(gzip.compress(path.read_bytes()))
     workspace.download("--bulk-file", path)
     assert not [request for request in mirror.requests if "bulk-data" in request.path or ".jsonl" in request.path]
-    usable = [face for face in read_faces(path, "normal") if not face.left_out]
+    usable = [face for face in read_faces(path) if not face.skip_reason]
     assert {path.name for path in workspace.pictures()} == {cache_name(face.image_url) for face in usable}
 
 

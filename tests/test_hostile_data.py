@@ -17,10 +17,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mirror.faults import Fault
-from mtg_image_db.common import InvalidContent, SuiteError, check_picture, open_picture
-from mtg_image_db.embedding.vector_store import VectorStore
-from mtg_image_db.index.reader import model_of, open_index
-from mtg_image_db.scryfall.faces import BulkReport, cache_name, read_faces
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.common import InvalidContent, check_picture, open_picture
+from mtg_image_db.console import SuiteError
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, Checkpoint
+from mtg_image_db.embedding.models import spec_from_manifest
+from mtg_image_db.index.reader import open_index
+from mtg_image_db.scryfall.faces import BulkReport, read_faces
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True,
@@ -125,13 +128,13 @@ def test_whatever_the_bytes_the_bulk_reader_gives_faces_or_a_bulk_error(bulk_car
     path.write_bytes(mutated)
     report = BulkReport()
     try:
-        for face in read_faces(path, "normal", report=report):
+        for face in read_faces(path, report=report):
             assert all(isinstance(getattr(face, name), str) for name in
-                       ("name", "scryfall_id", "face_id", "set", "collector_number", "image_url", "left_out"))
-            assert face.left_out or face.image_url.startswith(("https://", "http://"))
+                       ("name", "scryfall_id", "face_id", "set", "collector_number", "image_url", "skip_reason"))
+            assert face.skip_reason or face.image_url.startswith(("https://", "http://"))
             assert re.fullmatch(r"[0-9a-f]{40}\.(jpg|png|webp)", cache_name(face.image_url))
     except SuiteError as error:
-        assert "bulk file" in error.lines[0] and not CONTROL.search("".join(error.lines))
+        assert "bulk file" in str(error) and not CONTROL.search(str(error))
 
 
 def mutate(content: bytes, data) -> bytes:
@@ -253,13 +256,13 @@ def test_no_face_is_an_end_in_three_lines(workspace, drawn):
 @pytest.mark.fault("damaged-checkpoint")
 def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_path, capsys):
     """Each byte of its two small files and of its rows, changed: what is resumed is what was stored."""
-    pictures = [(f"{n}.jpg", f"{n:032x}", n, n, n) for n in range(6)]
+    sources = np.array([(f"{n}.jpg", f"{n:032x}", n, n, n) for n in range(6)], SOURCE_DTYPE)
     vectors = np.random.default_rng(0).standard_normal((6, 8), np.float32)
-    store = VectorStore(tmp_path, "model")
+    checkpoint = Checkpoint(tmp_path, "model")
     for half in (slice(0, 3), slice(3, 6)):
-        store.append(pictures[half], vectors[half])
-        store.checkpoint()
-    store.close()
+        checkpoint.append(sources[half], vectors[half], {})
+        checkpoint.save()
+    checkpoint.close()
     whole = {path: path.read_bytes() for path in tmp_path.glob("checkpoint*")}
     assert len(whole) == 3
     for path, content in whole.items():
@@ -267,11 +270,11 @@ def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_
             data = bytearray(content)
             data[at] ^= 1 << at % 8
             path.write_bytes(data)
-            resumed = VectorStore(tmp_path, "model")
+            resumed = Checkpoint(tmp_path, "model")
             assert resumed.resumed in (0, 3, 6)
-            assert np.array_equal(resumed.take(np.arange(resumed.resumed)), vectors[:resumed.resumed]) \
+            assert np.array_equal(resumed.vectors(np.arange(resumed.resumed)), vectors[:resumed.resumed]) \
                 if resumed.resumed else True
-            resumed.append(pictures[:1], vectors[:1])
+            resumed.append(sources[:1], vectors[:1], {})
             resumed.close()
             for other, original in whole.items():
                 other.write_bytes(original)
@@ -309,7 +312,7 @@ def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):
 
 def answer(space: Workspace, exact: bool, vectors: np.ndarray) -> list:
     index = open_index(space.out, exact)
-    model_of(index.manifest)
+    spec_from_manifest(index.manifest)
     scores, rows = index.nearest(vectors[::9], 3)
     return [index.matches(*one, 3) for one in zip(scores, rows, strict=True)], index.hashes.tobytes()
 

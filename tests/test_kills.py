@@ -22,9 +22,8 @@ from PIL import Image
 
 from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.artefacts import OUTPUTS
-from mtg_image_db.embedding.vector_store import PICTURE
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import OUTPUTS, cache_name
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
 
 pytestmark = pytest.mark.fault("killed")
 
@@ -195,7 +194,7 @@ def safe_rows(out: Path, otherwise: int) -> int:
     with np.load(out / "checkpoint.npz", allow_pickle=False) as saved:
         safe = int(saved["ends"][-1])
     dimension = json.loads((out / "checkpoint_meta.json").read_text())["dimension"]
-    written = (out / "checkpoint_rows.bin").stat().st_size // (PICTURE.itemsize + 4 * dimension)
+    written = (out / "checkpoint_rows.bin").stat().st_size // (SOURCE_DTYPE.itemsize + 4 * dimension)
     assert safe <= written <= safe + CHECKPOINT + BATCH
     return safe
 

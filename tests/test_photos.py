@@ -13,10 +13,9 @@ from PIL import Image
 
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import TABLES, scene
-from mtg_image_db.common import file_sha256
+from mtg_image_db.artefacts import cache_name, file_sha256
 from mtg_image_db.embedding.picture_hash import picture_hash, similarity, unpack
 from mtg_image_db.recognition.finder import find_quads, overlap
-from mtg_image_db.scryfall.faces import cache_name
 
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
 

@@ -15,7 +15,7 @@ import pytest
 from conftest import assert_three_lines
 from PIL import Image
 
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import cache_name
 
 LINE = re.compile(r"^(\d+)\. (.+) \[(\S+) (\S+)\] score=(\d\.\d{3}) (https://\S+)$")
 

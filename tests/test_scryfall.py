@@ -13,8 +13,9 @@ import orjson
 import pytest
 from conftest import ROOT, SHARED
 
-from mtg_image_db.common import SuiteError
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, BulkReport, cache_name, read_faces
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.console import SuiteError
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, BulkReport, Source, read_faces
 
 CARD = "https://cards.scryfall.io/{}/front/a/b/{}.{}?17"
 
@@ -40,7 +41,7 @@ def test_every_form_of_the_bulk_file_gives_the_same_faces(tmp_path, bulk_cards, 
     path.write_bytes(gzip.compress(data) if packed else data)
     reference = tmp_path / "reference"
     reference.write_bytes(forms(bulk_cards)["lines"])
-    assert list(read_faces(path, "normal")) == list(read_faces(reference, "normal"))
+    assert list(read_faces(path)) == list(read_faces(reference))
 
 
 def test_faces_follow_where_the_pictures_are(tmp_path):
@@ -51,7 +52,7 @@ def test_faces_follow_where_the_pictures_are(tmp_path):
              {"object": "card", "id": "none", "name": "No picture"}]
     path = tmp_path / "bulk.json"
     path.write_text(json.dumps(cards))
-    faces = list(read_faces(path, "normal"))
+    faces = list(read_faces(path))
     assert [(face.face_id, face.name) for face in faces] == [("root", "A"), ("two:face:0", "Front"),
                                                              ("two:face:1", "Back")]
     assert (faces[1].illustration_id, faces[1].artist, faces[1].colors) == ("i1", "P", ["W"])
@@ -67,9 +68,9 @@ def test_a_missing_size_falls_back_to_the_next_larger(tmp_path, wanted, has, get
     path = tmp_path / "bulk.json"
     path.write_text(json.dumps([card(keys=has)]))
     report = BulkReport()
-    face, = read_faces(path, wanted, report=report)
+    face, = read_faces(path, Source(image_size=wanted), report)
     assert f"/{gets}/" in face.image_url
-    assert report.fell_back == (wanted != gets)
+    assert report.size_fallbacks == (wanted != gets)
 
 
 def test_cards_without_a_scan_and_other_hosts_are_left_out(tmp_path):
@@ -79,16 +80,16 @@ def test_cards_without_a_scan_and_other_hosts_are_left_out(tmp_path):
              card("f", image_uris={"normal": "http://["}), card("g", image_uris={})]
     path = tmp_path / "bulk.json"
     path.write_text(json.dumps(cards))
-    reasons = [face.left_out.split(":")[0] for face in read_faces(path, "normal")]
+    reasons = [face.skip_reason.split(":")[0] for face in read_faces(path)]
     assert reasons == ["placeholder", "placeholder", "", "invalid", "invalid", "invalid", "invalid"]
-    included = [face.left_out for face in read_faces(path, "normal", include_placeholders=True)]
+    included = [face.skip_reason for face in read_faces(path, Source(include_placeholders=True))]
     assert included[:3] == ["", "", ""] and all(included[3:])
 
 
 def test_limit_counts_usable_faces(tmp_path):
     path = tmp_path / "bulk.json"
     path.write_text(json.dumps([card("a", image_status="missing"), card("b"), card("c"), card("d")]))
-    assert [face.scryfall_id for face in read_faces(path, "normal", limit=2)] == ["a", "b", "c"]
+    assert [face.scryfall_id for face in read_faces(path, Source(limit=2))] == ["a", "b", "c"]
 
 
 @pytest.mark.fault("bulk-lines")
@@ -97,7 +98,7 @@ def test_one_bad_line_is_skipped_and_reported(tmp_path):
     path.write_bytes(b'\n'.join([json.dumps(card("a")).encode(), b'{"object": "card", "id": ', b'"text"',
                                  b'{"object":"error"}', b"x" * (17 << 20), json.dumps(card("b")).encode()]))
     report = BulkReport()
-    assert [face.scryfall_id for face in read_faces(path, "normal", report=report)] == ["a", "b"]
+    assert [face.scryfall_id for face in read_faces(path, report=report)] == ["a", "b"]
     assert report.bad_lines == 4 and report.cards == 2
 
 
@@ -110,8 +111,8 @@ def test_one_bad_line_is_skipped_and_reported(tmp_path):
 def test_a_malformed_card_harms_no_other(tmp_path, fields, form):
     path = tmp_path / "bulk"
     path.write_bytes(forms([card("a"), card("b", **fields), card("c")])[form])
-    faces = list(read_faces(path, "normal"))
-    assert {"a", "c"} <= {face.scryfall_id for face in faces if not face.left_out}
+    faces = list(read_faces(path))
+    assert {"a", "c"} <= {face.scryfall_id for face in faces if not face.skip_reason}
     for face in faces:
         assert cache_name(face.image_url) and orjson.dumps(face.metadata())
         assert all(isinstance(value, str) for key, value in face.metadata().items()
@@ -126,7 +127,7 @@ def test_a_broken_bulk_file_is_an_error_in_three_lines(tmp_path, bulk_cards, dam
     path.write_bytes({"truncated": packed[:len(packed) // 2], "no card": b'{"object":"list"}\n',
                       "array cut short": forms(bulk_cards)["array"][:-200]}[damage])
     with pytest.raises(SuiteError, match="bulk file"):
-        list(read_faces(path, "normal"))
+        list(read_faces(path))
 
 
 def test_cache_name_is_the_hash_of_the_whole_url():
@@ -140,11 +141,11 @@ def test_real_cards_of_every_layout_and_language():
     if not SHARED.is_dir():
         pytest.skip("../shared/sample is not there: real Scryfall objects are not part of the repository")
     for size in IMAGE_KEYS:
-        faces = list(read_faces(SHARED / "sample" / "edge-cases.jsonl.gz", size))
-        assert Counter(face.left_out for face in faces).keys() == {"", "placeholder"}
+        faces = list(read_faces(SHARED / "sample" / "edge-cases.jsonl.gz", Source(image_size=size)))
+        assert Counter(face.skip_reason for face in faces).keys() == {"", "placeholder"}
         assert all(face.image_url and face.name and face.face_id.startswith(face.scryfall_id) for face in faces)
-    placeholders = list(read_faces(SHARED / "sample" / "placeholders.jsonl.gz", "normal"))
-    assert len(placeholders) >= 60 and all(face.left_out == "placeholder" for face in placeholders)
+    placeholders = list(read_faces(SHARED / "sample" / "placeholders.jsonl.gz"))
+    assert len(placeholders) >= 60 and all(face.skip_reason == "placeholder" for face in placeholders)
 
 
 def test_a_file_the_size_of_default_cards_is_read_in_little_memory(tmp_path, bulk_cards):
@@ -156,7 +157,7 @@ def test_a_file_the_size_of_default_cards_is_read_in_little_memory(tmp_path, bul
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc here: the peak of a child process alone cannot be read")
     code = ("import re, sys; from pathlib import Path; from mtg_image_db.scryfall.faces import read_faces;"
-            "n = sum(1 for _ in read_faces(Path(sys.argv[1]), 'normal'));"
+            "n = sum(1 for _ in read_faces(Path(sys.argv[1])));"
             "print(n, re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()).group(1))")
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
     faces, kilobytes = map(int, done.stdout.split())

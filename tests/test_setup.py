@@ -101,9 +101,14 @@ def test_every_documented_command_and_target_exists():
 
 
 def test_the_readme_names_every_artefact():
-    from mtg_image_db.artefacts import OUTPUTS
-    from mtg_image_db.common import BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST
-    from mtg_image_db.embedding.vector_store import CHECKPOINT, CHECKPOINT_META
+    from mtg_image_db.artefacts import (
+        BUILD_MANIFEST,
+        CHECKPOINT,
+        CHECKPOINT_META,
+        DOWNLOAD_FAILURES,
+        DOWNLOAD_MANIFEST,
+        OUTPUTS,
+    )
 
     readme = (ROOT / "README.md").read_text()
     for name in (*OUTPUTS, BUILD_MANIFEST, DOWNLOAD_FAILURES, DOWNLOAD_MANIFEST, CHECKPOINT, CHECKPOINT_META,

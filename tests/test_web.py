@@ -23,7 +23,7 @@ from conftest import ROOT, Workspace, assert_three_lines
 from PIL import Image
 
 from benchmarks.compare_browser import QUIET, find_chromium
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import cache_name
 
 CHROMIUM = find_chromium()
 CAMERA = "--use-fake-device-for-media-stream"

@@ -1,6 +1,6 @@
 """The index's metadata as the browser reads it: one object a row, or in columns, which are a quarter of it.
 
-    for part in browser_records.columns(lines):  # of mtg_meta.jsonl
+    for part in columns(lines):  # of mtg_meta.jsonl
         file.write(part)
 
 In columns a value is written without what the row or the column says already. A reader undoes it in this order:

@@ -1,11 +1,11 @@
 """The image tower as ONNX, for programs without PyTorch: as it is, and with its weights as int8.
 
-    whole = onnx_tower.tower(spec)
-    small = onnx_tower.with_int8_weights(whole)
-    vectors = onnx_tower.embed(small, prepared, spec)
+    full = export_tower(spec)
+    small = with_int8_weights(full)
+    vectors = embed(small, prepared, spec)
 
 Reads   the model's weights
-Writes  nothing: the export does (export_for_browser.py)
+Writes  nothing: export.py does
 """
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mtg_image_db.common import SuiteError
+from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.embedder import input_tensor
 from mtg_image_db.embedding.models import ModelSpec, load_model
 
@@ -30,10 +31,10 @@ MIN_QUANTISED = 1024  # numbers in a weight: smaller ones are biases and the lik
 MAX_BYTES = 2**31 - 1  # of one ONNX file: protocol buffers hold no more
 
 
-def tower(spec: ModelSpec) -> onnx.ModelProto:
-    """The network float32 [1, 3, size, size], normalised -> float32 [1, D], not of norm 1.
+def export_tower(spec: ModelSpec) -> onnx.ModelProto:
+    """The network: float32 [1, 3, size, size], normalised -> float32 [1, D], not of norm 1.
 
-    One picture at a time: a browser embeds what it is shown. Raises SuiteError where PyTorch cannot write this
+    It takes one picture: a browser embeds what it is shown. Raises SuiteError where PyTorch cannot write this
     architecture as ONNX, or in one file.
     """
     import torch
@@ -53,14 +54,14 @@ def tower(spec: ModelSpec) -> onnx.ModelProto:
     return program.model_proto
 
 
-def with_int8_weights(whole: onnx.ModelProto) -> onnx.ModelProto:
+def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:
     """The same network with each weight stored as int8 and a scale for each of its first axis: a quarter of the
     bytes to fetch. It calculates in float32, so only the rounding of the weights changes its vectors."""
     import onnx
     from onnx import helper, numpy_helper
 
     small = onnx.ModelProto()
-    small.CopyFrom(whole)
+    small.CopyFrom(full)
     graph, kept, rounded = small.graph, [], []
     for weight in graph.initializer:
         values = numpy_helper.to_array(weight)
@@ -80,7 +81,7 @@ def with_int8_weights(whole: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
-def embed(model: onnx.ModelProto, pictures: np.ndarray, spec: ModelSpec) -> np.ndarray:
+def embed(model: onnx.ModelProto, pictures: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
     """uint8 [B, size, size, 3] from embedder.prepare() -> float32 [B, D], each of norm 1, by ONNX Runtime.
 
     Raises SuiteError where it cannot run the network.
@@ -93,9 +94,10 @@ def embed(model: onnx.ModelProto, pictures: np.ndarray, spec: ModelSpec) -> np.n
                                   for picture in pictures])
     except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
         raise _failure(spec, f"ONNX Runtime: {next(iter(str(error).splitlines()), '')[:200]}") from error
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 def _failure(spec: ModelSpec, why: str) -> SuiteError:
     return SuiteError("Build Error", "this model cannot be written as ONNX", f"{spec.model}: {why}",
-                      "Leave out --with-model: the page then searches names and shows more like a card.")
+                      "Leave out --with-model: the page then searches names and shows similar cards.")

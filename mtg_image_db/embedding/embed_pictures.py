@@ -1,215 +1,212 @@
 """Cached pictures -> vectors: decoded by threads ahead of the model, embedded in batches, kept in the store.
 
+    embedded = embed_pictures(cache, names, store, spec, EmbedOptions())
+
 Reads   the pictures in the cache
 Writes  through the vector store: the checkpoint in <out>
 """
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mtg_image_db.common import InvalidContent, map_ahead, open_picture, say
-from mtg_image_db.console import Progress
-from mtg_image_db.embedding.embedder import Embedder, give_back_memory, prepare
+from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.console import Progress, say
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
+from mtg_image_db.embedding.embedder import Embedder, give_back_memory, pixels_of, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
-from mtg_image_db.embedding.vector_store import PICTURE, VectorStore
+from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
 NO_HASH = np.zeros(HASH_BYTES, np.uint8)
 
+Source = tuple[str, str, int, int, Any]  # the fields of SOURCE_DTYPE
+
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How to embed, beyond what decides the vectors (ModelSpec)."""
-    batch: int
-    device: str
-    precision: str
-    verify: bool
-    checkpoint_frequency: int
-
-    @classmethod
-    def of(cls, args: argparse.Namespace) -> EmbedOptions:
-        return cls(args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency)
+    """How to embed, beyond what decides the vectors (ModelSpec). batch is in pictures; verify adds Pillow's integrity
+    check; checkpoint_frequency is the number of new pictures between two saves, 0 for none."""
+    batch: int = 64
+    device: str = "auto"
+    precision: str = "auto"
+    verify: bool = True
+    checkpoint_frequency: int = 500
 
 
-@dataclass
-class Embedded:
-    """refs[i] (int64) is the vector of picture i in the store, or -1: then reasons[i] says why.
+class Loaded(NamedTuple):
+    """A cache file that was read. pixels (uint8 [S, S, 3]) is there where the content is new to the store, reason
+    where it is no picture."""
+    source: Source
+    pixels: NDArray[np.uint8] | None = None
+    reason: str = ""
 
-    pictures (PICTURE) says which file each was read from.
-    """
-    refs: np.ndarray
-    pictures: np.ndarray
-    reasons: dict[int, str] = field(default_factory=dict)
-    reused: int = 0  # pictures whose vector was there before
-    new: int = 0  # vectors made now; byte-identical pictures share one
-    seconds: float = 0.0
-    made_with: dict[str, str] = field(default_factory=dict)  # Embedder.made_with of the new and the resumed ones
 
-    @classmethod
-    def nothing(cls, count: int) -> Embedded:
-        """Of count pictures none yet."""
-        return cls(np.full(count, -1, np.int64), np.zeros(count, PICTURE))
+class Outcome(NamedTuple):
+    """What became of picture i: the ref of its vector in the store, or -1 and the reason."""
+    i: int
+    source: Source
+    ref: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A cache file read: its content known to the store, or decoded (uint8 [S, S, 3]), or the reason it is neither."""
-    picture: tuple
-    pixels: np.ndarray | None = None
-    reason: str | None = None
+class Embedded:
+    """What became of all pictures. refs (int64 [N]) are their vectors in the store, -1 where reasons[i] says why there
+    is none. sources (SOURCE_DTYPE [N]) says which file each was read from.
+
+    reused counts pictures whose vector was there before. new counts the vectors made now: byte-identical pictures
+    share one. made_with is Embedder.made_with of the vectors since the previous build.
+    """
+    refs: NDArray[np.int64]
+    sources: NDArray[np.void]
+    reasons: Mapping[int, str]
+    reused: int
+    new: int
+    seconds: float
+    made_with: Mapping[str, str]
+
+    @property
+    def kept(self) -> NDArray[np.int64]:
+        """The pictures that have a vector, int64, ascending."""
+        return np.flatnonzero(self.refs >= 0).astype(np.int64)
+
+
+def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
+                   options: EmbedOptions) -> Embedded:
+    """A vector in the store for every named file that is a complete picture. Known ones are not opened.
+
+    Loads the model when the first new picture needs it. Saves the new vectors every checkpoint_frequency pictures,
+    and when the build is interrupted. Raises SuiteError where the model fails.
+    """
+    started = time.monotonic()
+    refs, sources = np.full(len(names), -1, np.int64), np.zeros(len(names), SOURCE_DTYPE)
+    reasons: dict[int, str] = {}
+    to_read = []
+    for i, ref in enumerate(_unchanged(cache, names, store)):
+        if ref is None:
+            to_read.append(i)
+        else:
+            refs[i], sources[i] = ref, store.source(ref)
+    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} already embedded, "
+        f"{len(to_read):,} to read.")
+    progress = Progress("Embedding", len(to_read))
+    try:
+        for outcome in embed_stream(read_pictures(cache, names, to_read, store, spec, options), store, spec, options):
+            refs[outcome.i], sources[outcome.i] = outcome.ref, outcome.source
+            if outcome.reason:
+                reasons[outcome.i] = outcome.reason
+            progress.update()
+    finally:
+        progress.close()
+        if options.checkpoint_frequency:
+            store.checkpoint.save()
+            if sys.exc_info()[0] and store.checkpoint.saved:
+                say(f"{store.checkpoint.saved:,} pictures embedded so far are kept in {store.checkpoint.out} for the "
+                    "next run.")
+    good = refs[refs >= 0]
+    return Embedded(refs, sources, reasons, int((good < store.known).sum()), len(np.unique(good[good >= store.known])),
+                    time.monotonic() - started, store.checkpoint.made_with)
 
 
 def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) -> Loaded:
-    """Read once: the bytes give the digest, decoding them for the model is the validation."""
+    """Read a cache file once: its bytes give the digest, and decoding them for the model is the validation."""
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
         return Loaded((path.name, "", 0, 0, NO_HASH), reason=f"invalid: {error.strerror}")
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    about = path.name, digest, status.st_size, status.st_mtime_ns
+    source = path.name, digest, status.st_size, status.st_mtime_ns
     if store.with_content(digest) is not None:
-        return Loaded((*about, NO_HASH))
+        return Loaded((*source, NO_HASH))
     try:
-        picture = open_picture(data, verify)
-        return Loaded((*about, picture_hash(np.asarray(picture))), pixels=prepare(picture, spec))
+        picture = pixels_of(open_picture(data, verify))
+        return Loaded((*source, picture_hash(picture)), prepare(picture, spec))
     except InvalidContent as error:
-        return Loaded((*about, NO_HASH), reason=f"invalid: {error}")
+        return Loaded((*source, NO_HASH), reason=f"invalid: {error}")
 
 
-def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
-                   options: EmbedOptions) -> Embedded:
-    """A vector in the store for every named file that is a whole picture, known ones without opening it.
-
-    Loads the model when the first new picture needs it. Every checkpoint_frequency new pictures
-    (0: never), and when the build is interrupted, the new vectors are made safe.
-    """
-    started = time.monotonic()
-    done = Embedded.nothing(len(names))
-    to_read = _reuse_unchanged(cache, names, store, done)
-    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} already embedded, "
-        f"{len(to_read):,} to read.")
-    progress = Progress("Embedding", len(to_read))
-    batch = _Batch(store, spec, options, done)
-    try:
-        for i, picture in _read(cache, names, to_read, store, spec, options):
-            batch.take(i, picture)
-            progress.update()
-        batch.embed()
-    finally:
-        progress.close()
-        if options.checkpoint_frequency:
-            store.checkpoint()
-            if sys.exc_info()[0] and store.safe:
-                say(f"{store.safe:,} pictures embedded so far are kept in {store.out} for the next run.")
-    if batch.model is not None:
-        batch.model = None
-        give_back_memory()
-    done.made_with = store.made_with
-    good = done.refs[done.refs >= 0]
-    done.reused, done.new = int((good < store.known).sum()), len(np.unique(good[good >= store.known]))
-    done.seconds = time.monotonic() - started
-    return done
-
-
-def embed_arrived(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec, options: EmbedOptions,
-                  model: Embedder | None, ended: threading.Event, took: Callable[[], None]) -> Embedder | None:
-    """Vectors in the store for files that have just come, until ended is set; a later embed_pictures finds them
-    there. took is called for each. Returns the model, loaded where a picture needed it."""
-    batch = _Batch(store, spec, options, Embedded.nothing(len(names)))
-    batch.model = model
-    for i, picture in _read(cache, names, range(len(names)), store, spec, options):
-        if ended.is_set():
-            return batch.model
-        batch.take(i, picture)
-        took()
-    batch.embed()
-    return batch.model
-
-
-def _read(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
-          options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
+def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
+                  options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
     """(i, the picture of names[i]) for each i of which."""
     def load(i: int) -> tuple[int, Loaded]:
         return i, load_picture(cache / names[i], store, spec, options.verify)
 
-    with contextlib.closing(map_ahead(load, which, os.cpu_count(), DECODE_AHEAD * options.batch)) as loaded:
+    with contextlib.closing(map_ahead(load, which, os.cpu_count() or 1, DECODE_AHEAD * options.batch)) as loaded:
         yield from loaded
 
 
-def _reuse_unchanged(cache: Path, names: Sequence[str], store: VectorStore, done: Embedded) -> list[int]:
-    """Fill in the vectors of unchanged files; returns the pictures that must be read."""
-    to_read = []
-    for i, name in enumerate(names):
+def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spec: ModelSpec, options: EmbedOptions,
+                 model: Embedder | None = None) -> Iterator[Outcome]:
+    """What becomes of each picture, in batches through the model. Byte-identical pictures are embedded once.
+
+    model is the spec's where the caller has loaded it; else the first new picture loads it. Saves the checkpoint every
+    checkpoint_frequency new pictures. Raises SuiteError where the model fails.
+    """
+    waiting: dict[str, list[tuple[int, Loaded]]] = {}
+    for i, loaded in pictures:
+        digest = loaded.source[1]
+        ref = store.with_content(digest)  # also where it was embedded after this picture was read
+        if loaded.reason:
+            yield Outcome(i, loaded.source, -1, loaded.reason)
+        elif ref is not None:
+            yield Outcome(i, (*loaded.source[:4], store.source(ref)["hash"]), ref)
+        else:
+            waiting.setdefault(digest, []).append((i, loaded))
+            if len(waiting) == options.batch:
+                model = model or _load_model(spec, options)
+                yield from _embed_batch(list(waiting.values()), model, store, options)
+                waiting = {}
+    if waiting:
+        model = model or _load_model(spec, options)
+        yield from _embed_batch(list(waiting.values()), model, store, options)
+    if model is not None:
+        del model
+        give_back_memory()
+
+
+def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store: VectorStore,
+                 options: EmbedOptions) -> list[Outcome]:
+    """Embed the first of each group of byte-identical pictures."""
+    firsts = [group[0][1] for group in waiting]
+    vectors = model.embed(np.stack([loaded.pixels for loaded in firsts if loaded.pixels is not None]))
+    good = np.isfinite(vectors[:, 0])
+    sources = np.array([loaded.source for loaded in firsts], SOURCE_DTYPE)
+    refs = iter(store.add(sources[good], vectors[good], model.made_with))
+    outcomes = []
+    for group, is_good in zip(waiting, good.tolist(), strict=True):
+        ref, reason = (next(refs), "") if is_good else (-1, "invalid: the model gave no finite vector")
+        outcomes += [Outcome(i, loaded.source, ref, reason) for i, loaded in group]
+    if 0 < options.checkpoint_frequency <= store.checkpoint.pending:
+        store.checkpoint.save()
+    return outcomes
+
+
+def _unchanged(cache: Path, names: Sequence[str], store: VectorStore) -> Iterator[int | None]:
+    """For each file the ref of its vector, where size and time are those it was made from."""
+    for name in names:
         try:
             status = os.stat(cache / name)
         except OSError:  # gone since the folder was listed: reading it gives the reason
-            to_read.append(i)
-            continue
-        known = store.unchanged(name, status.st_size, status.st_mtime_ns)
-        if known is None:
-            to_read.append(i)
+            yield None
         else:
-            done.refs[i] = known
-            done.pictures[i] = store.picture(known)
-    return to_read
+            yield store.unchanged(name, status.st_size, status.st_mtime_ns)
 
 
-class _Batch:
-    """Decoded pictures waiting for the model, byte-identical ones once."""
-
-    def __init__(self, store: VectorStore, spec: ModelSpec, options: EmbedOptions, done: Embedded) -> None:
-        self.store, self.spec, self.options, self.done = store, spec, options, done
-        self.waiting: dict[str, tuple[Loaded, list[int]]] = {}
-        self.model: Embedder | None = None
-
-    def take(self, i: int, loaded: Loaded) -> None:
-        self.done.pictures[i] = loaded.picture
-        digest = loaded.picture[1]
-        known = self.store.with_content(digest)  # also when it was embedded after this picture was read
-        if loaded.reason is not None:
-            self.done.reasons[i] = loaded.reason
-        elif known is not None:
-            self.done.refs[i] = known
-            self.done.pictures[i]["hash"] = self.store.picture(known)["hash"]
-        elif digest in self.waiting:
-            self.waiting[digest][1].append(i)
-        else:
-            self.waiting[digest] = loaded, [i]
-            if len(self.waiting) == self.options.batch:
-                self.embed()
-
-    def embed(self) -> None:
-        if not self.waiting:
-            return
-        waiting, self.waiting = list(self.waiting.values()), {}
-        self.model = self.model or self._load_model()
-        vectors = self.model.embed(np.stack([loaded.pixels for loaded, _ in waiting]))
-        good = np.isfinite(vectors[:, 0])
-        refs = iter(self.store.append([loaded.picture for (loaded, _), ok in zip(waiting, good, strict=True) if ok],
-                                      vectors[good]))
-        for (_, wanted), ok in zip(waiting, good, strict=True):
-            if ok:
-                self.done.refs[wanted] = next(refs)
-            else:
-                self.done.reasons.update(dict.fromkeys(wanted, "invalid: the model gave no finite vector"))
-        self.store.made_with = self.model.made_with
-        if 0 < self.options.checkpoint_frequency <= self.store.unsafe:
-            self.store.checkpoint()
-
-    def _load_model(self) -> Embedder:
-        model = Embedder(self.spec, self.options.device, self.options.precision)
-        say(f"Model {self.spec.model} ({self.spec.pretrained}) on {model.device}, {model.precision}, "
-            f"{self.spec.size} pixels, fit {self.spec.fit}.")
-        return model
+def _load_model(spec: ModelSpec, options: EmbedOptions) -> Embedder:
+    model = Embedder(spec, options.device, options.precision)
+    say(f"Model {spec.model} ({spec.pretrained}) on {model.device}, {model.precision}, {spec.size} pixels, "
+        f"fit {spec.fit}.")
+    return model

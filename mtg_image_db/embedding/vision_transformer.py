@@ -1,16 +1,31 @@
 """CLIP's plain vision transformer in PyTorch alone, with open_clip's names for its weights.
 
-    tower = ImageTower(512, layers=12, width=768, patch_size=32, quick_gelu=True)
+    tower = VisionTransformer(VisionConfig(512, layers=12, width=768, patch_size=32, quick_gelu=True))
     tower.load_state_dict(state, assign=True)
 
-Made on PyTorch's meta device: without memory or random numbers for weights that are read from a file anyway.
+It is made on PyTorch's meta device, which needs no memory and draws no random numbers: the weights come from a file.
+Reads and writes  nothing
 """
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """A transformer's shape: the names and the defaults of open_clip's model_configs. Sizes are in pixels."""
+    embed_dim: int
+    layers: int
+    width: int
+    patch_size: int
+    image_size: int = 224
+    head_width: int = 64
+    mlp_ratio: float = 4.0
+    quick_gelu: bool = False
 
 
 class QuickGELU(nn.Module):
@@ -37,21 +52,22 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
-class ImageTower(nn.Module):
+class VisionTransformer(nn.Module):
     """Pictures [B, 3, image_size, image_size] -> vectors [B, embed_dim], not of norm 1."""
 
-    def __init__(self, embed_dim: int, layers: int, width: int, patch_size: int, image_size: int = 224,
-                 head_width: int = 64, mlp_ratio: float = 4.0, quick_gelu: bool = False) -> None:
+    def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        activation = QuickGELU if quick_gelu else nn.GELU
+        activation = QuickGELU if config.quick_gelu else nn.GELU
+        width, patch_size = config.width, config.patch_size
         with torch.device("meta"):
             self.conv1 = nn.Conv2d(3, width, patch_size, patch_size, bias=False)
             self.class_embedding = nn.Parameter(torch.empty(width))
-            self.positional_embedding = nn.Parameter(torch.empty((image_size // patch_size) ** 2 + 1, width))
+            self.positional_embedding = nn.Parameter(torch.empty((config.image_size // patch_size) ** 2 + 1, width))
             self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
             self.transformer = nn.ModuleDict({"resblocks": nn.ModuleList(
-                Block(width, width // head_width, int(width * mlp_ratio), activation) for _ in range(layers))})
-            self.proj = nn.Parameter(torch.empty(width, embed_dim))
+                Block(width, width // config.head_width, int(width * config.mlp_ratio), activation)
+                for _ in range(config.layers))})
+            self.proj = nn.Parameter(torch.empty(width, config.embed_dim))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)

@@ -1,4 +1,7 @@
-"""Vectors -> FAISS HNSW index; searching it, and how good it is.
+"""Vectors -> FAISS HNSW index: building it, adding to it, searching it, and how good it is.
+
+    index = build_hnsw(vectors, np.arange(len(vectors)), HnswParameters())
+    cosines, rows = search(index, queries, k=10)
 
 Reads and writes  mtg_cards.faiss: IndexIDMap over IndexHNSWFlat, inner product, ids are row numbers
 """
@@ -6,13 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mtg_image_db.common import SuiteError, let_go, naming, say
-from mtg_image_db.console import Progress
+from mtg_image_db.artefacts import release_pages
+from mtg_image_db.common import name_errors
+from mtg_image_db.console import Progress, SuiteError, say
 
-HNSW_M, EF_CONSTRUCTION, EF_SEARCH = 32, 200, 128
 MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
 ADD_ROWS = 2048  # between two steps of the progress bar
 EXACT_ROWS = 1 << 12
@@ -20,19 +25,30 @@ WRITE_BYTES = 1 << 20
 QUALITY_SAMPLE = 1000
 NEIGHBOURS = 10
 
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]  # cosines and rows, as search gives them
+
+
+@dataclass(frozen=True)
+class HnswParameters:
+    """m: links of a node. ef_construction: effort of building. ef_search: effort of a search, stored in the index."""
+    m: int = 32
+    ef_construction: int = 200
+    ef_search: int = 128
+
 
 @dataclass(frozen=True)
 class Quality:
-    """Measured on sample_size rows drawn at random (seed 0). None where there was nothing to measure."""
-    min_norm: float | None
-    max_norm: float | None
-    self_recall_at_1: float | None
-    recall_at_10: float | None
+    """Norms of all rows, and recall measured on sample_size rows drawn at random (seed 0). A row finds itself first in
+    self_recall_at_1 of the cases; the index finds recall_at_10 of a row's true 10 nearest rows."""
+    min_norm: float
+    max_norm: float
+    self_recall_at_1: float
+    recall_at_10: float
     sample_size: int
 
 
-def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: int, ef_search: int):
-    """A faiss index over vectors[rows] (float32 [N, D]), ids = rows (int64); stores ef_search.
+def build_hnsw(vectors: NDArray[np.float32], rows: NDArray[np.int64], parameters: HnswParameters) -> Any:
+    """A faiss IndexIDMap over the rows of vectors (float32 [N, D]). Its ids are the rows (int64).
 
     Raises SuiteError for no rows: an empty array never reaches faiss.
     """
@@ -41,26 +57,27 @@ def build_hnsw(vectors: np.ndarray, rows: np.ndarray, m: int, ef_construction: i
     if not len(rows):
         raise SuiteError("Build Error", "there are no vectors to index", "0 rows",
                          "Run python scripts/validate_cache.py to see what is in the cache.")
-    graph = faiss.IndexHNSWFlat(vectors.shape[1], m, faiss.METRIC_INNER_PRODUCT)
-    graph.hnsw.efConstruction, graph.hnsw.efSearch = ef_construction, ef_search
-    _make_room(faiss.downcast_index(graph.storage), len(rows))
+    graph = faiss.IndexHNSWFlat(vectors.shape[1], parameters.m, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction, graph.hnsw.efSearch = parameters.ef_construction, parameters.ef_search
+    _reserve(faiss.downcast_index(graph.storage), len(rows))
     index = faiss.IndexIDMap(graph)
     _add(index, vectors, rows)
     return index
 
 
-def extend_hnsw(path: Path, vectors: np.ndarray, row_now: np.ndarray, rows: np.ndarray, ef_search: int):
-    """The index in the file with the nodes it lacks added: as build_hnsw(vectors, rows, ...) with its parameters,
-    for the work of the new nodes alone.
+def extend_hnsw(path: Path, vectors: NDArray[np.float32], new_row_of: NDArray[np.int64], rows: NDArray[np.int64],
+                ef_search: int) -> Any | None:
+    """The index in the file, with the rows added that it lacks: as build_hnsw with the file's own parameters, for the
+    work of the new rows alone.
 
-    row_now (int64) is the row that each row of the file's build is now, -1 where it is gone. Returns None where
-    a node of the file is gone: HNSW cannot take one out. Raises SuiteError where faiss cannot read the file.
+    new_row_of (int64) gives for each row of the file's build its row now, -1 where it is gone. Returns None where a
+    node of the file is gone: HNSW cannot remove one. Raises SuiteError where faiss cannot read the file.
     """
     import faiss
 
     index = load(path)
     graph = faiss.downcast_index(index.index)
-    kept = row_now[faiss.vector_to_array(index.id_map)]
+    kept = new_row_of[faiss.vector_to_array(index.id_map)]
     if (kept < 0).any():
         return None
     faiss.copy_array_to_vector(kept, index.id_map)
@@ -73,85 +90,54 @@ def extend_hnsw(path: Path, vectors: np.ndarray, row_now: np.ndarray, rows: np.n
     return index
 
 
-def _make_room(storage, count: int) -> None:
-    """Room for all vectors at once: growing by doubling holds them twice while it copies."""
+def _reserve(storage: Any, count: int) -> None:
+    """Make room for all vectors at once: growing by doubling holds them twice while it copies."""
     storage.codes.resize(count * storage.code_size)
     storage.codes.resize(0)
 
 
-def _move_vectors(graph, vectors: np.ndarray, kept: np.ndarray, count: int) -> None:
-    """Put the graph's vectors, which are vectors[kept], where there is room for count, the old ones freed first."""
+def _move_vectors(graph: Any, vectors: NDArray[np.float32], kept: NDArray[np.int64], count: int) -> None:
+    """Put the graph's vectors, which are vectors[kept], where there is room for count.
+
+    faiss can only grow them, and holds them twice while it copies: 871 MB at the peak instead of 524 for 200,000
+    vectors of 512. So the old ones are freed first, which needs their ownership.
+    """
     import faiss
 
-    old, room = graph.storage, faiss.IndexFlat(graph.d, graph.metric_type)
-    room.this.disown()
-    graph.storage = room
+    old, roomy = graph.storage, faiss.IndexFlat(graph.d, graph.metric_type)
+    roomy.this.disown()
+    graph.storage = roomy
     old.this.own(True)
     del old
-    _make_room(room, count)
+    _reserve(roomy, count)
     for start in range(0, len(kept), ADD_ROWS):
-        room.add(np.ascontiguousarray(vectors[kept[start:start + ADD_ROWS]]))
-        let_go(vectors)
+        roomy.add(np.ascontiguousarray(vectors[kept[start:start + ADD_ROWS]]))
+        release_pages(vectors)
 
 
-def _add(index, vectors: np.ndarray, rows: np.ndarray) -> None:
-    import faiss
-
+def _add(index: Any, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
     progress = Progress("Indexing", len(rows), "vectors")
     for start in range(0, len(rows), ADD_ROWS):
         ids = rows[start:start + ADD_ROWS]
         index.add_with_ids(np.ascontiguousarray(vectors[ids]), ids)
-        let_go(vectors)
+        release_pages(vectors)
         progress.update(len(ids))
     progress.close()
-    _link_orphans(faiss.downcast_index(index.index), vectors, faiss.vector_to_array(index.id_map))
 
 
-def _link_orphans(graph, vectors: np.ndarray, rows: np.ndarray) -> None:
-    """Give every node a link that leads to it: pruning leaves some with none, and no effort of a search
-    finds those. An orphan takes the place of the farthest link of its nearest neighbour that is not the
-    only way to another node.
-    """
-    import faiss
-
-    hnsw, width = graph.hnsw, graph.hnsw.nb_neighbors(0)
-    links = faiss.rev_swig_ptr(hnsw.neighbors.data(), hnsw.neighbors.size())  # in place
-    first = faiss.vector_to_array(hnsw.offsets)[:-1].astype(np.int64)  # a node's links on the lowest level
-    leading_to = np.zeros(len(rows), np.int64)
-    for start in range(0, len(rows), ADD_ROWS):
-        block = links[first[start:start + ADD_ROWS, None] + np.arange(width)]
-        leading_to += np.bincount(block[block >= 0], minlength=len(rows))
-    leading_to[hnsw.entry_point] += 1
-    for orphan in np.flatnonzero(leading_to == 0):
-        near = links[first[orphan]:first[orphan] + width]
-        near = near[near >= 0]
-        for neighbour in near[np.argsort(-(vectors[rows[near]] @ vectors[rows[orphan]]))]:
-            its = links[first[neighbour]:first[neighbour] + width]
-            scores = np.where(its < 0, -2.0, vectors[rows[its]] @ vectors[rows[neighbour]])  # free places first
-            replaceable = (its < 0) | (leading_to[its] > 1)
-            if replaceable.any():
-                place = np.flatnonzero(replaceable)[np.argmin(scores[replaceable])]
-                if its[place] >= 0:
-                    leading_to[its[place]] -= 1
-                its[place] = orphan
-                leading_to[orphan] += 1
-                break
-        let_go(vectors)  # scattered rows: each touches 64 kB
-
-
-def save(index, path: Path) -> None:
+def save(index: Any, path: Path) -> None:
     """Write the index. Raises OSError where the disk does not take it.
 
-    Through a file of Python's: faiss's own ignores an error at closing, which is when a full disk
-    refuses the last bytes.
+    It goes through a file of Python's. faiss's own ignores an error when it closes the file, and that is when a full
+    disk refuses the last bytes.
     """
     import faiss
 
-    with naming(path), open(path, "wb") as file:
+    with name_errors(path), open(path, "wb") as file:
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, WRITE_BYTES))
 
 
-def load(path: Path):
+def load(path: Path) -> Any:
     """The index in the file. Raises SuiteError where faiss cannot read it."""
     import faiss
 
@@ -162,10 +148,10 @@ def load(path: Path):
                          "Run python build_embeddings.py again.") from error
 
 
-def search(index, queries: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """(scores float32 [Q, k], rows int64 [Q, k], -1 where there is none) for unit queries [Q, D].
+def search(index: Any, queries: NDArray[np.float32], k: int, ef_search: int | None = None) -> Found:
+    """(cosines float32 [Q, k], rows int64 [Q, k], -1 where there is none) for unit queries [Q, D].
 
-    ef_search overrides the stored one for this search; the index is not rebuilt.
+    ef_search overrides the stored one for this search. The index is not rebuilt.
     """
     import faiss
 
@@ -173,32 +159,33 @@ def search(index, queries: np.ndarray, k: int, ef_search: int | None = None) -> 
     stored = faiss.downcast_index(index.index).hnsw.efSearch
     effort = max(k, min(ef_search or stored, index.ntotal))  # more than every row finds nothing more
     parameters = faiss.SearchParametersHNSW(efSearch=effort)
-    return index.search(np.ascontiguousarray(queries), k, params=parameters)
+    cosines, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
+    return cosines, rows
 
 
-def search_exact(vectors: np.ndarray, queries: np.ndarray, k: int,
-                 rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """As search, by comparing with every row of vectors (any number type), or with the given rows only.
+def search_exact(vectors: NDArray[Any], queries: NDArray[np.float32], k: int,
+                 rows: NDArray[np.int64] | None = None) -> Found:
+    """As search, but compares with every row of vectors (of any number type), or with the given rows only.
 
     Holds a block of EXACT_ROWS rows in memory at a time.
     """
     import faiss
 
     rows = np.arange(len(vectors)) if rows is None else rows
-    scores, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    cosines, found = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
     for start in range(0, len(rows), EXACT_ROWS):
         ids = rows[start:start + EXACT_ROWS]
-        block_scores, block = faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(vectors[ids], np.float32),
+        block_cosines, block = faiss.knn(np.ascontiguousarray(queries), np.ascontiguousarray(vectors[ids], np.float32),
                                         min(k, len(ids)), metric=faiss.METRIC_INNER_PRODUCT)
-        scores, found = np.hstack([scores, block_scores]), np.hstack([found, ids[block]])
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        scores, found = np.take_along_axis(scores, best, 1), np.take_along_axis(found, best, 1)
-        let_go(vectors)
-    return scores, found
+        cosines, found = np.hstack([cosines, block_cosines]), np.hstack([found, ids[block]])
+        best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        cosines, found = np.take_along_axis(cosines, best, 1), np.take_along_axis(found, best, 1)
+        release_pages(vectors)
+    return cosines, found
 
 
-def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
-    """How often a row finds itself first, and how many of its true 10 nearest rows the graph finds."""
+def measure(index: Any, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> Quality:
+    """The quality of an index over the rows of vectors."""
     sample = np.sort(np.random.default_rng(0).choice(len(rows), min(QUALITY_SAMPLE, len(rows)), replace=False))
     norms, queries = np.empty(len(vectors), np.float32), np.empty((len(sample), vectors.shape[1]), np.float32)
     for start in range(0, len(vectors), EXACT_ROWS):
@@ -206,15 +193,15 @@ def measure(index, vectors: np.ndarray, rows: np.ndarray) -> Quality:
         norms[start:start + EXACT_ROWS] = np.linalg.norm(block, axis=1)
         inside = slice(*np.searchsorted(rows[sample], (start, start + EXACT_ROWS)))
         queries[inside] = block[rows[sample[inside]] - start]
-        let_go(vectors)
+        release_pages(vectors)
     _, found = search(index, queries, NEIGHBOURS)
     _, exact = search_exact(vectors, queries, NEIGHBOURS, rows)
-    itself = found[:, 0] == rows[sample]
+    finds_itself = found[:, 0] == rows[sample]
     return Quality(round(float(norms.min()), 7), round(float(norms.max()), 7),
-                   round(float(itself.mean()), 4), round(recall(found, exact), 4), len(sample))
+                   round(float(finds_itself.mean()), 4), round(recall(found, exact), 4), len(sample))
 
 
-def recall(found: np.ndarray, true: np.ndarray) -> float:
+def recall(found: NDArray[np.int64], true: NDArray[np.int64]) -> float:
     """The mean share of each query's true rows that are among those found, int64 [Q, k] both."""
     return float(np.mean([len(np.intersect1d(mine, exact)) / len(exact)
                           for mine, exact in zip(found, true, strict=True)]))

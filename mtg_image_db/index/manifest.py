@@ -1,27 +1,58 @@
-"""What build_manifest.json says of a build: parameters, counts, stages, and the software that made it.
+"""What a build is asked to do, and what build_manifest.json says of it.
 
-Reads   the download's manifest and the previous build's in <out>
+    manifest = manifest_of(options, facts, previous)
+
+Reads   the download's manifest in <out>
 Writes  nothing: artefacts.commit writes the manifest, last of all files
 """
 from __future__ import annotations
 
-import argparse
 import platform
 import subprocess
 import time
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from mtg_image_db.artefacts import read_manifest
-from mtg_image_db.common import DOWNLOAD_MANIFEST, VERSION, read_json, utc_now
-from mtg_image_db.embedding.embed_pictures import Embedded
-from mtg_image_db.embedding.models import ModelSpec, record
-from mtg_image_db.index.hnsw import Quality
-from mtg_image_db.index.rows import FaceTable
+from mtg_image_db.arguments import OUT
+from mtg_image_db.artefacts import DOWNLOAD_MANIFEST, MANIFEST_VERSION
+from mtg_image_db.common import read_json
+from mtg_image_db.console import utc_now
+from mtg_image_db.embedding.embed_pictures import Embedded, EmbedOptions
+from mtg_image_db.embedding.models import ModelSpec, spec_to_manifest
+from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
+from mtg_image_db.index.hnsw import HnswParameters, Quality
+from mtg_image_db.index.rows import FaceTable, Rows
 from mtg_image_db.scryfall.bulk import Snapshot
+from mtg_image_db.scryfall.faces import Source
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to index, with which model, and how. resume continues an interrupted build; rebuild ignores the vectors of
+    the previous one."""
+    source: Source = field(default_factory=Source)
+    out: Path = OUT
+    model: str = DEFAULT_MODEL
+    pretrained: str | None = None
+    fit: str = "crop"
+    size: int | None = None
+    embed: EmbedOptions = field(default_factory=EmbedOptions)
+    hnsw: HnswParameters = field(default_factory=HnswParameters)
+    resume: bool = True
+    rebuild: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a build at its end. made_with says on what the new vectors were made, if there are any."""
+    snapshot: Snapshot
+    spec: ModelSpec
+    made_with: Mapping[str, str]
+    statistics: Mapping[str, Any]
+    quality: Quality
 
 
 class Clock:
@@ -37,49 +68,43 @@ class Clock:
         self._last = now
 
 
-def manifest_of(args: argparse.Namespace, snapshot: Snapshot, spec: ModelSpec, table: FaceTable, embedded: Embedded,
-                vectors: np.ndarray, nodes: np.ndarray, quality: Quality, clock: Clock) -> dict:
-    """The manifest but for `outputs`, which are known when the files are in place."""
-    previous = read_manifest(args.out)
-    return {"version": VERSION, "timestamp": utc_now(), "parameters": _parameters(args, spec, embedded, previous),
-            "statistics": _statistics(table, embedded, vectors, nodes, clock), "quality": asdict(quality),
-            "environment": _environment(spec, embedded, previous),
-            "source": {"kind": snapshot.kind, "updated_at": snapshot.updated_at},
-            "model_fingerprint": spec.fingerprint, "download": read_json(args.out / DOWNLOAD_MANIFEST),
+def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | None) -> dict[str, Any]:
+    """The manifest without `outputs`, which are known when the files are in place. previous is the manifest of the
+    build before: where no vector is new, device and precision are its."""
+    before = previous or {}
+    made = before.get("parameters", {}) | facts.made_with
+    machine = before.get("environment", {}) | facts.made_with
+    return {"version": MANIFEST_VERSION, "timestamp": utc_now(),
+            "parameters": {
+                "kind": options.source.kind, "image_size": options.source.image_size, "limit": options.source.limit,
+                **spec_to_manifest(facts.spec), "batch_size": options.embed.batch, "hnsw_m": options.hnsw.m,
+                "hnsw_ef_construction": options.hnsw.ef_construction, "hnsw_ef_search": options.hnsw.ef_search,
+                "precision": made.get("precision"), "device": made.get("device")},
+            "statistics": facts.statistics, "quality": asdict(facts.quality),
+            "environment": _environment(facts.spec) | {"cpu_capability": machine.get("cpu_capability")},
+            "source": {"kind": facts.snapshot.kind, "updated_at": facts.snapshot.updated_at},
+            "model_fingerprint": facts.spec.fingerprint, "download": read_json(options.out / DOWNLOAD_MANIFEST),
             "git_commit": _git_commit()}
 
 
-def _parameters(args: argparse.Namespace, spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
-    """As the vectors were made: where none was new, device and precision are the previous build's."""
-    made = (previous or {}).get("parameters", {}) | embedded.made_with
-    return {"kind": args.kind, "image_size": args.image_size, "limit": args.limit, **record(spec),
-            "batch_size": args.batch, "hnsw_m": args.hnsw_m, "hnsw_ef_construction": args.hnsw_ef_construction,
-            "hnsw_ef_search": args.hnsw_ef_search, "precision": made.get("precision"), "device": made.get("device")}
-
-
-def _statistics(table: FaceTable, embedded: Embedded, vectors: np.ndarray, nodes: np.ndarray, clock: Clock) -> dict:
-    """total_records = successful + failed + placeholders_skipped; failed = missing + invalid."""
-    failed = len(embedded.reasons) + table.counts["missing"] + table.counts["invalid"]
-    return {"total_records": table.report.faces, "successful_embeddings": len(vectors), "failed_embeddings": failed,
-            "success_rate": round(len(vectors) / (len(vectors) + failed), 6) if len(vectors) + failed else None,
-            "missing_from_cache": table.counts["missing"],
-            "validation_failures": len(embedded.reasons) + table.counts["invalid"],
-            "placeholders_skipped": table.counts["placeholder"], "identical_images": len(vectors) - len(nodes),
+def count(table: FaceTable, embedded: Embedded, rows: Rows) -> dict[str, Any]:
+    """The manifest's counts. total_records = successful + failed + placeholders_skipped; failed = missing + invalid."""
+    successful = len(rows.vectors)
+    invalid = len(embedded.reasons) + table.counts["invalid"]
+    failed = table.counts["missing"] + invalid
+    return {"total_records": table.report.faces, "successful_embeddings": successful, "failed_embeddings": failed,
+            "success_rate": round(successful / (successful + failed), 6) if successful + failed else None,
+            "missing_from_cache": table.counts["missing"], "validation_failures": invalid,
+            "placeholders_skipped": table.counts["placeholder"], "identical_images": successful - len(rows.nodes),
             "reused_embeddings": embedded.reused, "new_embeddings": embedded.new,
-            "bad_bulk_lines": table.report.bad_lines,
-            "cards_without_picture": table.report.without_picture, "other_image_size": table.report.fell_back,
-            "images_per_second": round(embedded.new / embedded.seconds, 2) if embedded.new else None,
-            "seconds": clock.seconds}
+            "bad_bulk_lines": table.report.bad_lines, "cards_without_picture": table.report.without_picture,
+            "other_image_size": table.report.size_fallbacks}
 
 
-def _environment(spec: ModelSpec, embedded: Embedded, previous: dict | None) -> dict:
-    """Versions, and the CPU as PyTorch saw it when it last made a vector."""
-    made = (previous or {}).get("environment", {}) | embedded.made_with
-    versions = {f"{name.replace('-', '_').removesuffix('_cpu').removesuffix('_torch')}_version": _version(name)
-                for name in ("numpy", "torch", "faiss-cpu")}
-    return {"python_version": platform.python_version(), **versions,
-            "open_clip_version": _version("open_clip_torch"),
-            "clip_model": spec.model, "cpu_capability": made.get("cpu_capability")}
+def _environment(spec: ModelSpec) -> dict[str, str | None]:
+    return {"python_version": platform.python_version(), "numpy_version": _version("numpy"),
+            "torch_version": _version("torch"), "faiss_version": _version("faiss-cpu"),
+            "open_clip_version": _version("open_clip_torch"), "clip_model": spec.model}
 
 
 def _version(package: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Faces and their vectors -> the rows of the index: which face is row i, and which have no row and why.
+"""Faces and their vectors -> the rows of the index: which face is row i, and which faces have no row and why.
+
+    table = read_face_table(snapshot.path, source)
+    rows = stage_rows(out, table, embedded, store)
 
 Reads   a bulk file and the names in the cache
 Writes  staged in <out>: mtg_embeddings.npy, mtg_meta.jsonl, kept_indices.npy, mtg_pictures.npy, rejected.jsonl
@@ -9,121 +12,119 @@ import contextlib
 import io
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import staged
-from mtg_image_db.common import EMBEDDINGS, KEPT, META, PICTURES, REJECTED, cached_names, naming
+from mtg_image_db.artefacts import EMBEDDINGS, KEPT, META, PICTURES, REJECTED, cache_name, staged
+from mtg_image_db.common import name_errors
 from mtg_image_db.embedding.embed_pictures import Embedded
 from mtg_image_db.embedding.vector_store import VectorStore
-from mtg_image_db.scryfall.faces import BulkReport, cache_name, read_faces
+from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces
+from mtg_image_db.scryfall.image_cache import cached_names
 
 WRITE_ROWS = 4096
 
 
 class JsonLines:
-    """JSON objects, one a line, in one buffer: as 500,000 objects of their own the metadata takes 4 GB, so 0.4."""
+    """JSON objects, one a line, in one buffer. 500,000 objects of their own take 4 GB, so they take 0.4."""
 
     def __init__(self) -> None:
         self.data, self._ends = bytearray(), array("q", [0])
 
-    def append(self, value: dict) -> None:
+    def append(self, value: Mapping[str, Any]) -> None:
         self.data += orjson.dumps(value) + b"\n"
         self._ends.append(len(self.data))
 
-    def __getitem__(self, i: int) -> dict:
-        return orjson.loads(self.data[self._ends[i]:self._ends[i + 1]])
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        value: dict[str, Any] = orjson.loads(self.data[self._ends[i]:self._ends[i + 1]])
+        return value
 
 
-@dataclass
+@dataclass(frozen=True)
 class FaceTable:
-    """The faces of the bulk file: those with a cached picture, row by row, and those left out."""
-    positions: array = field(default_factory=lambda: array("q"))
-    names: list[str] = field(default_factory=list)
-    metadata: JsonLines = field(default_factory=JsonLines)
-    rejected: JsonLines = field(default_factory=JsonLines)
-    counts: Counter = field(default_factory=Counter)
-    report: BulkReport = field(default_factory=BulkReport)
+    """The faces of a bulk file: those with a cached picture, and those rejected.
 
-
-def read_face_table(bulk: Path, cache: Path, image_size: str, include_placeholders: bool = False,
-                    limit: int | None = None) -> FaceTable:
-    """Every face of the bulk file, sorted into those whose picture is in the cache and those rejected."""
-    table, cached = FaceTable(), cached_names(cache)
-    faces = read_faces(bulk, image_size, include_placeholders, limit, table.report)
-    for position, face in enumerate(faces):
-        name = cache_name(face.image_url) if face.image_url else ""
-        reason = face.left_out or ("" if name in cached else "missing")
-        if reason:
-            table.counts[reason.split(":")[0]] += 1
-            table.rejected.append(_rejection(face.metadata(), name, reason))
-        else:
-            table.positions.append(position)
-            table.names.append(name)
-            table.metadata.append(face.metadata())
-    return table
-
-
-def _rejection(face: dict, name: str, reason: str) -> dict:
-    return {"name": face["name"], "scryfall_id": face["scryfall_id"], "face_id": face["face_id"], "file": name,
-            "reason": reason}
-
-
-def write_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> np.ndarray:
-    """Stage the vectors, what they were made from, kept indices and rejections.
-
-    Returns the vectors, float32 [N, D] mapped from disk, rows in the order of the faces.
+    positions (int64), names (cache files) and metadata describe the former. rejected are lines of rejected.jsonl, and
+    counts says how many for each reason: missing, placeholder, invalid. report is what was met in the bulk file.
     """
-    kept = np.flatnonzero(embedded.refs >= 0)
+    positions: NDArray[np.int64]
+    names: list[str]
+    metadata: JsonLines
+    rejected: JsonLines
+    counts: Counter[str]
+    report: BulkReport
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that were written: their vectors (float32 [N, D], mapped from disk) and which of them are nodes of the
+    index (int64). Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
+
+    new_row_of (int64) gives for each row of the previous build the node that shows its picture now, -1 where none does.
+    """
+    vectors: NDArray[np.float32]
+    nodes: NDArray[np.int64]
+    new_row_of: NDArray[np.int64]
+
+
+def read_face_table(bulk: Path, source: Source) -> FaceTable:
+    """Every face of the bulk file, sorted into those whose picture is in the cache and those rejected."""
+    positions, names, cached, report = array("q"), list[str](), cached_names(source.cache), BulkReport()
+    metadata, rejected, counts = JsonLines(), JsonLines(), Counter[str]()
+    for position, face in enumerate(read_faces(bulk, source, report)):
+        name = cache_name(face.image_url) if face.image_url else ""
+        reason = face.skip_reason or ("" if name in cached else "missing")
+        if reason:
+            counts[reason.split(":")[0]] += 1
+            rejected.append(_rejection(face.metadata(), name, reason))
+        else:
+            positions.append(position)
+            names.append(name)
+            metadata.append(face.metadata())
+    return FaceTable(np.array(positions, np.int64), names, metadata, rejected, counts, report)
+
+
+def stage_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> Rows:
+    """Stage everything but the index: vectors, what they were made from, kept indices, rejections and metadata. The
+    rows are in the order of the faces."""
+    kept = embedded.kept
     with _writing(out, EMBEDDINGS) as file:
         # written, not mapped: on a full disk a write fails with an error, a mapped page with a bus error
         np.lib.format.write_array_header_1_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
         for start in range(0, len(kept), WRITE_ROWS):
-            file.write(store.take(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
-    for i, reason in sorted(embedded.reasons.items()):
-        table.rejected.append(_rejection(table.metadata[i], table.names[i], reason))
-    for name, values in ((PICTURES, embedded.pictures[kept]), (KEPT, np.frombuffer(table.positions, np.int64)[kept])):
+            file.write(store.vectors(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
+    for name, values in ((PICTURES, embedded.sources[kept]), (KEPT, table.positions[kept])):
         packed = io.BytesIO()  # numpy writes to a real file through C and does not notice when closing it fails
         np.save(packed, values)
         with _writing(out, name) as file:
             file.write(packed.getbuffer())
     with _writing(out, REJECTED) as file:
         file.write(table.rejected.data)
-    return np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
+        for i, reason in sorted(embedded.reasons.items()):
+            file.write(orjson.dumps(_rejection(table.metadata[i], table.names[i], reason)) + b"\n")
+    nodes = _write_metadata(out, table, embedded)
+    vectors = np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
+    return Rows(vectors, nodes, _new_rows(store.previous.sources, embedded, nodes))
 
 
-def rows_now(previous: np.ndarray, embedded: Embedded, nodes: np.ndarray) -> np.ndarray:
-    """int64 [len(previous)]: the node that shows the picture each row of an earlier build was made from (PICTURE),
-    -1 where none does."""
-    digests = embedded.pictures["digest"][embedded.refs >= 0][nodes]
-    order = np.argsort(digests)
-    places = order[np.searchsorted(digests, previous["digest"], sorter=order).clip(max=len(order) - 1)]
-    return np.where(digests[places] == previous["digest"], nodes[places], -1)
+def _rejection(face: Mapping[str, Any], name: str, reason: str) -> dict[str, Any]:
+    return {"name": face["name"], "scryfall_id": face["scryfall_id"], "face_id": face["face_id"], "file": name,
+            "reason": reason}
 
 
-@contextlib.contextmanager
-def _writing(out: Path, name: str) -> Iterator[BinaryIO]:
-    with naming(out / name), open(staged(out, name), "wb") as file:
-        yield file
-
-
-def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarray:
-    """Stage the metadata lines; returns the rows (int64) that become nodes of the index.
-
-    Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
-    The other rows name the node's face in same_image_as.
-    """
-    nodes, first_face = [], {}
-    kept = np.flatnonzero(embedded.refs >= 0)
+def _write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> NDArray[np.int64]:
+    """Stage the metadata lines. Returns the rows (int64) that become nodes of the index. The other rows name the node's
+    face in same_image_as."""
+    nodes, first_face, kept = array("q"), dict[bytes, str](), embedded.kept
     with _writing(out, META) as file:
-        for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.pictures["digest"][kept].tolist(),
-                                               strict=True)):
+        for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.sources["digest"][kept].tolist(), strict=True)):
             line = table.metadata[i]
             line["same_image_as"] = first_face.get(digest)
             if digest not in first_face:
@@ -131,3 +132,18 @@ def write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> np.ndarra
                 nodes.append(row)
             file.write(orjson.dumps(line) + b"\n")
     return np.array(nodes, np.int64)
+
+
+def _new_rows(previous: NDArray[np.void], embedded: Embedded, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 [len(previous)]: the node that shows the picture each row of the previous build was made from
+    (SOURCE_DTYPE), -1 where none does."""
+    digests = embedded.sources["digest"][embedded.kept][nodes]
+    order = np.argsort(digests)
+    places = order[np.searchsorted(digests, previous["digest"], sorter=order).clip(max=len(order) - 1)]
+    return np.where(digests[places] == previous["digest"], nodes[places], -1)
+
+
+@contextlib.contextmanager
+def _writing(out: Path, name: str) -> Iterator[BinaryIO]:
+    with name_errors(out / name), open(staged(out, name), "wb") as file:
+        yield file

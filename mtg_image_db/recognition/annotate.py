@@ -1,6 +1,6 @@
 """A photo with its cards outlined and named.
 
-    outlines.write(path, outlines.drawn(photo, cards))
+    write(path, drawn(pixels_of(open_picture(photo)), cards))
 
 Reads   nothing
 Writes  the picture, as JPEG, PNG or WEBP by its name's ending
@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtg_image_db.common import atomic_file, remove_leftovers
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.artefacts import remove_leftovers
+from mtg_image_db.common import atomic_file
 from mtg_image_db.recognition.namer import Card
 
 if TYPE_CHECKING:
@@ -25,20 +29,20 @@ LINE_PART, TEXT_PART = 250, 36  # of the picture's longer side
 
 
 def shown(cards: Sequence[Card]) -> Sequence[Card]:
-    """What a person is shown: the recognised cards; where there are none, the best guess."""
+    """What a person is shown: the recognised cards, or the best guess where there are none."""
     return [card for card in cards if card.accepted] or cards[:1]
 
 
 def caption(card: Card, number: int) -> str:
-    """What is said of the number-th shown card."""
+    """What is said of the shown card with this number."""
     return f"{number}. {card.matches[0].name}" if card.accepted else NOT_KNOWN
 
 
-def drawn(photo: Image, cards: Sequence[Card]) -> Image:
-    """A copy of the upright photo: each shown card's outline, its top side double, and its caption."""
-    from PIL import ImageDraw, ImageFont
+def drawn(photo: NDArray[np.uint8], cards: Sequence[Card]) -> Image:
+    """The upright RGB photo (uint8 [H, W, 3]) with each shown card's outline, its top side double, and its caption."""
+    from PIL import Image, ImageDraw, ImageFont
 
-    picture = photo.copy()
+    picture = Image.fromarray(photo)
     draw, side = ImageDraw.Draw(picture), max(picture.size)
     line, font = max(2, side // LINE_PART), ImageFont.load_default(max(10, side // TEXT_PART))
     for number, card in enumerate(shown(cards), 1):

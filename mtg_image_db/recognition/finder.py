@@ -1,19 +1,21 @@
 """A photo -> quadrilaterals that may be cards, and each of them cut out straight.
 
-    for candidate in card_finder.find_quads(photo):
-        card = card_finder.straighten(card_finder.Pyramid(photo), candidate.quad, 244, 340)
+    for candidate in find_quads(photo):
+        card = straighten(Pyramid(photo), candidate.quad, 244, 340)
 
-Many cheap guesses instead of one good one: edges and thresholds of several strengths, each closed outline's hull
-as a quadrilateral, and a card's missing part completed where the picture's border cuts it off. What is a card is
-for the index to say (card_namer.py).
+It makes many cheap guesses instead of one good guess: edges and thresholds of several strengths, and each closed
+outline's hull as a quadrilateral. Where the picture's border cuts a card off, it completes the missing part. namer.py
+asks the index which guesses are cards.
 Reads and writes  nothing
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 CARD_RATIO = 63 / 88  # a card's width to its height, mm
 WORK_SIDE = 800  # pixels of the longer side in which outlines are looked for
@@ -33,21 +35,25 @@ PERCENTILES = 10, 25, 40, 55  # of the grey values, the threshold that parts dar
 BORDER = 3  # pixels of the working picture
 
 
+Quad = NDArray[np.float32]  # [4, 2] corners, or [2, 2] ends of a side, [x, y] in pixels
+Picture = NDArray[np.uint8]  # [H, W] or [H, W, 3]
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A guess. quad: float32 [4, 2], the corners clockwise in pixels of the photo from one where a short side
     begins (the card's top or bottom); they may lie outside. confidence 0-1: how well its shape is a card's."""
-    quad: np.ndarray
+    quad: Quad
     confidence: float
 
 
 class Pyramid:
     """A picture (uint8 [H, W] or [H, W, 3]) at halved sizes, made when asked for."""
 
-    def __init__(self, picture: np.ndarray) -> None:
+    def __init__(self, picture: Picture) -> None:
         self._levels = {1.0: picture}
 
-    def near(self, scale: float) -> tuple[np.ndarray, float]:
+    def near(self, scale: float) -> tuple[Picture, float]:
         """The picture at the smallest halving that is no smaller than scale, and that halving."""
         import cv2
 
@@ -60,7 +66,7 @@ class Pyramid:
         return self._levels[level], level
 
 
-def straighten(photo: Pyramid, quad: np.ndarray, width: int, height: int, reflect: bool = True) -> np.ndarray:
+def straighten(photo: Pyramid, quad: Quad, width: int, height: int, reflect: bool = True) -> Picture:
     """The quadrilateral's inside as uint8 [height, width(, 3)], quad[0] its top left.
 
     What lies outside the photo is its reflection, which the embedding takes best (of 81 cut-off cards it names 41;
@@ -75,7 +81,7 @@ def straighten(photo: Pyramid, quad: np.ndarray, width: int, height: int, reflec
                                borderMode=cv2.BORDER_REFLECT if reflect else cv2.BORDER_REPLICATE)
 
 
-def find_quads(photo: np.ndarray) -> list[Candidate]:
+def find_quads(photo: Picture) -> list[Candidate]:
     """At most MAX_CANDIDATES in an RGB photo (uint8 [H, W, 3]): first those that overlap none better."""
     import cv2
 
@@ -85,17 +91,18 @@ def find_quads(photo: np.ndarray) -> list[Candidate]:
     area = work.shape[0] * work.shape[1]
     found = [candidate for outlines in _outlines(work) for candidate in _quads(outlines, area)]
     found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence)[:MAX_COMPARED])
-    hidden = [any(overlap(one.quad, other.quad) > SAME_PLACE for other in found[:i]) for i, one in enumerate(found)]
+    hidden = [any(overlap(candidate.quad, better.quad) > SAME_PLACE for better in found[:i])
+              for i, candidate in enumerate(found)]
     order = sorted(range(len(found)), key=hidden.__getitem__)
     return [Candidate(found[i].quad / np.float32(scale), found[i].confidence) for i in order[:MAX_CANDIDATES]]
 
 
-def rectangle(width: float, height: float) -> np.ndarray:
+def rectangle(width: float, height: float) -> Quad:
     """float32 [4, 2]: the corners of an upright rectangle at the origin, clockwise from the top left."""
     return np.float32([[0, 0], [width, 0], [width, height], [0, height]])
 
 
-def upright(quad: np.ndarray) -> np.ndarray:
+def upright(quad: Any) -> Quad:
     """The corners clockwise, from one where a short side begins."""
     import cv2
 
@@ -106,25 +113,25 @@ def upright(quad: np.ndarray) -> np.ndarray:
     return np.roll(quad, -1, axis=0) if sides[0] + sides[2] > sides[1] + sides[3] else quad.copy()
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
+def overlap(quad: Quad, other: Quad) -> float:
     """The common area of two convex quadrilaterals, 0-1 of the smaller one."""
     import cv2
 
-    smaller = min(cv2.contourArea(np.float32(one)), cv2.contourArea(np.float32(other)))
-    return cv2.intersectConvexConvex(np.float32(one), np.float32(other))[0] / max(smaller, 1e-6)
+    smaller = min(cv2.contourArea(np.float32(quad)), cv2.contourArea(np.float32(other)))
+    return cv2.intersectConvexConvex(np.float32(quad), np.float32(other))[0] / max(smaller, 1e-6)
 
 
-def _sides(quad: np.ndarray) -> np.ndarray:
+def _sides(quad: Quad) -> NDArray[np.float32]:
     along = quad - quad[[1, 2, 3, 0]]
     return np.hypot(along[:, 0], along[:, 1])
 
 
-def _ratio(quad: np.ndarray) -> float:
+def _ratio(quad: Quad) -> float:
     sides = _sides(quad)
     return float((sides[0] + sides[2]) / max(sides[1] + sides[3], 1e-6))
 
 
-def _is_card_shaped(quad: np.ndarray) -> bool:
+def _is_card_shaped(quad: Quad) -> bool:
     """Whether it is a card's rectangle as a camera can see it: the sides' ratio, and no corner much nearer than the
     others (what is no view of a rectangle at all fails that too)."""
     import cv2
@@ -135,7 +142,7 @@ def _is_card_shaped(quad: np.ndarray) -> bool:
     return bool(MIN_RATIO < _ratio(quad) < MAX_RATIO and 0 < depth.max() < MAX_NEARER * depth.min())
 
 
-def _outlines(work: np.ndarray) -> Iterator[np.ndarray]:
+def _outlines(work: Picture) -> Iterator[Picture]:
     """Black and white pictures (uint8 0 or 255) in some of which a card's outline is closed."""
     import cv2
 
@@ -159,7 +166,7 @@ def _outlines(work: np.ndarray) -> Iterator[np.ndarray]:
         yield np.uint8(255) * (far > limit)
 
 
-def _quads(outlines: np.ndarray, area: int) -> Iterator[Candidate]:
+def _quads(outlines: Picture, area: int) -> Iterator[Candidate]:
     import cv2
 
     height, width = outlines.shape
@@ -181,11 +188,11 @@ def _quads(outlines: np.ndarray, area: int) -> Iterator[Candidate]:
             continue
         quad = upright(hull)
         if _is_card_shaped(quad):
-            likeness = float(np.exp(-2 * abs(np.log(_ratio(quad) / CARD_RATIO))))
-            yield Candidate(quad, hull_area / quad_area * likeness)
+            shape = float(np.exp(-2 * abs(np.log(_ratio(quad) / CARD_RATIO))))
+            yield Candidate(quad, hull_area / quad_area * shape)
 
 
-def _completed(hull: np.ndarray, width: int, height: int) -> Iterator[np.ndarray]:
+def _completed(hull: NDArray[Any], width: int, height: int) -> Iterator[Quad]:
     """A card cut off by the picture's border, whole: where four sides are seen, their corners; where three, the
     outer two made as long as a card's are."""
     import cv2
@@ -209,10 +216,10 @@ def _completed(hull: np.ndarray, width: int, height: int) -> Iterator[np.ndarray
                 yield quad
 
 
-def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.ndarray]]:
+def _visible_runs(corners: NDArray[np.float32], width: int, height: int) -> list[list[Quad]]:
     """The polygon's sides ([2, 2]) that are not the picture's border: all in one list where there are four, else
     those that follow each other. None where no side is on the border."""
-    def on_border(side: np.ndarray) -> bool:
+    def on_border(side: Quad) -> bool:
         return any((np.abs(side[:, axis] - place) <= BORDER).all()
                    for axis, place in ((0, 0), (0, width - 1), (1, 0), (1, height - 1)))
 
@@ -222,7 +229,7 @@ def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.
     if not cut:
         return []
     shortest = 0.03 * sum(np.linalg.norm(side[1] - side[0]) for side in sides)
-    runs: list[list[np.ndarray]] = [[]]
+    runs: list[list[Quad]] = [[]]
     for i in range(cut[0], cut[0] + len(sides)):
         side = sides[i % len(sides)]
         if i % len(sides) in cut:
@@ -233,7 +240,7 @@ def _visible_runs(corners: np.ndarray, width: int, height: int) -> list[list[np.
     return [seen] if len(seen) == 4 else [run for run in runs if len(run) >= 3]
 
 
-def _from_three(left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> Iterator[list[np.ndarray]]:
+def _from_three(left: Quad, middle: Quad, right: Quad) -> Iterator[list[Quad]]:
     """The cards of which `middle` is a whole side, a short or a long one, and the others what is seen of theirs."""
     start, end = _meet(left, middle), _meet(middle, right)
     if start is None or end is None:
@@ -248,14 +255,14 @@ def _from_three(left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> Iter
             yield [start, end, end + forth / seen[1] * length, start + back / seen[0] * length]
 
 
-def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray | None:
+def _meet(side: Quad, other: Quad) -> Quad | None:
     """Where the lines of two sides meet; None where they are parallel."""
-    along, across = one[1] - one[0], other[1] - other[0]
+    along, across = side[1] - side[0], other[1] - other[0]
     turn = along[0] * across[1] - along[1] * across[0]
     if abs(turn) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(across) + 1e-9:
         return None
-    gap = other[0] - one[0]
-    return one[0] + (gap[0] * across[1] - gap[1] * across[0]) / turn * along
+    gap = other[0] - side[0]
+    return side[0] + (gap[0] * across[1] - gap[1] * across[0]) / turn * along
 
 
 def _distinct(candidates: list[Candidate]) -> list[Candidate]:

@@ -1,7 +1,9 @@
-"""One self-contained HTML page: each query picture beside the faces its cards matched.
+"""One self-contained HTML page: each queried picture beside the faces that its cards matched.
+
+    write(path, "54,000 faces, ViT-B-32", [section(Row("photo.jpg", picture, None, groups))])
 
 Reads   nothing
-Writes  the page, pictures and style inside it, nothing fetched but card pictures that are not at hand
+Writes  the page. Pictures and style are inside it; it fetches only card pictures that are not at hand
 """
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mtg_image_db.common import atomic_file, remove_leftovers
+from mtg_image_db.artefacts import remove_leftovers
+from mtg_image_db.common import atomic_file
+from mtg_image_db.index.reader import Match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,34 +55,35 @@ a { color: inherit }
 
 @dataclass(frozen=True)
 class Group:
-    """A card of a query: what is said of it, whether it is recognised, and its matches with their reference
-    pictures (PIL, or None to link to the match's image_url)."""
+    """A card of a query: what is said of it, whether it is recognised, and its matches with their reference pictures
+    (None links to the match's image_url)."""
     title: str
     accepted: bool
-    matches: Sequence[tuple[Any, Image | None]]
+    matches: Sequence[tuple[Match, Image | None]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A query of the page: its name, its picture (PIL, or None), why it has no matches, and its cards."""
+    """A query of the page: its name, its picture, why it has no matches, and its cards."""
     name: str
     picture: Image | None
     error: str | None
     groups: Sequence[Group]
 
 
-def write(path: Path, about: str, rows: Iterable[Row]) -> None:
+def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
     """Write the page. Card pictures are shown whole, with the artist named."""
-    body = "".join(_section(row) for row in rows)
+    body = "".join(sections)
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
-            f"<p class=about>{html.escape(about)}</p>{body}</html>\n")
+            f"<p class=about>{html.escape(subtitle)}</p>{body}</html>\n")
     remove_leftovers(path.parent)
     with atomic_file(path) as file:
         file.write(page.encode())
 
 
-def _section(row: Row) -> str:
+def section(row: Row) -> str:
+    """The HTML of one query. Made at once, it holds a small copy of the picture: a photo of 12 megapixels is 36 MB."""
     shown = f"<img src='{_data_uri(row.picture, PHOTO)}' alt='query'>" if row.picture else ""
     groups = "".join(map(_group, row.groups))
     if not any(group.matches for group in row.groups):
@@ -93,7 +98,7 @@ def _group(group: Group) -> str:
     return f"{title}<div class=matches>{matches}</div>"
 
 
-def _match(match: Any, picture: Image | None) -> str:
+def _match(match: Match, picture: Image | None) -> str:
     address = html.escape(match.image_url, quote=True)
     source = _data_uri(picture, THUMBNAIL) if picture else address
     title = f"<b>{html.escape(match.name)}</b>"

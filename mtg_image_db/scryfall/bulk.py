@@ -14,30 +14,30 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from mtg_image_db.artefacts import READ_BYTES, file_sha256, remove_leftovers
 from mtg_image_db.common import (
     TEMPORARY_SUFFIX,
-    TIMESTAMP,
+    FetchError,
     InvalidContent,
-    SuiteError,
-    disk_space,
-    file_sha256,
-    naming,
+    RetryingSession,
+    name_errors,
     read_json,
-    remove_leftovers,
-    say,
-    utc_now,
+    stream_body,
     write_json,
 )
-from mtg_image_db.scryfall.pace import FetchError, HttpClient, stream_body
+from mtg_image_db.console import TIMESTAMP, SuiteError, disk_space, say, utc_now
+from mtg_image_db.scryfall.faces import BYTE_ORDER_MARK, GZIP_MAGIC, Source
+
+if TYPE_CHECKING:
+    from requests import Response
 
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
 MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
-READ_BYTES = 1 << 20
-BYTE_ORDER_MARK, GZIP_MAGIC = b"\xef\xbb\xbf", b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -48,29 +48,32 @@ class Snapshot:
     updated_at: str | None
 
 
-def local_snapshot(kind: str, cache: Path, bulk_file: Path | None = None) -> Snapshot:
-    """The bulk file to read without touching the network: bulk_file, or what the download left."""
-    if bulk_file is not None:
-        return Snapshot(bulk_file, kind, None)
-    path = _snapshot_path(kind, cache)
+def local_snapshot(source: Source) -> Snapshot:
+    """The bulk file to read without touching the network: a file of one's own, or what the download left.
+
+    Raises SuiteError where there is none.
+    """
+    if source.bulk_file is not None:
+        return Snapshot(source.bulk_file, source.kind, None)
+    path = _snapshot_path(source)
     if not path.exists():
-        raise SuiteError("Configuration Error", f"there is no bulk snapshot of {kind}", path,
-                         f"Run python download_images.py --kind {kind} --cache {cache} first.")
-    return Snapshot(path, kind, (_descriptor(path) or {}).get("updated_at"))
+        raise SuiteError("Configuration Error", f"there is no bulk snapshot of {source.kind}", path,
+                         f"Run python download_images.py --kind {source.kind} --cache {source.cache} first.")
+    return Snapshot(path, source.kind, (_descriptor(path) or {}).get("updated_at"))
 
 
-def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
+def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Snapshot:
     """The bulk file of this kind, from disk while it is younger than a day, else from Scryfall.
 
-    One conditional request for the descriptor; the file only when it changed, resumed by Range
-    where an earlier run was cut off, checked whole, then put in place. Raises SuiteError.
+    One conditional request asks for the descriptor. The file is fetched only when it changed, resumed by Range where
+    an earlier run was cut off, checked completely, then put in place. Raises SuiteError.
     """
-    path = _snapshot_path(kind, cache)
+    path, kind = _snapshot_path(source), source.kind
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # two downloads at once fetch it once
+    with FileLock(path.with_suffix(".lock")):  # two downloads at the same time fetch it once
         remove_leftovers(path.parent)
         known = _descriptor(path)
-        if known and known["api_url"] != client.api_url:
+        if known and known["api_url"] != api_url:
             known = None
         if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
@@ -78,38 +81,38 @@ def fetch_snapshot(client: HttpClient, kind: str, cache: Path) -> Snapshot:
         if known and _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
             return Snapshot(path, kind, known["updated_at"])
         try:
-            descriptor, etag = _ask_descriptor(client, kind, known)
-            if descriptor is None or (known and descriptor.get("updated_at") == known["updated_at"]):
+            descriptor, etag = _request_descriptor(session, f"{api_url}/bulk-data/{kind}", known)
+            if known and (descriptor is None or descriptor.get("updated_at") == known["updated_at"]):
                 write_json(path.with_name(f"{kind}.json"), {**known, "checked_at": utc_now()})
                 return Snapshot(path, kind, known["updated_at"])
+            descriptor = descriptor or {}
             url = descriptor.get("jsonl_download_uri") or descriptor.get("download_uri")
             if not isinstance(url, str):
                 raise FetchError("the descriptor names no file to download", "invalid")
             size = descriptor.get("compressed_size")
-            _download(client, url, size if isinstance(size, int) else None, path)
+            _fetch_file(session, url, size if isinstance(size, int) else None, path)
         except FetchError as error:
             raise SuiteError("Network Error", f"the bulk data of {kind} could not be fetched",
-                             f"{client.api_url}: {error.cause} (attempts: {error.attempts})",
+                             f"{api_url}: {error.cause} (attempts: {error.attempts})",
                              "Check the connection (and $MTG_SCRYFALL_API), then run the same command again."
                              ) from error
         write_json(path.with_name(f"{kind}.json"),
-                   {"type": kind, "api_url": client.api_url, "url": url, "etag": etag,
-                    "bytes": path.stat().st_size, "sha256": file_sha256(path),
-                    "updated_at": descriptor.get("updated_at"), "checked_at": utc_now()})
+                   {"type": kind, "api_url": api_url, "url": url, "etag": etag, "bytes": path.stat().st_size,
+                    "sha256": file_sha256(path), "updated_at": descriptor.get("updated_at"), "checked_at": utc_now()})
         return Snapshot(path, kind, descriptor.get("updated_at"))
 
 
-def _snapshot_path(kind: str, cache: Path) -> Path:
-    return cache / "bulk" / f"{kind}.jsonl.gz"
+def _snapshot_path(source: Source) -> Path:
+    return source.cache / "bulk" / f"{source.kind}.jsonl.gz"
 
 
-def _descriptor(path: Path) -> dict | None:
-    """What is known of the snapshot at path; None where the two do not belong together."""
+def _descriptor(path: Path) -> dict[str, Any] | None:
+    """What is known of the snapshot at path. None where the two do not belong together."""
     known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
     if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
-    whole = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at", "sha256"))
-    return known if whole and isinstance(known.get("etag"), (str, type(None))) else None
+    complete = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at", "sha256"))
+    return known if complete and isinstance(known.get("etag"), (str, type(None))) else None
 
 
 def _hours_since(timestamp: str) -> float:
@@ -120,13 +123,14 @@ def _hours_since(timestamp: str) -> float:
     return (datetime.datetime.now(datetime.timezone.utc) - then).total_seconds() / 3600
 
 
-def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[dict | None, str | None]:
+def _request_descriptor(session: RetryingSession, url: str,
+                        known: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str | None]:
     """(descriptor, ETag), or (None, None) where the API says that nothing changed."""
     headers = {"Accept": "application/json;q=0.9,*/*;q=0.8"}
     if known and known.get("etag"):
         headers["If-None-Match"] = known["etag"]
 
-    def consume(response):
+    def consume(response: Response) -> tuple[dict[str, Any] | None, str | None]:
         if response.status_code == 304 and known:
             return None, None
         body = io.BytesIO()
@@ -139,12 +143,12 @@ def _ask_descriptor(client: HttpClient, kind: str, known: dict | None) -> tuple[
             raise InvalidContent("the reply is not a JSON object")
         return descriptor, response.headers.get("ETag")
 
-    return client.fetch(f"{client.api_url}/bulk-data/{kind}", consume, lambda: headers, api=True)
+    return session.fetch(url, consume, lambda: headers, api=True)
 
 
-def _download(client: HttpClient, url: str, compressed_size: int | None, path: Path) -> None:
-    """Fetch url into place. The partial file carries the URL's hash, and Scryfall's URLs carry the
-    time of the file, so what is resumed always belongs to the same version."""
+def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None, path: Path) -> None:
+    """Fetch url into place. The partial file carries the URL's hash, and Scryfall's URLs carry the time of the file:
+    what is resumed always belongs to the same version."""
     version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
     partial = path.with_name(f"{path.name}.{version}{TEMPORARY_SUFFIX}")
     say(f"Fetching {url} ({f'{compressed_size / 1e6:,.2f} MB' if compressed_size else 'size unknown'}).")
@@ -152,8 +156,8 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
     def resume() -> dict[str, str]:
         return {"Range": f"bytes={partial.stat().st_size}-"} if partial.exists() else {}
 
-    def consume(response) -> None:
-        with naming(path), open(partial, "ab" if response.status_code == 206 else "wb") as file:
+    def consume(response: Response) -> None:
+        with name_errors(path), open(partial, "ab" if response.status_code == 206 else "wb") as file:
             stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS)
             file.flush()
             os.fsync(file.fileno())
@@ -167,16 +171,16 @@ def _download(client: HttpClient, url: str, compressed_size: int | None, path: P
             raise
 
     if partial.exists() and partial.stat().st_size >= (compressed_size or 0):
-        partial.unlink()  # cut off between its last byte and its check, or not this file: nothing to resume
+        partial.unlink()  # cut off between its last byte and its check, or another file: nothing to resume
     with disk_space(lambda: compressed_size or 0):
-        client.fetch(url, consume, resume)
+        session.fetch(url, consume, resume)
     os.replace(partial, path)
     for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
 
 
 def _check_form(path: Path) -> None:
-    """Raises InvalidContent where the file is neither whole gzip data nor begins like JSON."""
+    """Raises InvalidContent where the file is neither complete gzip data nor begins like JSON."""
     with open(path, "rb") as file:
         head = file.read(64)
     if not head.startswith(GZIP_MAGIC):

@@ -1,30 +1,30 @@
 """Bulk file -> faces: Scryfall's card objects read one at a time, a face for each picture.
 
-    for face in read_faces(Path("unique-artwork.jsonl.gz"), "normal"): ...
+    for face in read_faces(Path("unique-artwork.jsonl.gz"), Source(image_size="normal")): ...
 
 Reads   JSON Lines or a JSON array, plain or gzip, told apart by their first bytes
 Writes  nothing
 """
 from __future__ import annotations
 
-import argparse
 import gzip
-import hashlib
 import io
 import itertools
 import json
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 
-from mtg_image_db.common import EXIT_NOTHING, SuiteError, printable
-from mtg_image_db.console import ArgumentParser, directory, existing_file, number, one_of
-from mtg_image_db.scryfall.bulk import BYTE_ORDER_MARK, GZIP_MAGIC, READ_BYTES
+from mtg_image_db.arguments import CACHE, OUT
+from mtg_image_db.console import EXIT_NOTHING, SuiteError, printable
+from mtg_image_db.scryfall.hosts import CARD_HOST, DOMAINS
+
+Card = dict[str, Any]  # a card object of Scryfall's, or one of its card_faces
 
 KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
 # Each key of a whole card's picture, and where to look when a card lacks it: the same pixels in
@@ -34,20 +34,35 @@ IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
-DEFAULT_IMAGE_SIZE = "normal"
-CACHE, OUT = Path("image_cache"), Path("index_out")
 WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_uris all show "no image"
-# Card images live on cards.scryfall.io; other hosts of Scryfall's serve backs and the "soon" picture.
-CARD_HOST, SCRYFALL_DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
-
+BYTE_ORDER_MARK, GZIP_MAGIC = b"\xef\xbb\xbf", b"\x1f\x8b"
+READ_BYTES = 1 << 20
 MAX_LINE_BYTES = 16 << 20  # a card object is about 5 KB
 SHOWN_BAD_LINES = 5
 
 
+@dataclass(frozen=True)
+class Source:
+    """Which faces are meant, and where their bulk file and their pictures are.
+
+    image_size is a key of IMAGE_KEYS. limit is the number of usable faces, None for all. bulk_file is a file of one's
+    own instead of the snapshot of this kind.
+    """
+    kind: str = KINDS[0]
+    cache: Path = CACHE
+    limit: int | None = None
+    image_size: str = "normal"
+    bulk_file: Path | None = None
+    include_placeholders: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One picture of a card: the card itself, or one side of it. The fields up to image_status are
-    the metadata line of the index; left_out is why this face has no place there, or ""."""
+    """One picture of a card: the card itself, or one side of it.
+
+    The fields up to image_status are the metadata line of the index. size_fallback: the card lacks the wanted size.
+    skip_reason is why this face has no place in the index, or "".
+    """
     name: str
     scryfall_id: str
     face_id: str
@@ -65,30 +80,23 @@ class Face:
     artist: str
     released_at: str | None
     image_status: str | None
-    fell_back: bool
-    left_out: str
+    size_fallback: bool
+    skip_reason: str
 
-    def metadata(self) -> dict:
+    def metadata(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in METADATA_FIELDS}
 
 
 METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
 
 
-def cache_name(image_url: str) -> str:
-    """A picture's file in the cache: sha1 of its whole URL, whose query is the scan's epoch."""
-    suffix = os.path.splitext(image_url.partition("?")[0])[1].lower()
-    digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
-    return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
-
-
 @dataclass
 class BulkReport:
-    """What was met while reading a bulk file; filled in by read_faces as it goes."""
+    """What was met in a bulk file. read_faces counts here as it goes."""
     cards: int = 0
     faces: int = 0
     without_picture: int = 0
-    fell_back: int = 0
+    size_fallbacks: int = 0
     bad_lines: int = 0
     shown_bad_lines: list[str] = field(default_factory=list)
 
@@ -99,55 +107,37 @@ class BulkReport:
             self.shown_bad_lines.append(line)
 
 
-def shown_flags(args: argparse.Namespace) -> str:
-    """What a next command needs to mean the same faces: each source flag that is not its default, a space before it."""
-    defaults = {"kind": KINDS[0], "cache": CACHE, "out": OUT, "image_size": DEFAULT_IMAGE_SIZE, "limit": None,
-                "bulk_file": None}
-    shown = [f"--{name.replace('_', '-')} {getattr(args, name)}" for name, default in defaults.items()
-             if getattr(args, name) != default]
-    shown += ["--include-placeholders"] if args.include_placeholders else []
+def shown_flags(source: Source, out: Path) -> str:
+    """What the next command needs to mean the same faces: each source flag that is not its default, a space before
+    each."""
+    values = {"kind": source.kind, "cache": source.cache, "out": out, "image_size": source.image_size,
+              "limit": source.limit, "bulk_file": source.bulk_file}
+    defaults = {"kind": Source.kind, "cache": CACHE, "out": OUT, "image_size": Source.image_size}
+    shown = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value != defaults.get(name)]
+    shown += ["--include-placeholders"] if source.include_placeholders else []
     return "".join(f" {flag}" for flag in shown)
-
-
-def add_source_flags(parser: ArgumentParser) -> None:
-    """The flags that say which faces are meant, the same for every script that reads the bulk file."""
-    parser.add_argument("--kind", type=one_of(*KINDS), default=KINDS[0], metavar="KIND",
-                        help=f"which bulk file: {', '.join(KINDS)} (default: unique_artwork)")
-    parser.add_argument("--cache", type=directory, default=CACHE, metavar="DIR",
-                        help="where pictures and bulk files are kept (default: image_cache)")
-    parser.add_argument("--out", type=directory, default=OUT, metavar="DIR",
-                        help="where results and manifests are written (default: index_out)")
-    parser.add_argument("--limit", type=number(int, 1), metavar="N", help="only the first N faces (default: all)")
-    parser.add_argument("--image-size", type=one_of(*IMAGE_KEYS), default=DEFAULT_IMAGE_SIZE, metavar="KEY",
-                        help=f"which picture of a card: {', '.join(IMAGE_KEYS)} (default: normal)")
-    parser.add_argument("--bulk-file", type=existing_file, metavar="PATH",
-                        help="a bulk file of your own: JSON Lines or a JSON array, plain or gzip")
-    parser.add_argument("--include-placeholders", action="store_true",
-                        help="also cards that Scryfall has no scan of yet")
-    parser.add_argument("--strict", action="store_true", help="exit with 4 if any picture failed")
 
 
 # Faces
 
-def read_faces(path: Path, image_size: str, include_placeholders: bool = False, limit: int | None = None,
-               report: BulkReport | None = None) -> Iterator[Face]:
-    """Every face of the bulk file in its order, those without a usable picture too (Face.left_out);
-    ends after limit usable ones. Holds one card at a time.
+def read_faces(path: Path, source: Source | None = None, report: BulkReport | None = None) -> Iterator[Face]:
+    """Every face of the bulk file in its order, also those without a usable picture (Face.skip_reason). Ends after
+    source.limit usable ones. Holds one card in memory at a time.
 
     Raises SuiteError where the file is not a bulk file or is cut short.
     """
-    report = report or BulkReport()
+    source, report = source or Source(), report or BulkReport()
     usable = 0
     for card in _read_cards(path, report):
         sides = _sides(card)
         report.without_picture += not sides
         for face_id, side in sides:
-            if usable == limit:
+            if usable == source.limit:
                 return
-            face = _face(card, side, face_id, image_size, include_placeholders)
+            face = _face(card, side, face_id, source)
             report.faces += 1
-            report.fell_back += face.fell_back
-            usable += not face.left_out
+            report.size_fallbacks += face.size_fallback
+            usable += not face.skip_reason
             yield face
 
 
@@ -158,9 +148,9 @@ def picture_urls(path: Path) -> Iterator[str]:
             yield from filter(lambda url: isinstance(url, str), side["image_uris"].values())
 
 
-def _sides(card: dict) -> list[tuple[str, dict]]:
-    """(face_id, the object that has the picture) of a card. Where image_uris are decides, never layout:
-    new layouts appear every year."""
+def _sides(card: Card) -> list[tuple[str, Card]]:
+    """(face_id, the object that has the picture) of a card. The place of image_uris decides, never the layout: new
+    layouts appear every year."""
     if isinstance(card.get("image_uris"), dict):
         return [(card["id"], card)]
     sides = card.get("card_faces")
@@ -168,14 +158,17 @@ def _sides(card: dict) -> list[tuple[str, dict]]:
             if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
 
 
-def _face(card: dict, side: dict, face_id: str, image_size: str, include_placeholders: bool) -> Face:
-    def text(key: str, default: str | None = "") -> str | None:
-        """The field of the side, else of the card; one that is no text counts as not there."""
-        return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), default)
+def _face(card: Card, side: Card, face_id: str, source: Source) -> Face:
+    def text_or_none(key: str) -> str | None:
+        """The field of the side, else of the card. A field that is no text counts as missing."""
+        return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), None)
+
+    def text(key: str) -> str:
+        return text_or_none(key) or ""
 
     uris, colors = side["image_uris"], side.get("colors") or card.get("colors")
     # Next the larger ones; a card that has only smaller pictures still has its largest.
-    order = *IMAGE_KEYS[image_size], *reversed(_ASCENDING)
+    order = *IMAGE_KEYS[source.image_size], *reversed(_ASCENDING)
     key = next((key for key in order if isinstance(uris.get(key), str)), "")
     url = uris.get(key, "")
     return Face(
@@ -183,13 +176,13 @@ def _face(card: dict, side: dict, face_id: str, image_size: str, include_placeho
         collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
         colors=[color for color in colors if isinstance(color, str)] if isinstance(colors, list) else [],
         image_url=url, card_url=uris["normal"] if isinstance(uris.get("normal"), str) else url,
-        scryfall_uri=text("scryfall_uri"), oracle_id=text("oracle_id", None),
-        illustration_id=text("illustration_id", None), artist=text("artist"), released_at=text("released_at", None),
-        image_status=text("image_status", None), fell_back=key != image_size,
-        left_out=_why_left_out(url, card, include_placeholders))
+        scryfall_uri=text("scryfall_uri"), oracle_id=text_or_none("oracle_id"),
+        illustration_id=text_or_none("illustration_id"), artist=text("artist"),
+        released_at=text_or_none("released_at"), image_status=text_or_none("image_status"),
+        size_fallback=key != source.image_size, skip_reason=_skip_reason(url, card, source.include_placeholders))
 
 
-def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
+def _skip_reason(url: str, card: Card, include_placeholders: bool) -> str:
     if card.get("image_status") in WITHOUT_SCAN and not include_placeholders:
         return "placeholder"
     try:
@@ -198,14 +191,14 @@ def _why_left_out(url: str, card: dict, include_placeholders: bool) -> str:
         host = ""
     if not host or not url.startswith(("https://", "http://")):
         return f"invalid: not a web address: {printable(url)[:100]}"
-    if host != CARD_HOST and host.endswith(SCRYFALL_DOMAINS):
+    if host != CARD_HOST and host.endswith(DOMAINS):
         return f"invalid: {printable(host)} serves no card images"
     return ""
 
 
 # Cards
 
-def _read_cards(path: Path, report: BulkReport) -> Iterator[dict]:
+def _read_cards(path: Path, report: BulkReport) -> Iterator[Card]:
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     with gzip.open(path) if packed else open(path, "rb") as stream:

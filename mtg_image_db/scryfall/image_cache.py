@@ -1,6 +1,8 @@
-"""Faces -> image cache: the workers that fetch pictures, validate them whole and give them their names.
+"""Faces -> image cache: workers fetch pictures, check that each is complete, and give it its name.
 
-Reads   card images, through http_client.py
+    filled = fill_cache(tasks_of(faces, cache, cached_names(cache)), Filling(cache, session, pace, ...))
+
+Reads   card images, through the session
 Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, and while it runs <out>/download_checkpoint.json
 """
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import random
 import shutil
 import tempfile
@@ -16,168 +19,106 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from mtg_image_db.artefacts import PICTURE_SUFFIXES, cache_name, delete_abandoned
 from mtg_image_db.common import (
     MAX_PICTURE_BYTES,
+    TEMPORARY_SUFFIX,
+    FetchError,
+    RetryingSession,
     atomic_file,
     check_picture,
-    say,
-    utc_now,
+    stream_body,
     write_json,
 )
-from mtg_image_db.console import Progress
-from mtg_image_db.scryfall.faces import Face, cache_name
-from mtg_image_db.scryfall.pace import FetchError, HttpClient, Stopped, stream_body
+from mtg_image_db.console import Progress, say, utc_now
+from mtg_image_db.scryfall.faces import Face
+from mtg_image_db.scryfall.pace import Pace, Stopped
 
-# Threads for each of the --workers, of which that many use the network at a time: the others check their
-# picture, sync it to disk, or wait before they try a lost one again.
-THREADS = 3
-IN_MEMORY = 4 << 20  # bytes of a body; the pictures of Scryfall have up to 2 MB
-BODY_TIMEOUTS = 4  # read timeouts a picture's whole body may take: 120 s for at most 2 MB
-# Pictures in a row lost to the network: with 16 workers, 48 threads and every retry, nothing has come for 40 s,
-# and for 4 minutes.
+if TYPE_CHECKING:
+    from requests import Response
+
+# Threads for each worker. Only --workers of them use the network at the same time. The others check their picture,
+# sync it to disk, or wait before they retry.
+THREADS_PER_WORKER = 3
+IN_MEMORY = 4 << 20  # bytes of a body; Scryfall's pictures have up to 2 MB
+BODY_TIMEOUTS = 4  # read timeouts that a picture's whole body may take: 120 s for at most 2 MB
+# Pictures in a row lost to the network. With 16 workers, 48 threads and every retry, nothing has arrived for 40 s at
+# the warning, and for 4 minutes at the end.
 OUTAGE_WARNING, OUTAGE_FAILURES = 16, 300
 CHECKPOINT_SECONDS = 5.0
-STOP_SECONDS = 3.0  # what workers get to finish their picture after Ctrl-C
+STOP_SECONDS = 3.0  # that workers get to finish their picture after Ctrl-C
 LOCK_FILE = "download.lock"
 SHUFFLED = 1024
 
 
-@dataclass
-class DownloadResult:
-    """What a download did; the manifest's `statistics`."""
-    faces: int = 0
-    cached: int = 0
-    to_fetch: int = 0
-    downloaded: int = 0
-    failed: int = 0
-    failed_by_kind: dict[str, int] = field(default_factory=dict)
-    placeholders_skipped: int = 0
-    refused_urls: int = 0
-    other_image_size: int = 0
-    shared_pictures: int = 0
-    bad_bulk_lines: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    retries: int = 0
-    rate_limit_pauses: int = 0
-    interrupted: bool = False
-    outage: str | None = None
+def cached_names(cache: Path, clean: bool = False) -> set[str]:
+    """The pictures in the cache. A name that exists was written completely. clean also deletes what crashed writes
+    left, with the same listing of the folder."""
+    if not cache.is_dir():
+        return set()
+    with os.scandir(cache) as entries:
+        names = {entry.name for entry in entries if entry.name.endswith((*PICTURE_SUFFIXES, TEMPORARY_SUFFIX))}
+    hidden = {name for name in names if name[0] == "." or name.endswith(TEMPORARY_SUFFIX)}
+    if clean:
+        delete_abandoned(cache, hidden)
+    return names - hidden
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to fetch, and the first face that shows it."""
+    """A picture to fetch, and the first face that shows it."""
     face: Face
     path: Path
 
 
-class _Work:
-    """What the workers share: the tasks, one lock, and the tally."""
+@dataclass(frozen=True)
+class Filling:
+    """Where the pictures go, what they come through, and who is told. to_fetch is how many tasks there are.
 
-    def __init__(self, tasks: Iterator[Task], client: HttpClient, failures: BinaryIO,
-                 progress: Progress, result: DownloadResult, saved: Callable[[str], None]) -> None:
-        self.tasks, self.client, self.failures, self.saved = tasks, client, failures, saved
-        self.progress, self.result = progress, result
-        self.pace = client.pace
-        self.lock = threading.Lock()
-        self.lost_in_a_row = 0
-        self.error: BaseException | None = None
-        # not Thread.join: interrupted by Ctrl-C it takes a running thread for an ended one (Python 3.10 to 3.12)
-        self.finished, self._working = threading.Event(), 0
-
-    def start(self, threads: int) -> None:
-        self._working = threads
-        for _ in range(threads):
-            threading.Thread(target=self._work, daemon=True).start()
-
-    def _work(self) -> None:
-        """A thread: take tasks until there are none, the run stops, the disk fails or the network is gone."""
-        try:
-            while not self.pace.stopping.is_set():
-                with self.lock:
-                    task = next(self.tasks, None)
-                if task is None:
-                    return
-                self._fetch(task)
-        except Stopped:
-            return
-        except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
-            self.error = self.error or error
-            self.pace.stop()
-        finally:
-            with self.lock:
-                self._working -= 1
-                if not self._working:
-                    self.finished.set()
-
-    def _fetch(self, task: Task) -> None:
-        if task.path.exists():  # by another download since this one listed the cache
-            with self.lock:
-                self.progress.update()
-                self.result.cached += 1
-                self.result.to_fetch -= 1
-            return
-        try:
-            size = fetch_picture(self.client, task.face.image_url, task.path)
-        except FetchError as error:
-            with self.lock:
-                self._count_failure(task.face, error)
-            return
-        with self.lock:
-            self.progress.update()
-            self.lost_in_a_row = 0
-            self.result.downloaded += 1
-            self.result.bytes += size
-        self.saved(task.path.name)
-
-    def _count_failure(self, face: Face, failure: FetchError) -> None:
-        self.progress.update()
-        self.result.failed += 1
-        kinds = self.result.failed_by_kind
-        kinds[failure.kind] = kinds.get(failure.kind, 0) + 1
-        self.failures.write(json.dumps(
-            {"name": face.name, "scryfall_id": face.scryfall_id, "face_id": face.face_id,
-             "url": face.image_url, "error": failure.cause, "http_status": failure.status,
-             "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
-        self.lost_in_a_row = self.lost_in_a_row + 1 if failure.kind == "network" else 0
-        if self.lost_in_a_row == OUTAGE_WARNING:
-            say(f"{OUTAGE_WARNING} pictures in a row were lost to the network ({failure.cause}); "
-                f"{OUTAGE_FAILURES} in a row end the run.")
-        if self.lost_in_a_row == OUTAGE_FAILURES:
-            self.result.outage = failure.cause
-            self.pace.stop()
+    on_saved gets the name of each picture that is in the cache now, from whatever thread. failures gets a JSON line
+    for each picture that was lost.
+    """
+    cache: Path
+    session: RetryingSession
+    pace: Pace
+    workers: int
+    to_fetch: int
+    failures: BinaryIO
+    checkpoint: Path
+    on_saved: Callable[[str], None] = lambda _: None
 
 
-def fetch_picture(client: HttpClient, url: str, path: Path) -> int:
-    """Stream the picture, decode it whole, sync it to disk, then give it its name. Returns its bytes."""
-    def save(response) -> int:
-        body.seek(0)
-        body.truncate()  # of an attempt before this one
-        return stream_body(response, body.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * client.timeout[1])
-
-    def check() -> None:
-        body.seek(0)
-        check_picture(body.read())
-
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as body:
-        size = client.fetch(url, save, check=check)
-        body.seek(0)
-        with atomic_file(path) as file:
-            shutil.copyfileobj(body, file)
-    return size
+@dataclass(frozen=True)
+class Filled:
+    """What became of the tasks. already_there counts pictures that another download fetched meanwhile; outage is the
+    last cause where the network was gone, else None."""
+    downloaded: int = 0
+    failed: int = 0
+    failed_by_kind: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+    already_there: int = 0
+    outage: str | None = None
 
 
-def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter | None = None) -> Iterator[Task]:
-    """A task for each picture not in the cache, once, however many faces show it."""
+class FillInterrupted(KeyboardInterrupt):
+    """Ctrl-C while the cache was filled. filled is what was done until then."""
+
+    def __init__(self, filled: Filled) -> None:
+        super().__init__()
+        self.filled = filled
+
+
+def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter[str] | None = None) -> Iterator[Task]:
+    """A task for each picture that is not in the cache, once for all faces that show it. tally counts the faces."""
     tally = Counter() if tally is None else tally
     seen: set[bytes] = set()
     for face in faces:
-        if face.left_out:
-            tally["placeholders" if face.left_out == "placeholder" else "refused"] += 1
+        if face.skip_reason:
+            tally["placeholders" if face.skip_reason == "placeholder" else "refused"] += 1
             continue
         name = cache_name(face.image_url)
         key = bytes.fromhex(name[:40])  # half the memory of the text, for 500,000 pictures
@@ -191,19 +132,51 @@ def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counte
         seen.add(key)
 
 
-def fill_cache(tasks: Iterator[Task], cache: Path, client: HttpClient, workers: int, failures: BinaryIO,
-               result: DownloadResult, checkpoint: Path, saved: Callable[[str], None]) -> None:
-    """Fetch every task's picture; counts in result, a line in failures for each that was lost, and saved, called
-    by whatever thread, gets the name of each that is in the cache now.
+def fill_cache(tasks: Iterator[Task], filling: Filling) -> Filled:
+    """Fetch every task's picture.
 
-    On Ctrl-C, a full disk or an outage, pictures in flight finish or are dropped within STOP_SECONDS.
-    Raises what the disk or saved raised.
+    On Ctrl-C, a full disk or an outage, pictures in flight finish or are dropped within STOP_SECONDS. Raises
+    FillInterrupted on Ctrl-C, and what the disk or on_saved raised.
     """
-    with _alone(cache) as alone, contextlib.closing(Progress("Downloading", result.to_fetch)) as progress:
+    with _alone(filling.cache) as alone, contextlib.closing(Progress("Downloading", filling.to_fetch)) as progress:
         if not alone:
             say("Another download fills the same cache: this one takes other pictures, in an order of its own.")
             tasks = _shuffled(tasks)
-        _run(_Work(tasks, client, failures, progress, result, saved), workers, checkpoint)
+        work = _Work(tasks, filling, progress)
+        try:
+            work.start()
+            while not work.finished.wait(CHECKPOINT_SECONDS):
+                work.write_checkpoint()
+        except KeyboardInterrupt:
+            work.end()
+            work.write_checkpoint()
+            raise FillInterrupted(work.filled()) from None
+        work.end()
+        filled = work.filled()
+        if filled.outage:
+            work.write_checkpoint()
+        else:
+            filling.checkpoint.unlink(missing_ok=True)
+        return filled
+
+
+def fetch_picture(session: RetryingSession, url: str, path: Path) -> int:
+    """Fetch the picture, decode it completely, sync it to disk, then give it its name. Returns its bytes."""
+    def save(response: Response) -> int:
+        body.seek(0)
+        body.truncate()  # of an earlier attempt
+        return stream_body(response, body.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * session.options.timeout[1])
+
+    def check() -> None:
+        body.seek(0)
+        check_picture(body.read())
+
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as body:
+        size = session.fetch(url, save, check=check)
+        body.seek(0)
+        with atomic_file(path) as file:
+            shutil.copyfileobj(body, file)
+    return size
 
 
 @contextlib.contextmanager
@@ -219,7 +192,7 @@ def _alone(cache: Path) -> Iterator[bool]:
 
 
 def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
-    """The tasks, each drawn at random from the next SHUFFLED: two runs then rarely fetch the same at a time."""
+    """The tasks, each drawn at random from the next SHUFFLED. Two runs then rarely fetch the same picture."""
     waiting = list(itertools.islice(tasks, SHUFFLED))
     while waiting:
         at = random.randrange(len(waiting))
@@ -228,25 +201,92 @@ def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
         waiting += itertools.islice(tasks, 1)
 
 
-def _run(work: _Work, workers: int, checkpoint: Path) -> None:
-    try:
-        work.start(THREADS * workers)
-        while not work.finished.wait(CHECKPOINT_SECONDS):
-            _write_checkpoint(checkpoint, work)
-    except KeyboardInterrupt:
-        work.result.interrupted = True
-    finally:
-        work.pace.stop()
-        work.finished.wait(STOP_SECONDS)
-    if work.error is not None:
-        raise work.error
-    if work.result.interrupted or work.result.outage:
-        _write_checkpoint(checkpoint, work)
-    else:
-        checkpoint.unlink(missing_ok=True)
+class _Work:
+    """What the workers share: the tasks, one lock, and the counts."""
 
+    def __init__(self, tasks: Iterator[Task], filling: Filling, progress: Progress) -> None:
+        self.tasks, self.filling, self.progress = tasks, filling, progress
+        self.lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.failed_by_kind: Counter[str] = Counter()
+        self.lost_in_a_row, self.outage = 0, ""
+        self.error: BaseException | None = None
+        # not Thread.join: interrupted by Ctrl-C, it takes a running thread for an ended one (Python 3.10 to 3.12)
+        self.finished, self.running = threading.Event(), 0
 
-def _write_checkpoint(path: Path, work: _Work) -> None:
-    with work.lock:
-        write_json(path, {"timestamp": utc_now(), "to_fetch": work.result.to_fetch,
-                          "downloaded": work.result.downloaded, "failed": work.result.failed})
+    def start(self) -> None:
+        self.running = THREADS_PER_WORKER * self.filling.workers
+        for _ in range(self.running):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def end(self) -> None:
+        """Let the workers finish or drop their picture. Raises what stopped one of them."""
+        self.filling.pace.stop()
+        self.finished.wait(STOP_SECONDS)
+        if self.error is not None:
+            raise self.error
+
+    def filled(self) -> Filled:
+        with self.lock:
+            return Filled(self.counts["downloaded"], self.counts["failed"], dict(sorted(self.failed_by_kind.items())),
+                          self.counts["bytes"], self.counts["already_there"], self.outage or None)
+
+    def write_checkpoint(self) -> None:
+        filled = self.filled()
+        write_json(self.filling.checkpoint, {
+            "timestamp": utc_now(), "to_fetch": self.filling.to_fetch - filled.already_there,
+            "downloaded": filled.downloaded, "failed": filled.failed})
+
+    def _work(self) -> None:
+        """A thread: take tasks until there are none, the run stops, the disk fails or the network is gone."""
+        try:
+            while not self.filling.pace.stopping.is_set():
+                with self.lock:
+                    task = next(self.tasks, None)
+                if task is None:
+                    return
+                self._fetch(task)
+        except Stopped:
+            return
+        except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
+            self.error = self.error or error
+            self.filling.pace.stop()
+        finally:
+            with self.lock:
+                self.running -= 1
+                if not self.running:
+                    self.finished.set()
+
+    def _fetch(self, task: Task) -> None:
+        if task.path.exists():  # another download fetched it since this one listed the cache
+            with self.lock:
+                self.progress.update()
+                self.counts["already_there"] += 1
+            return
+        try:
+            size = fetch_picture(self.filling.session, task.face.image_url, task.path)
+        except FetchError as error:
+            with self.lock:
+                self._count_failure(task.face, error)
+            return
+        with self.lock:
+            self.progress.update()
+            self.lost_in_a_row = 0
+            self.counts.update(downloaded=1, bytes=size)
+        self.filling.on_saved(task.path.name)
+
+    def _count_failure(self, face: Face, failure: FetchError) -> None:
+        self.progress.update()
+        self.counts["failed"] += 1
+        self.failed_by_kind[failure.kind] += 1
+        self.filling.failures.write(json.dumps(
+            {"name": face.name, "scryfall_id": face.scryfall_id, "face_id": face.face_id,
+             "url": face.image_url, "error": failure.cause, "http_status": failure.status,
+             "attempts": failure.attempts, "kind": failure.kind}, ensure_ascii=False).encode() + b"\n")
+        self.lost_in_a_row = self.lost_in_a_row + 1 if failure.kind == "network" else 0
+        if self.lost_in_a_row == OUTAGE_WARNING:
+            say(f"{OUTAGE_WARNING} pictures in a row were lost to the network ({failure.cause}); "
+                f"{OUTAGE_FAILURES} in a row end the run.")
+        if self.lost_in_a_row == OUTAGE_FAILURES:
+            self.outage = failure.cause
+            self.filling.pace.stop()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from mtg_image_db.common import SuiteError
+from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import embedder
+from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_pictures
 from mtg_image_db.embedding.models import describe_model
-from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
 
 OPTIONS = EmbedOptions(batch=16, device="cpu", precision="fp32", verify=True, checkpoint_frequency=0)
 
@@ -34,6 +35,10 @@ def on_a_small_device(monkeypatch, room: int, message: str = "CUDA out of memory
     monkeypatch.setattr(embedder, "load_model", load_model)
 
 
+def new_store(out, spec) -> VectorStore:
+    return VectorStore(KnownVectors(), Checkpoint(out, spec.fingerprint))
+
+
 @pytest.fixture
 def pictures(drawn):
     """A folder, and names of 20 pictures in it."""
@@ -43,16 +48,16 @@ def pictures(drawn):
 @pytest.mark.fault("out-of-memory")
 def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypatch, capsys):
     spec = describe_model("efficientnet-lite0", size=64)
-    plain = VectorStore(tmp_path, spec.fingerprint)
-    expected = plain.take(embed_pictures(*pictures, plain, spec, OPTIONS).refs)
-    plain.discard_checkpoint()
+    plain = new_store(tmp_path, spec)
+    expected = plain.vectors(embed_pictures(*pictures, plain, spec, OPTIONS).refs)
+    plain.checkpoint.discard()
     on_a_small_device(monkeypatch, 3)
-    store = VectorStore(tmp_path, spec.fingerprint)
+    store = new_store(tmp_path, spec)
     done = embed_pictures(*pictures, store, spec, OPTIONS)
     assert (done.refs >= 0).all() and not done.reasons
-    assert np.abs(store.take(done.refs) - expected).max() < 1e-5
+    assert np.abs(store.vectors(done.refs) - expected).max() < 1e-5
     said = capsys.readouterr().err
-    assert [f"with {n} pictures at once" in said for n in (8, 4, 2, 1)] == [True, True, True, False]
+    assert [f"with {n} pictures in a batch" in said for n in (8, 4, 2, 1)] == [True, True, True, False]
 
 
 @pytest.mark.fault("out-of-memory")
@@ -62,8 +67,8 @@ def test_what_halving_does_not_cure_is_a_build_error(pictures, tmp_path, monkeyp
     on_a_small_device(monkeypatch, room, message)
     spec = describe_model("efficientnet-lite0", size=64)
     with pytest.raises(SuiteError, match=f"failed on {failed_on} pictures") as error:
-        embed_pictures(*pictures, VectorStore(tmp_path, spec.fingerprint), spec, OPTIONS)
-    assert message in error.value.lines[1]
+        embed_pictures(*pictures, new_store(tmp_path, spec), spec, OPTIONS)
+    assert message in error.value.details
 
 
 @pytest.mark.fault("out-of-memory")

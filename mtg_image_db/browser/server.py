@@ -1,0 +1,165 @@
+"""The server of the page: the files of web/, the browser's files of an index, and the cached pictures.
+
+    export_what_is_missing(site, load_manifest(site.index_dir))
+    with start(site, port=8000) as server:
+        server.serve_forever()
+
+Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, so that none is fetched from Scryfall
+Writes  the browser's files in <index-dir>, where they are missing or old (export.py)
+"""
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from dataclasses import dataclass, replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from mtg_image_db.artefacts import (
+    BROWSER_HASHES,
+    BROWSER_META,
+    BROWSER_MODEL,
+    BROWSER_SMALL_MODEL,
+    BROWSER_VECTORS,
+    BUILD_MANIFEST,
+    cache_name,
+)
+from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
+from mtg_image_db.console import SuiteError, say
+from mtg_image_db.recognition.namer import DECISION
+from mtg_image_db.scryfall.image_cache import cached_names
+
+PICTURES = "picture?"  # followed by a picture's address, quoted
+HEAD_BYTES = 1 << 16  # of meta.json, more than comes before its cards
+COMPACT_FROM = 100_000  # cards: as records, 500,000 take 382 MB, near what a browser can parse
+INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is served: the folders of the page's files, of the index, and of card pictures, which need not exist."""
+    web: Path
+    index_dir: Path
+    cache: Path
+
+
+class PageHandler(SimpleHTTPRequestHandler):
+    """The files of web/ and, beside them, the browser's files of the index and the cached pictures."""
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args: Any, site: Site, **options: Any) -> None:
+        self.site, self.packed = site, False
+        super().__init__(*args, **options)
+
+    def translate_path(self, path: str) -> str:
+        """The file for a request: only what the page is made of. A folder's name leads nowhere."""
+        name, _, query = path.lstrip("/").partition("?")
+        name = name or "index.html"
+        self.packed = False
+        if name == PICTURES.rstrip("?"):
+            return str(self.site.cache / cache_name(unquote(query)))
+        if name not in INDEX_FILES:
+            files = (file for file in self.site.web.rglob("*") if file.is_file())
+            page = {file.relative_to(self.site.web).as_posix(): str(file) for file in files}
+            return page.get(name, str(self.site.web / "none"))
+        packed = self.site.index_dir / f"{name}.gz"
+        self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
+        return str(packed if self.packed else self.site.index_dir / name)
+
+    def guess_type(self, path: str) -> str:
+        return super().guess_type(str(path).removesuffix(".gz"))
+
+    def end_headers(self) -> None:
+        if self.packed:
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Vary", "Accept-Encoding")
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] not in ("/", "/index.html"):
+            super().do_GET()
+            return
+        page = (self.site.web / "index.html").read_bytes()
+        if self.site.cache.is_dir():
+            page = page.replace(b"<body>", f'<body data-pictures="{PICTURES}">'.encode())
+        self.packed = False
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing: a line for each picture would bury what was said."""
+
+
+class PageServer(ThreadingHTTPServer):
+    """A thread for each connection. A browser that closes one in the middle is no error."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
+    """Write the browser's files where there are none of this build, without the model where it cannot be had. manifest
+    is the build's. Returns whether the export has the model. Raises SuiteError."""
+    head, with_model = _head(site.index_dir / BROWSER_META), bool(cached_names(site.cache))
+    if _is_current(site.index_dir, head) and ("embedding" in head or not with_model):
+        return "embedding" in head
+    compact = head["version"] == COLUMNS_FORMAT if head else \
+        manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
+    options = ExportOptions(site.index_dir, site.index_dir, compact, site.cache if with_model else None)
+    try:
+        export(options, manifest)
+    except SuiteError as error:
+        if not with_model or error.category not in ("Build Error", "Configuration Error"):
+            raise
+        say(str(error))
+        export(replace(options, cache=None), manifest)
+        return False
+    return with_model
+
+
+def _is_current(index_dir: Path, head: dict[str, Any]) -> bool:
+    """Whether meta.json is no older than the build, says what the page decides with, and its files have their sizes."""
+    if not head or (index_dir / BROWSER_META).stat().st_mtime < (index_dir / BUILD_MANIFEST).stat().st_mtime:
+        return False
+    rows, dimension = head["shape"]
+    sizes = {BROWSER_VECTORS: rows * dimension}
+    if "embedding" in head:
+        recognition = head["recognition"]
+        if not recognition.keys() >= DECISION.keys():  # an older export
+            return False
+        files = [*head["embedding"]["models"], recognition["hashes"]]
+        sizes |= {file["file"]: file["bytes"] for file in files}
+    return all((index_dir / name).exists() and (index_dir / name).stat().st_size == size
+               for name, size in sizes.items())
+
+
+def _head(meta: Path) -> dict[str, Any]:
+    """What meta.json says before its cards, which may be 400 MB. Empty where there is no such file."""
+    if not meta.exists():
+        return {}
+    with open(meta, "rb") as file:
+        before_cards = re.split(rb',"(?:records|columns)":', file.read(HEAD_BYTES))[0]
+    try:
+        head: dict[str, Any] = orjson.loads(before_cards + b"}")
+    except orjson.JSONDecodeError:
+        return {}
+    return head
+
+
+def start(site: Site, port: int) -> PageServer:
+    """A server of the page, bound to this machine. Port 0 takes any. Raises SuiteError where the port is taken."""
+    try:
+        return PageServer(("127.0.0.1", port), functools.partial(PageHandler, site=site))
+    except OSError as error:
+        raise SuiteError("Configuration Error", "the port cannot be used", f"--port {port}: {error.strerror}",
+                         f"Use another: --port {port + 1}.") from error

@@ -1,0 +1,180 @@
+"""The checkpoint: the new vectors of an unfinished build, kept on disk.
+
+    checkpoint = Checkpoint(out, spec.fingerprint)
+    checkpoint.append(sources, vectors, model.made_with)
+    checkpoint.save()
+
+The rows are in a file that only grows. checkpoint.npz holds where its segments end and their CRC-32. So saving costs
+the rows since the last time, and a damaged segment is noticed.
+Reads and writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows.bin, while a build is unfinished
+"""
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from mtg_image_db.artefacts import CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS, FORMAT_VERSIONS
+from mtg_image_db.common import atomic_file, name_errors, read_json, write_json
+from mtg_image_db.console import SuiteError, say, utc_now
+from mtg_image_db.embedding.picture_hash import HASH_BYTES
+
+# Which picture a vector was made from. name is the cache file. bytes and mtime_ns tell an unchanged file without
+# opening it. digest (BLAKE2b, 16 bytes, hex) tells equal content under any name. hash is the perceptual hash.
+SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
+                         ("hash", "u1", (HASH_BYTES,))])
+LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
+
+
+class Checkpoint:
+    """Rows of (source, vector) in the order they were appended. resumed counts those an interrupted build left.
+
+    made_with says on what the last vectors were made. seconds is what saving took.
+    """
+
+    def __init__(self, out: Path, fingerprint: str, resume: bool = True) -> None:
+        """Take the folder's checkpoint, and with resume what an interrupted build of the same model left in it.
+
+        Raises SuiteError where another process does not let go of it.
+        """
+        self.out, self.made_with, self.seconds = out, dict[str, str](), 0.0
+        self.dimension = self.rows = 0
+        self._fingerprint, self._lock = fingerprint, _lock(out)
+        self._ends, self._crcs, self._crc = list[int](), list[int](), 0
+        self._file: BinaryIO | None = None
+        if resume:
+            self._resume()
+        self.resumed = self.rows
+
+    @property
+    def saved(self) -> int:
+        """How many rows would survive a power cut now."""
+        return self._ends[-1] if self._ends else 0
+
+    @property
+    def pending(self) -> int:
+        """How many rows were appended since the last save."""
+        return self.rows - self.saved
+
+    def sources(self) -> NDArray[np.void]:
+        """SOURCE_DTYPE of every row."""
+        return np.array(self._mapped()["source"]) if self.rows else np.empty(0, SOURCE_DTYPE)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 [n, D] of the rows."""
+        vectors: NDArray[np.float32] = self._mapped()[rows]["vector"]  # mapped anew each time: its pages go with it
+        return vectors
+
+    def append(self, sources: NDArray[np.void], vectors: NDArray[np.float32], made_with: Mapping[str, str]) -> None:
+        """Add rows: SOURCE_DTYPE [n] and float32 [n, D]. made_with says on what they were made (Embedder.made_with)."""
+        path = self.out / CHECKPOINT_ROWS
+        if self._file is None:
+            self.dimension = self.dimension or vectors.shape[1]
+            self._file = open(path, "r+b" if self.rows else "w+b")
+            self._file.truncate(self.rows * self._row_dtype().itemsize)
+            self._file.seek(0, os.SEEK_END)
+        rows = np.empty(len(sources), self._row_dtype())
+        rows["source"], rows["vector"] = sources, vectors
+        data = rows.tobytes()
+        with name_errors(path):
+            self._file.write(data)
+        self._crc = zlib.crc32(data, self._crc)
+        self.rows += len(rows)
+        self.made_with = dict(made_with)
+
+    def save(self) -> None:
+        """Make everything appended so far survive a power cut."""
+        if self._file is None or not self.pending:
+            return
+        started = time.monotonic()
+        with name_errors(self.out / CHECKPOINT_ROWS):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        ends, crcs = [*self._ends, self.rows], [*self._crcs, self._crc]
+        write_json(self.out / CHECKPOINT_META,
+                   {"version": FORMAT_VERSIONS["checkpoint"], "timestamp": utc_now(),
+                    "model_fingerprint": self._fingerprint, "dimension": self.dimension, "rows": self.rows,
+                    "made_with": self.made_with})
+        with atomic_file(self.out / CHECKPOINT) as file:
+            np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
+        # only now: an interruption in between must leave these rows to the next save
+        self._ends, self._crcs, self._crc = ends, crcs, 0
+        self.seconds += time.monotonic() - started
+
+    def discard(self) -> None:
+        """Remove the checkpoint and end it: the finished build holds its rows."""
+        for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
+            (self.out / name).unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """End, and leave the checkpoint to the next build. The end of the process does the same."""
+        if self._file is not None:
+            self._file.close()
+        self._lock.release()
+
+    def _row_dtype(self) -> np.dtype[np.void]:
+        return np.dtype([("source", SOURCE_DTYPE), ("vector", "<f4", (self.dimension,))])
+
+    def _mapped(self) -> NDArray[np.void]:
+        if self._file is not None:
+            with name_errors(self.out / CHECKPOINT_ROWS):
+                self._file.flush()
+        return np.memmap(self.out / CHECKPOINT_ROWS, self._row_dtype(), "r", shape=(self.rows,))
+
+    def _resume(self) -> None:
+        """Read how far an interrupted build came, as far as the checksums hold."""
+        meta, path = read_json(self.out / CHECKPOINT_META), self.out / CHECKPOINT_ROWS
+        if meta is None or meta.get("model_fingerprint") != self._fingerprint or not path.exists():
+            return
+        try:
+            with np.load(self.out / CHECKPOINT, allow_pickle=False) as segments:
+                ends, crcs = segments["ends"].tolist(), segments["crcs"].tolist()
+            made_with = _texts(meta.get("made_with", {}))
+            self.dimension = int(meta["dimension"])
+            size = self._row_dtype().itemsize
+        except Exception:  # zipfile raises nearly anything on damaged bytes
+            say(f"The checkpoint in {self.out} is damaged and is not used.")
+            self.dimension = 0
+            return
+        with open(path, "rb") as file:
+            for end, crc in zip(ends, crcs, strict=False):
+                length = (end - self.rows) * size
+                data = file.read(length) if 0 < length <= path.stat().st_size else b""
+                if not data or len(data) != length or zlib.crc32(data) != crc:
+                    say(f"The checkpoint in {self.out} is damaged after {self.rows:,} pictures; those are used.")
+                    break
+                self.rows = end
+                self._ends.append(end)
+                self._crcs.append(crc)
+        if self.rows:
+            self.made_with = made_with
+        else:
+            self.dimension = 0
+
+
+def _texts(value: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(text) for key, text in dict(value).items()}
+
+
+def _lock(out: Path) -> FileLock:
+    """The checkpoint belongs to one process at a time. A killed build_mtg_faiss.py leaves a second process, which ends
+    just after it."""
+    lock = FileLock(out / LOCK_FILE)
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        say(f"An interrupted build is still ending in {out}: waiting for it.")
+        try:
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout as error:
+            raise SuiteError("Build Error", "an interrupted build does not end", out / LOCK_FILE,
+                             "Run the same command again in a minute, or end the old process.") from error
+    return lock

@@ -1,0 +1,155 @@
+"""Image cache -> search index: the stages of a build.
+
+    with alone_in(options.out):
+        result = build(options)
+
+Reads   the bulk snapshot and the pictures in <cache>, and the previous build in <out> for its vectors
+Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy, rejected.jsonl,
+        and last build_manifest.json; a checkpoint while it runs
+"""
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, remove_leftovers, staged, verify
+from mtg_image_db.console import EXIT_NOTHING, SuiteError, disk_space, say
+from mtg_image_db.embedding.checkpoint import Checkpoint
+from mtg_image_db.embedding.embed_pictures import embed_pictures
+from mtg_image_db.embedding.models import ModelSpec, describe_model
+from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
+from mtg_image_db.index import hnsw
+from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
+from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
+from mtg_image_db.scryfall.bulk import local_snapshot
+from mtg_image_db.scryfall.faces import shown_flags
+
+NORM_TOLERANCE = 1e-5
+LOCK_FILE = ".build.lock"
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What was embedded during the download: pictures in the checkpoint, and the seconds they took."""
+    embedded: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build wrote: its manifest, and where."""
+    manifest: dict[str, Any]
+    out: Path
+
+    @property
+    def failed(self) -> int:
+        failed: int = self.manifest["statistics"]["failed_embeddings"]
+        return failed
+
+
+@contextlib.contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Be the only build that writes to out, and mend what a crash left there. Raises SuiteError where another runs."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / LOCK_FILE, timeout=0):
+            remove_leftovers(out)
+            finish_commit(out)
+            yield
+    except Timeout as error:
+        raise SuiteError("Build Error", "another build is writing to the same directory", out,
+                         "Wait for it to end, or give this one another --out.") from error
+
+
+def spec_from_options(options: BuildOptions) -> ModelSpec:
+    """The model to embed with. Raises SuiteError where its weights cannot be had."""
+    return describe_model(options.model, options.pretrained, options.fit, options.size)
+
+
+def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: Ahead | None = None) -> BuildResult:
+    """The whole build, inside alone_in(options.out). spec is the model, where it is known already.
+
+    Raises SuiteError. What was embedded until then is kept for the next build.
+    """
+    clock, out, ahead = Clock(), options.out, ahead or Ahead()
+    previous = read_manifest(out)
+    snapshot = local_snapshot(options.source)
+    table = read_face_table(snapshot.path, options.source)
+    clock.lap("read_faces")
+    if not table.names:
+        raise _nothing_to_embed(options, table, 0, "no face has a picture in the cache")
+    spec = spec or spec_from_options(options)
+    known = KnownVectors() if options.rebuild else previous_vectors(out, previous, spec.fingerprint)
+    checkpoint = Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0)
+    store = _open_store(known, checkpoint, ahead)
+    clock.lap("prepare")
+    faces, dimension = len(table.names), known.vectors.shape[1]
+    with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m)):
+        embedded = embed_pictures(options.source.cache, table.names, store, spec, options.embed)
+        clock.lap("embed")
+        if not len(embedded.kept):
+            raise _nothing_to_embed(options, table, len(embedded.reasons), "no cached picture is valid")
+        rows = stage_rows(out, table, embedded, store)
+        clock.lap("write")
+        counts, made_with, seconds = count(table, embedded, rows), embedded.made_with, embedded.seconds + ahead.seconds
+        del known, table, store, embedded  # they are written: 1.1 GB of 500,000 faces, which the index needs
+        index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
+        hnsw.save(index, staged(out, INDEX))
+        clock.lap("index")
+        quality = hnsw.measure(index, rows.vectors, rows.nodes)
+        clock.lap("quality")
+        _check_norms(quality)
+        rate = round(counts["new_embeddings"] / seconds, 2) if counts["new_embeddings"] else None
+        stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (
+            {"embed_during_download": round(ahead.seconds, 3)} if ahead.embedded else {})
+        facts = Facts(snapshot, spec, made_with, counts | {"images_per_second": rate, "seconds": stages}, quality)
+        manifest = commit(out, manifest_of(options, facts, previous))
+    checkpoint.discard()
+    return BuildResult(manifest, out)
+
+
+def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: Ahead) -> VectorStore:
+    """The vectors known before this build. What was embedded ahead is this build's own work."""
+    interrupted = checkpoint.resumed - ahead.embedded
+    if interrupted > 0:
+        say(f"Continuing an interrupted build: {interrupted:,} pictures are embedded already.")
+    return VectorStore(known, checkpoint, len(known.sources) + max(0, interrupted))
+
+
+def _grown_index(options: BuildOptions, previous: dict[str, Any] | None, rows: Rows) -> Any | None:
+    """The previous build's index with the new pictures added. None where it is to be built anew: other parameters,
+    another model, --rebuild, a picture that is gone, or a damaged file."""
+    built = previous["parameters"] if previous else {}
+    same = (built.get("hnsw_m"), built.get("hnsw_ef_construction")) == (options.hnsw.m, options.hnsw.ef_construction)
+    if previous is None or not len(rows.new_row_of) or not same:
+        return None
+    try:
+        verify(options.out, previous, (INDEX,))
+        return hnsw.extend_hnsw(options.out / INDEX, rows.vectors, rows.new_row_of, rows.nodes, options.hnsw.ef_search)
+    except SuiteError as error:
+        say(f"The previous build's index is not used. Details: {error.details}")
+        return None
+
+
+def _check_norms(quality: hnsw.Quality) -> None:
+    if max(1 - quality.min_norm, quality.max_norm - 1) > NORM_TOLERANCE:
+        raise SuiteError("Build Error", "a vector is not of norm 1",
+                         f"norms {quality.min_norm} to {quality.max_norm}", "Run the build with --rebuild.")
+
+
+def _bytes_to_write(rows: int, dimension: int, m: int) -> int:
+    """Of a whole build, about: the vectors three times (checkpoint, npy, index), the links, a line of metadata."""
+    return rows * (3 * 4 * dimension + 10 * m + 1000)
+
+
+def _nothing_to_embed(options: BuildOptions, table: FaceTable, invalid: int, what: str) -> SuiteError:
+    counts = table.counts.copy()
+    counts["invalid"] += invalid
+    shown = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items()) if number)
+    return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {shown or 'none'}",
+                      f"Run python download_images.py{shown_flags(options.source, options.out)}", EXIT_NOTHING)

@@ -1,0 +1,76 @@
+"""How alike a place in a photo and an indexed picture are, and the corners at which they are most alike.
+
+    similarity, quad = fit_corners(quad, similarity, index.hashes[row], Pyramid(grey_photo))
+
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.embedding import picture_hash
+from mtg_image_db.recognition.finder import Pyramid, rectangle, straighten
+
+SIZES = -0.03, 0.0, 0.03, 0.07  # a candidate's sides are moved outward by these parts: some are of the inner frame
+STEPS = 0.03, 0.015, 0.008  # of the card's size, by which corners and sides are moved
+MOVES = 4  # at most with each step
+HOPELESS = 0.4  # similarity after the first step's moves, below which finer steps do not make a card
+HASHED = 96, 128  # pixels to which a card is straightened before it is hashed
+
+
+def similarity_to(hashes: NDArray[np.uint8], grey: Pyramid,
+                  quads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """float32 [len(quads), len(hashes)]: how alike the straightened quads of a grey photo and the hashed pictures are.
+
+    hashes is uint8 [N, 32]. The similarity is 1 for equal pictures and about 0 for unrelated ones.
+    """
+    squares = np.stack([picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads])
+    return picture_hash.similarity(picture_hash.signs(squares), picture_hash.unpack(hashes))
+
+
+def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
+    """The quadrilateral with each side moved outward by a part of the card's width or height."""
+    import cv2
+
+    unit = rectangle(1, 1)
+    grown = unit + np.float32(part) * (2 * unit - 1)
+    return cv2.perspectiveTransform(grown[None], cv2.getPerspectiveTransform(unit, np.float32(quad)))[0]
+
+
+def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[np.uint8],
+                grey: Pyramid) -> tuple[float, NDArray[np.float32]]:
+    """(similarity, quad) after corners and sides were moved, each time to where quad and picture are most alike.
+
+    picture is a perceptual hash (uint8 [32]), similarity how alike the quad's inside is to it before any move.
+    """
+    import cv2
+
+    for step in STEPS:
+        if step < STEPS[0] and similarity < HOPELESS:
+            break
+        for _ in range(MOVES):
+            moved = _moved(quad, step * math.sqrt(cv2.contourArea(quad)))
+            found = similarity_to(picture[None], grey, moved)[:, 0]
+            if found.max() <= similarity:
+                break
+            similarity, quad = float(found.max()), moved[int(found.argmax())]
+    return similarity, quad
+
+
+def _moved(quad: NDArray[np.float32], pixels: float) -> list[NDArray[np.float32]]:
+    """The quadrilateral with one corner moved along an axis, or one side outward or inward."""
+    moves = []
+    for corner in range(4):
+        following = (corner + 1) % 4
+        across = (quad[corner] - quad[following])[::-1] * np.float32([1, -1])
+        outward = across / max(float(np.linalg.norm(across)), 1e-6)
+        for which, direction in ((corner, (1, 0)), (corner, (0, 1)), ([corner, following], outward)):
+            for sign in (1, -1):
+                other = quad.copy()
+                other[which] += np.float32(direction) * np.float32(sign * pixels)
+                moves.append(other)
+    return moves

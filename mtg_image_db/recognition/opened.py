@@ -1,0 +1,59 @@
+"""What other programs call: an index that is open, with its model.
+
+    index = mtg_image_db.open_index("index_out")
+    for card in index.name("photo.jpg", k=3): ...
+
+Reads   the index, and the model's weights when the first picture comes
+Writes  nothing
+"""
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.artefacts import EMBEDDINGS, verify
+from mtg_image_db.common import open_picture
+from mtg_image_db.index.reader import Match, ModelOptions, open_index, open_model
+from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
+
+
+class OpenIndex:
+    """A finished index of index_out/. Opening it raises SuiteError where it is missing or damaged."""
+
+    def __init__(self, index_dir: Path, model: ModelOptions) -> None:
+        self._index_dir, self._model_options = index_dir, model
+        self._index = open_index(index_dir)
+
+    def __len__(self) -> int:
+        """How many faces are indexed."""
+        return len(self._index.metadata)
+
+    def name(self, picture: str | Path | bytes | NDArray[np.uint8], k: int = 1) -> list[Card]:
+        """The cards in a picture: a file, its bytes, or RGB pixels (uint8 [H, W, 3]). Each has at most k matches.
+
+        Recognised cards come first (accepted is True). Raises InvalidContent for what is no picture of a card's shape,
+        OSError where the file cannot be read.
+        """
+        if not isinstance(picture, np.ndarray):
+            picture = np.array(open_picture(picture if isinstance(picture, bytes) else Path(picture)))
+        return name_cards(picture, self._index, self._model, k)
+
+    def similar(self, row: int, k: int = 10) -> list[Match]:
+        """The k faces whose pictures are most like that of a row (the line number in mtg_meta.jsonl, from 0)."""
+        cosines, rows = self._index.nearest(self._vectors[row][None], k + 1)
+        others = [(cosine, other) for cosine, other in zip(cosines[0].tolist(), rows[0].tolist(), strict=True)
+                  if other != row]
+        return self._index.matches([cosine for cosine, _ in others], [other for _, other in others], k)
+
+    @cached_property
+    def _model(self) -> PictureModel:
+        return open_model(self._index.manifest, self._model_options)
+
+    @cached_property
+    def _vectors(self) -> NDArray[np.float32]:
+        verify(self._index_dir, self._index.manifest, (EMBEDDINGS,))
+        vectors: NDArray[np.float32] = np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        return vectors

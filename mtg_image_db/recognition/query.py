@@ -1,0 +1,176 @@
+"""Pictures -> answers: what query_index.py asks and prints.
+
+    for answer, photo in answers(paths, Asked(index, model, k=3)):
+        print("\n".join(text_lines(answer)))
+
+Reads   the pictures
+Writes  nothing
+"""
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.index.reader import CardIndex, Match
+from mtg_image_db.recognition import annotate, html_report
+from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
+from mtg_image_db.threads import map_ahead
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+QUERY_BATCH = 64
+PHOTOS_AHEAD = 2  # decoded while another is named: 36 MB each at 12 megapixels
+MOST_LIKE = ". Most like:"
+NO_VECTOR = "the model gave no finite vector"
+
+Result = TypeVar("Result")
+Picture = NDArray[np.uint8]  # RGB, [H, W, 3]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of a picture: its cards, the first card's matches, or the error that there are none. A picture that
+    was taken for the card has matches alone."""
+    path: Path
+    matches: Sequence[Match] = ()
+    cards: Sequence[Card] = ()
+    error: str | None = None
+
+    @property
+    def recognised(self) -> list[Card]:
+        return [card for card in self.cards if card.accepted]
+
+
+Answered = tuple[Answer, Picture | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of each picture, and of which index. find: look for the cards; else the picture is the card.
+    with_photos: the answers come with their pictures."""
+    index: CardIndex
+    model: PictureModel
+    k: int = 1
+    ef_search: int | None = None
+    find: bool = True
+    with_photos: bool = False
+
+
+def answers(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+    """The answer to each picture as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. A picture
+    that cannot be read gets an error instead."""
+    return _name_each(paths, asked) if asked.find else _match_each(paths, asked)
+
+
+def _name_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+    """Find and name the cards of each picture."""
+    photos = map_ahead(_or_reason(_read), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
+    for path, photo in zip(paths, photos, strict=True):
+        try:
+            if isinstance(photo, str):
+                raise InvalidContent(photo)
+            cards = name_cards(photo, asked.index, asked.model, asked.k, asked.ef_search)
+            answer = Answer(path, cards[0].matches, cards) if cards else Answer(path, error=NO_VECTOR)
+            yield answer, photo if asked.with_photos else None
+        except InvalidContent as error:
+            yield Answer(path, error=str(error)), None
+
+
+def _match_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+    """Match each picture as the card, in batches through the model."""
+    from PIL import Image
+
+    def prepared(path: Path) -> tuple[Picture, Picture | None]:
+        photo = _read(path)
+        step = max(1, photo.shape[1] // html_report.PHOTO)  # batches of photos are kept: small ones
+        small = np.asarray(Image.fromarray(photo).reduce(step)) if asked.with_photos else None
+        return asked.model.prepare(photo), small
+
+    pictures = zip(paths, map_ahead(_or_reason(prepared), paths, os.cpu_count() or 1, QUERY_BATCH), strict=True)
+    while batch := list(itertools.islice(pictures, QUERY_BATCH)):
+        good = [picture[0] for _, picture in batch if not isinstance(picture, str)]
+        vectors = iter(asked.model.embed(np.stack(good)) if good else ())
+        for path, picture in batch:
+            if isinstance(picture, str):
+                yield Answer(path, error=picture), None
+                continue
+            vector = next(vectors)
+            if np.isfinite(vector[0]):
+                cosines, rows = asked.index.nearest(vector[None], asked.k, asked.ef_search)
+                yield Answer(path, asked.index.matches(cosines[0].tolist(), rows[0].tolist(), asked.k)), picture[1]
+            else:
+                yield Answer(path, error=NO_VECTOR), picture[1]
+
+
+def _read(path: Path) -> Picture:
+    return np.array(open_picture(path))
+
+
+def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]:
+    """read, but with the reason in words where there is no picture."""
+    def result_or_reason(path: Path) -> Result | str:
+        try:
+            return read(path)
+        except InvalidContent as error:
+            return str(error)
+        except OSError as error:
+            return error.strerror or str(error)
+    return result_or_reason
+
+
+# Output
+
+def text_lines(answer: Answer) -> Iterator[str]:
+    """A line a match. Where there are several cards, or where none is recognised, a line comes before them."""
+    if not answer.recognised:
+        if answer.cards:
+            yield annotate.NOT_KNOWN + MOST_LIKE
+        yield from map(_match_line, answer.matches)
+    for at, card in enumerate(answer.recognised, 1):
+        if len(answer.recognised) > 1:
+            yield f"Card {at} at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
+        yield from map(_match_line, card.matches)
+        others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
+        if others and not card.printing_decided:
+            yield "   or another printing: " + " ".join(f"[{face.set} {face.collector_number}]" for face in others)
+
+
+def _match_line(match: Match) -> str:
+    return (f"{match.rank}. {match.name} [{match.set} {match.collector_number}] "
+            f"score={match.score:.3f} {match.scryfall_uri or match.image_url}")
+
+
+def json_line(answer: Answer) -> str:
+    """One JSON object. Names come from the network: what a terminal would obey stays escaped, as JSON allows."""
+    line = json.dumps({"query": str(answer.path), "matches": [asdict(match) for match in answer.matches],
+                       "cards": [asdict(card) for card in answer.cards],
+                       **({"error": answer.error} if answer.error else {})}, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
+
+
+def html_section(answer: Answer, photo: Picture | None, reference: Callable[[str], Image | None]) -> str:
+    """The answer on a page of html_report.py. reference gives the picture of an image_url where it is at hand."""
+    from PIL import Image
+
+    def shown(matches: Sequence[Match]) -> list[tuple[Match, Image.Image | None]]:
+        return [(match, reference(match.image_url)) for match in matches]
+
+    def title(card: Card, number: int) -> str:
+        how_alike = f", similarity {card.score:.2f}, margin {card.margin:.2f}" if card.accepted else MOST_LIKE
+        return annotate.caption(card, number) + how_alike
+
+    groups = [html_report.Group(title(card, number), card.accepted, shown(card.matches))
+              for number, card in enumerate(annotate.shown(answer.cards), 1)]
+    picture = None if photo is None else annotate.drawn(photo, answer.cards) if answer.cards else Image.fromarray(photo)
+    return html_report.section(html_report.Row(answer.path.name, picture, answer.error,
+                                               groups or [html_report.Group("", True, shown(answer.matches))]))
