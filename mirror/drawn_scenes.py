@@ -53,7 +53,7 @@ def _card_corners(tall: float, angle: float, slant: float, random: np.random.Gen
     corners = np.array([[-wide, -tall], [wide, -tall], [wide, tall], [-wide, tall]]) / 2
     corners *= 1 + random.uniform(-slant, slant, (4, 1))
     turned = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    return corners @ turned
+    return np.asarray(corners @ turned)
 
 
 def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> None:
@@ -68,8 +68,8 @@ def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> 
     for x in (radius, width - 1 - radius):
         for y in (radius, height - 1 - radius):
             cv2.circle(mask, (x, y), radius, 255, -1)
-    place = cv2.getPerspectiveTransform(np.float32([[0, 0], [width, 0], [width, height], [0, height]]),
-                                        np.float32(quad))
+    flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    place = cv2.getPerspectiveTransform(flat, quad.astype(np.float32))
     size = photo.shape[1::-1]
     cover = cv2.warpPerspective(mask, place, size)
     dark = cv2.GaussianBlur(cover, (0, 0), max(1, shadow))[:, :, None] / 255

@@ -7,6 +7,7 @@ Writes  replies
 """
 from __future__ import annotations
 
+import io
 import json
 import random
 import re
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from http.client import responses
 from pathlib import Path
-from typing import BinaryIO
 
 JSON_TYPE = "application/json; charset=utf-8"
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp",
@@ -120,7 +120,7 @@ def reset(connection: socket.socket) -> None:
     socket.close(connection.detach())
 
 
-def send_part(stream: BinaryIO, reply: Reply, pause: Callable[[float], bool]) -> None:
+def send_part(stream: io.BufferedIOBase, reply: Reply, pause: Callable[[float], bool]) -> None:
     """Send part of the body, or more than there is, as `delivery` says; `pause` sleeps and tells whether to give up."""
     while reply.delivery == "endless" and not pause(0):
         stream.write(reply.body or b"x")
