@@ -1,0 +1,236 @@
+"""What an installation relies on: pins, ranges, conda files, the package, the workflow and the hooks agree."""
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import itertools
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+# pytest brings packaging, and tomli where Python has no tomllib yet
+tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+
+RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+PLATFORMS = ("linux", "darwin")
+EVERYWHERE = list(itertools.product(PYTHONS, PLATFORMS))
+HERE = ".".join(map(str, sys.version_info[:2])), sys.platform
+CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open-clip-torch": {"open-clip-torch"},
+               "pillow": {"pillow"}}
+IMPORTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "open_clip": "open-clip-torch"}
+# The parts of the package that a query does not import, and the extra that brings what they need.
+EXTRA_OF = {"scryfall": "build", "browser": "browser"}
+
+
+def pin_lines(file: str) -> list[Requirement]:
+    lines = (ROOT / file).read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def applies(pin: Requirement, python: str, platform: str) -> bool:
+    system = {"linux": "Linux", "darwin": "Darwin"}[platform]
+    return pin.marker is None or pin.marker.evaluate({
+        "python_version": python, "python_full_version": f"{python}.0", "sys_platform": platform,
+        "platform_system": system})
+
+
+def pins(python: str, platform: str, *files: str) -> list[tuple[str, str]]:
+    """(name, version) of each pin that pip would take there."""
+    return [(canonicalize_name(pin.name), next(iter(pin.specifier)).version)
+            for file in files for pin in pin_lines(file) if applies(pin, python, platform)]
+
+
+def tables() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def ranges() -> dict[str, SpecifierSet]:
+    """What pyproject.toml asks for, of the base and of every extra."""
+    project = tables()["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    names = [canonicalize_name(Requirement(line).name) for line in lines]
+    assert len(names) == len(set(names)), "a package stands in two places"
+    return {name: Requirement(line).specifier for name, line in zip(names, lines, strict=True)}
+
+
+# Pins
+
+def test_the_pins_of_the_issue_are_the_pins():
+    assert dict(pins(*HERE, RUNTIME)).items() >= {"torch": "2.13.0", "torchvision": "0.28.0",
+                                                  "open-clip-torch": "3.3.0", "faiss-cpu": "1.15.1"}.items()
+
+
+def test_every_requirement_is_one_exact_version():
+    for pin in pin_lines(RUNTIME) + pin_lines(DEVELOPMENT):
+        exact, = pin.specifier
+        assert exact.operator == "==" and "*" not in exact.version and not pin.extras and not pin.url, pin
+
+
+@pytest.mark.parametrize("python, platform", EVERYWHERE)
+def test_every_python_and_system_has_one_pin_for_every_package(python, platform):
+    names = [name for name, _ in pins(python, platform, RUNTIME, DEVELOPMENT)]
+    assert len(names) == len(set(names)), "two pins of a package apply"
+    everything = {canonicalize_name(pin.name) for pin in pin_lines(RUNTIME) + pin_lines(DEVELOPMENT)}
+    assert everything - set(names) == set(), "no pin applies"
+
+
+@pytest.mark.parametrize("file", [RUNTIME, DEVELOPMENT])
+def test_what_is_installed_is_what_is_pinned(file):
+    expected = dict(pins(*HERE, file))
+    assert {name: version(name).split("+")[0] for name in expected} == expected
+
+
+def test_no_pin_applies_to_a_python_that_its_package_refuses():
+    """Read off the installed packages, so the pins for other Pythons are checked where those run the tests."""
+    checked = 0
+    for pin in pin_lines(RUNTIME) + pin_lines(DEVELOPMENT):
+        try:
+            installed = distribution(pin.name)
+        except PackageNotFoundError:
+            continue  # test_what_is_installed_is_what_is_pinned says so
+        if not applies(pin, *HERE):
+            continue
+        admitted = SpecifierSet(installed.metadata["Requires-Python"] or "")
+        wanted = {python for python, platform in EVERYWHERE if applies(pin, python, platform)}
+        assert wanted <= set(admitted.filter(wanted)), f"{pin} wants Python {admitted}"
+        checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("python, platform", EVERYWHERE)
+def test_pins_and_pyproject_name_the_same_packages_in_versions_that_fit(python, platform):
+    pinned, asked = dict(pins(python, platform, RUNTIME, DEVELOPMENT)), ranges()
+    assert pinned.keys() == asked.keys()
+    for name, exact in pinned.items():
+        assert exact in asked[name], f"{name}=={exact} is outside {asked[name]}"
+
+
+def test_the_development_pins_are_the_extra_dev():
+    extras = tables()["project"]["optional-dependencies"]
+    assert {canonicalize_name(Requirement(line).name) for line in extras["dev"]} == dict(
+        pins(*HERE, DEVELOPMENT)).keys()
+    assert extras.keys() == {"build", "browser", "dev"}
+
+
+# Conda
+
+@functools.cache
+def conda(kind: str) -> tuple[dict, dict[str, str]]:
+    """(the environment file, its versions from conda and pip)."""
+    environment = yaml.safe_load((ROOT / f"environment-{kind}.yml").read_text())
+    found = {}
+    for entry in environment["dependencies"]:
+        for line in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, _, exact = line.replace("==", "=").partition("=")
+            found[name if name in ("pytorch-cpu", "pytorch-gpu") else canonicalize_name(name)] = exact
+    return environment, found
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "mps"])
+def test_conda_files_agree_with_requirements(kind):
+    environment, found = conda(kind)
+    assert environment["name"] == f"mtg-faiss-{kind}"
+    assert [channel for channel in environment["channels"] if channel != "nodefaults"] == ["conda-forge"]
+    for name, exact in pins(found["python"], "darwin" if kind == "mps" else "linux", RUNTIME):
+        names = CONDA_NAMES.get(name, {name}) & found.keys()
+        assert names and all(found[each] == exact for each in names), f"{name}=={exact}"
+    from_pip = {name for entry in environment["dependencies"] if isinstance(entry, dict) for name in entry["pip"]}
+    assert not any(name.startswith(("torch", "faiss")) for name in from_pip), "two OpenMP runtimes in one process"
+
+
+# The package
+
+def test_the_package_states_its_name_its_pythons_and_its_licence():
+    project = tables()["project"]
+    assert project["name"] == "mtg-image-db" and "scripts" not in project
+    listed = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert tuple(listed) == PYTHONS and project["requires-python"] == f">={PYTHONS[0]}"
+    assert project["license"] == "MIT" and (ROOT / "LICENSE").read_text().startswith("MIT License\n")
+    assert (ROOT / project["readme"]).is_file()
+
+
+def test_the_version_is_that_of_the_package_and_stands_first_in_the_changelog():
+    import mtg_image_db
+
+    assert tables()["project"]["dynamic"] == ["version"]
+    assert tables()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "mtg_image_db.__version__"}
+    versions = re.findall(r"^## \[(\S+)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert versions[0] == mtg_image_db.__version__
+    assert versions == sorted(versions, key=Version, reverse=True)
+
+
+def test_every_folder_of_code_is_part_of_the_package():
+    assert tables()["tool"]["setuptools"]["packages"]["find"] == {"include": ["mtg_image_db*"]}
+    for module in (ROOT / "mtg_image_db").rglob("*.py"):
+        assert (module.parent / "__init__.py").is_file(), f"{module.parent} is left out without __init__.py"
+
+
+def imported_packages(file: os.PathLike) -> set[str]:
+    """The top-level names that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(open(file, encoding="utf-8").read())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"mtg_image_db"}
+
+
+def test_what_the_package_imports_is_declared_for_the_part_that_imports_it():
+    """Directly, or by a package that is declared: open_clip_torch itself asks for safetensors."""
+    project = tables()["project"]
+
+    def brought_by(lines: list[str]) -> set[str]:
+        direct = {canonicalize_name(Requirement(line).name) for line in lines}
+        return direct | {canonicalize_name(Requirement(line).name) for name in direct for line in requires(name) or ()}
+
+    base = brought_by(project["dependencies"])
+    extras = {folder: brought_by(project["optional-dependencies"][extra]) for folder, extra in EXTRA_OF.items()}
+    for module in (ROOT / "mtg_image_db").rglob("*.py"):
+        folder = module.relative_to(ROOT / "mtg_image_db").parts[0]
+        for name in imported_packages(module):
+            package = canonicalize_name(IMPORTED_AS.get(name, name))
+            assert package in base | extras.get(folder, set()), f"{module.name} imports {name}, which is not declared"
+
+
+# The workflow and the hooks
+
+def test_the_workflow_runs_the_ci_script_on_the_oldest_and_the_newest_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    job, = workflow["jobs"].values()
+    matrix, steps = job["strategy"]["matrix"], job["steps"]
+    assert matrix["python"] == [PYTHONS[0], PYTHONS[-1]]
+    assert {system.partition("-")[0] for system in matrix["os"]} == {"ubuntu", "macos"}
+    assert job["runs-on"] == "${{ matrix.os }}"
+    setup, = (step for step in steps if step.get("uses", "").startswith("actions/setup-python@"))
+    assert setup["with"]["python-version"] == "${{ matrix.python }}"
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+    assert steps[-1]["run"] == "bash .ci/run" and steps[-1]["env"]["PYTHON"]
+
+
+def test_the_ci_script_is_valid_bash_and_runs_the_tests():
+    script = ROOT / ".ci" / "run"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    assert script.read_text().rstrip().splitlines()[-1] == "make test"
+
+
+def test_the_hooks_need_nothing_but_the_environment_of_the_checkout():
+    repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in repos] == ["local"]
+    hooks = {hook["id"]: hook for hook in repos[0]["hooks"]}
+    assert hooks.keys() == {"ruff", "mypy"}
+    for name, hook in hooks.items():
+        assert hook["language"] == "system" and hook["entry"].startswith(f".venv/bin/python -m {name}")
+        assert name in dict(pins(*HERE, DEVELOPMENT))
