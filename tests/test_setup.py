@@ -1,4 +1,4 @@
-"""What a newcomer types: pins that agree everywhere, documented flags that exist, targets that are there, the demo."""
+"""What a newcomer types: documented flags that exist, targets that are there, the demo."""
 from __future__ import annotations
 
 import json
@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from conftest import ROOT, SHARED
 from PIL import Image
 
@@ -15,64 +14,6 @@ SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "q
            "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py"]
 TARGETS = ("demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu "
            "conda-gpu conda-mps").split()
-CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open_clip_torch": {"open-clip-torch"},
-               "Pillow": {"pillow"}}
-
-
-def pins() -> dict[str, str]:
-    """requirements.txt as Python 3.11 and newer read it."""
-    found = {}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if line and not line.startswith("#") and 'python_version < "3.11"' not in line:
-            name, version = line.split(";")[0].split("==")
-            found[name] = version.strip()
-    return found
-
-
-def conda(kind: str) -> tuple[dict, dict[str, str]]:
-    """(the environment file, its pins from conda and pip)."""
-    environment = yaml.safe_load((ROOT / f"environment-{kind}.yml").read_text())
-    found = {}
-    for entry in environment["dependencies"]:
-        for line in entry["pip"] if isinstance(entry, dict) else [entry]:
-            name, _, version = line.replace("==", "=").partition("=")
-            found[name] = version
-    return environment, found
-
-
-def test_the_pins_of_the_issue_are_the_pins():
-    assert pins().items() >= {"torch": "2.13.0", "torchvision": "0.28.0", "open_clip_torch": "3.3.0",
-                              "faiss-cpu": "1.15.1"}.items()
-
-
-def test_what_is_installed_is_what_is_pinned():
-    from importlib.metadata import version
-
-    if sys.version_info < (3, 11):
-        pytest.skip("Python 3.10 takes older releases of some packages")
-    assert {name: version(name).split("+")[0] for name in pins()} == pins()
-
-
-@pytest.mark.parametrize("kind", ["cpu", "gpu", "mps"])
-def test_conda_files_agree_with_requirements(kind):
-    environment, found = conda(kind)
-    assert environment["name"] == f"mtg-faiss-{kind}"
-    assert [channel for channel in environment["channels"] if channel != "nodefaults"] == ["conda-forge"]
-    for name, version in pins().items():
-        names = CONDA_NAMES.get(name, {name}) & found.keys()
-        assert names and all(found[each] == version for each in names), f"{name}=={version}"
-    one_openmp = {name for entry in environment["dependencies"] if isinstance(entry, dict) for name in entry["pip"]}
-    assert not any(name.startswith(("torch", "faiss")) for name in one_openmp)
-
-
-def test_every_python_has_a_pin_for_every_package():
-    names = {"new": set(), "old": set()}
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            for age in ("new", "old"):
-                if ("< " if age == "new" else ">= ") not in line.partition(";")[2]:
-                    names[age].add(line.split("==")[0])
-    assert names["new"] == names["old"]
 
 
 def flags_of(script: str) -> set[str]:
