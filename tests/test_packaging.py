@@ -7,6 +7,7 @@ import importlib
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
@@ -220,10 +221,28 @@ def test_the_workflow_runs_the_ci_script_on_the_oldest_and_the_newest_python():
     assert steps[-1]["run"] == "bash .ci/run" and steps[-1]["env"]["PYTHON"]
 
 
-def test_the_ci_script_is_valid_bash_and_runs_the_tests():
-    script = ROOT / ".ci" / "run"
-    subprocess.run(["bash", "-n", str(script)], check=True)
-    assert script.read_text().rstrip().splitlines()[-1] == "make test"
+@pytest.mark.parametrize("user, browser, sudo, installs", [
+    (0, None, None, "apt-get"), (1001, None, 0, "sudo -n apt-get"), (1001, None, 1, None), (1001, None, None, None),
+    (0, "chromium", None, None), (1001, "google-chrome", 0, None)])
+def test_the_ci_script_installs_a_browser_where_it_may_and_runs_the_tests(tmp_path, user, browser, sudo, installs):
+    """With stand-ins for every command that would change the machine: each writes down how it was called."""
+    def stand_in(name: str, body: str) -> None:
+        path = tmp_path / name
+        path.write_text(f"#!{shutil.which('bash')}\n{body}\n")
+        path.chmod(0o755)
+
+    (tmp_path / "dirname").symlink_to(shutil.which("dirname"))
+    stand_in("id", f"echo {user}")
+    stand_in("true", "exit 0")
+    for name in filter(None, ("apt-get", "make", browser)):
+        stand_in(name, f'echo "{name} $*"')
+    if sudo is not None:
+        stand_in("sudo", f'[ "$2" = true ] || echo "sudo $*"; exit {sudo}')
+    done = subprocess.run([shutil.which("bash"), str(ROOT / ".ci" / "run")], env={"PATH": str(tmp_path)},
+                          capture_output=True, text=True, check=True)
+    *before, last = done.stdout.splitlines()
+    assert last == "make test" and "could not be installed" not in done.stderr
+    assert before == ([f"{installs} update -qq"] if installs else [])  # what it installs, it does not say
 
 
 def test_the_hooks_need_nothing_but_the_environment_of_the_checkout():
