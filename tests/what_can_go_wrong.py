@@ -1,99 +1,157 @@
-"""The README's section "What can go wrong": what the tests show, in words.
+"""The table of docs/faults.md: what can go wrong, what happens then, and what the user does.
 
     python tests/what_can_go_wrong.py
 
-Every row is shown by the tests marked @pytest.mark.fault(key); tests/test_setup.py holds the README to this table
-and the table to the tests.
-Reads and writes  README.md
+Each row is proved by the tests that are marked @pytest.mark.fault(key). tests/test_docs.py compares this table with
+the page and with the marks.
+Reads and writes  docs/faults.md
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
-HEADING = "## What can go wrong"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "faults.md"
+HEADING = "## Faults"
 INTRODUCTION = """\
-Each row is shown by tests, most of which break the thing for real: a mirror that misbehaves on demand, a disk
-that is full, `kill -9` at seeded moments. In every case the files that other programs read stay whole."""
+Tests prove each row. Most of them cause the fault for real: with a mirror that misbehaves on demand, with a full disk,
+with `kill -9` at seeded moments. In every case, the files that other programs read stay complete."""
+AGAIN = "Run the same command again."
+NOTHING = "Nothing."
 
 
 @dataclass(frozen=True)
 class Row:
-    """One fault: key is what tests are marked with."""
+    """One fault. Its tests are marked with key."""
     key: str
     fault: str
-    happens: str
-    do: str
+    what_happens: str
+    what_to_do: str
 
 
-SAME = "run the same command again"
 ROWS = (
-    Row("server-error", "HTTP 500, 502, 503, 504",
-        "tried again after 1, 2, 4, 8, 16 s (at most 60 s, or what `Retry-After` asks), then a line in "
-        "`download_failures.jsonl` with cause and attempts", SAME),
-    Row("broken-exchange", "connection refused or reset, host not found, body cut short or stalled",
-        "as above; nothing unfinished gets a name in the cache", SAME),
-    Row("outage", "the network is gone", "said after 16 pictures in a row are lost; after 300 the run stops",
-        "reconnect, " + SAME),
-    Row("api-limit", "429 from the API",
-        "silence of all workers for 30 s or `Retry-After`, whichever is longer, doubled each further time; said once",
-        "nothing; if it comes back, use fewer `--workers`"),
-    Row("image-limit", "429 from the image host", "all workers pause for `Retry-After`, then half as many ask at once "
-        "until it stays quiet", "nothing"),
-    Row("missing", "404, 410, any other 4xx",
-        "not tried again in this run; counted as `missing`, apart from network failures",
-        "nothing; a later bulk file has another address"),
-    Row("no-picture", "a web page, an empty or truncated body, wrong bytes",
-        "never cached; asked for three times at most, then `invalid`; the build rejects such a file in the cache",
-        "`validate_cache.py --fix`, then download again"),
-    Row("other-format", "a WEBP under a `.jpg` name", "accepted: the bytes decide", "nothing"),
-    Row("slow-or-large", "a body that drips or never ends",
-        "dropped after four read timeouts (120 s) or 64 MB: `too slow`, `too large`; the rest goes on", SAME),
-    Row("bomb", "a picture of more than 100 million pixels",
-        "refused before it is decoded, by every script", "nothing"),
-    Row("odd-pictures", "1x1, CMYK, palette, 16-bit, transparent, animated, EXIF-rotated pictures; a directory",
-        "read like any other, or a reason in words", "nothing"),
-    Row("address", "a redirect without end or to another host or scheme, an address that is none or not Scryfall's",
-        "refused, and never asked for", "nothing"),
-    Row("bulk-damaged", "a bulk file truncated or damaged on the way or on disk",
-        "the download fetches it again, at most twice; the old one stays until a whole one is there; the build names "
-        "the file", "run the download again"),
-    Row("bulk-lines", "a broken or endless line, an object that is no card, control characters in names",
-        "skipped, counted and reported; nothing reaches the terminal or a file name raw", "nothing"),
-    Row("nothing", "no face with a picture, no valid picture", "an error before any index is written, exit code 2",
-        "what the error suggests"),
-    Row("disk-full", "the disk is full", "stops at once, names the file, the space needed and what is free; old files "
-        "stay", "free some space, " + SAME),
-    Row("interrupt", "Ctrl-C or SIGTERM", "pictures in flight finish or are dropped within 5 s; checkpoint and summary "
-        "are written, exit code 130; a second one ends at once", SAME),
-    Row("killed", "`kill -9`", "no torn file has a final name, leftovers are removed by the next run, at "
-        "most one checkpoint interval is embedded again", SAME),
-    Row("two-at-once", "two downloads, or two builds, in the same folders",
-        "the second download takes pictures that the first has not come to (a few come twice); the second build is "
-        "refused, by a lock that ends with its process",
-        "wait, or use another `--out`"),
-    Row("damaged-artefact", "an artefact or the manifest damaged, or of another build",
-        "every reader checks size and checksum and refuses; the build reuses what is whole", "build again"),
-    Row("damaged-checkpoint", "a checkpoint damaged, or of another model",
-        "used as far as its checksums hold, or not at all", "nothing"),
-    Row("weights", "weights missing, truncated, of another architecture, with pickled code",
-        "a configuration error; no pickled code is ever run", "give the whole file with `--pretrained`"),
-    Row("out-of-memory", "the device has too little memory", "the batch is halved and the run goes on, saying so",
-        "nothing"),
-    Row("many-faces", "500,000 faces", "the download stays under 300 MB, the build under 1.5 GB above the model",
-        "nothing"),
+    Row("server-error",
+        "HTTP 500, 502, 503 or 504",
+        "The run tries again after 1, 2, 4, 8 and 16 s. It never waits more than 60 s, unless `Retry-After` says "
+        "so. Then the picture becomes a line in `download_failures.jsonl`, with cause and number of attempts.",
+        AGAIN),
+    Row("broken-exchange",
+        "The connection is refused or reset, the host is not found, the body is cut short or stalls",
+        "As above. Nothing unfinished gets a name in the cache.",
+        AGAIN),
+    Row("outage",
+        "The network is gone",
+        "After 16 lost pictures in a row the run says so. After 300 it stops.",
+        "Reconnect, then run the same command again."),
+    Row("api-limit",
+        "429 from the API",
+        "All workers pause for 30 s, or for `Retry-After` if that is longer. Each further 429 doubles the 30 s. The "
+        "run says so once.",
+        "Nothing. If it happens again and again, use fewer `--workers`."),
+    Row("image-limit",
+        "429 from the image host",
+        "All workers pause for `Retry-After`. Then at most half as many send requests at the same time. The number "
+        "rises again while the host stays quiet.",
+        NOTHING),
+    Row("missing",
+        "404, 410 or any other 4xx",
+        "The picture is not requested again in this run. It is counted as `missing`, apart from network failures.",
+        "Nothing. A later bulk file has another address."),
+    Row("no-picture",
+        "The reply is a web page, is empty, is cut short or has wrong bytes",
+        "It never gets into the cache. It is requested up to two more times, then it counts as `invalid`. If such a "
+        "file is in the cache, the build rejects it.",
+        "Run `validate_cache.py --fix`, then download again."),
+    Row("other-format",
+        "A WEBP file has the name `.jpg`",
+        "It is accepted. The bytes decide, not the name.",
+        NOTHING),
+    Row("slow-or-large",
+        "A body arrives very slowly or never ends",
+        "It is dropped after four read timeouts (120 s), or at 64 MB. It counts as `too slow` or `too large`. The "
+        "other pictures go on.",
+        AGAIN),
+    Row("bomb",
+        "A picture has more than 100 million pixels",
+        "Every script refuses it before decoding it.",
+        NOTHING),
+    Row("odd-pictures",
+        "A picture is 1x1, CMYK, palette, 16-bit, transparent, animated or rotated by EXIF; or a directory has the "
+        "name of a picture",
+        "It is read like any other picture, or refused with a reason in words.",
+        NOTHING),
+    Row("address",
+        "A redirect does not end or leads to another host or scheme; an address is not valid or not one of "
+        "Scryfall's",
+        "It is refused, and no request is sent there.",
+        NOTHING),
+    Row("bulk-damaged",
+        "The bulk file is cut short or damaged, on the way or on disk",
+        "The download fetches it again, up to two more times. The old file stays until a complete one has arrived. "
+        "The build names the damaged file.",
+        "Run the download again."),
+    Row("bulk-lines",
+        "The bulk file has a broken or endless line, an object that is no card, or names with control characters",
+        "The line is skipped, counted and reported. Control characters never reach the terminal or a file name.",
+        NOTHING),
+    Row("nothing",
+        "No face has a picture, or no picture is valid",
+        "The script ends with an error and exit code 2, before it writes an index.",
+        "Do what the error suggests."),
+    Row("disk-full",
+        "The disk is full",
+        "The script stops at once. It names the file, the space that it needs and the space that is free. Old files "
+        "stay.",
+        "Free some space, then run the same command again."),
+    Row("interrupt",
+        "Ctrl-C or SIGTERM",
+        "Pictures on their way are finished or dropped within 5 s. The checkpoint and the summary are written. The "
+        "exit code is 130. A second signal ends the script at once.",
+        AGAIN),
+    Row("killed",
+        "`kill -9`",
+        "No incomplete file has a final name. The next run removes what was left behind. At most one checkpoint "
+        "interval is embedded again.",
+        AGAIN),
+    Row("two-at-once",
+        "Two downloads or two builds run in the same folders",
+        "The second download takes pictures that the first has not reached yet; a few are fetched twice. The second "
+        "build is refused, until the process of the first has ended.",
+        "Wait, or use another `--out`."),
+    Row("damaged-artefact",
+        "A file of the index or the manifest is damaged, or belongs to another build",
+        "Every reader checks size and checksum, and refuses the file. The next build reuses the files that are "
+        "intact.",
+        "Build again."),
+    Row("damaged-checkpoint",
+        "A checkpoint is damaged, or belongs to another model",
+        "The build uses the part whose checksums are right, or nothing of it.",
+        NOTHING),
+    Row("weights",
+        "The weights are missing, cut short, of another architecture, or contain pickled code",
+        "The script ends with a configuration error. Pickled code is never run.",
+        "Give the complete file with `--pretrained`."),
+    Row("out-of-memory",
+        "The device has too little memory",
+        "The batch is halved, the run says so and goes on.",
+        NOTHING),
+    Row("many-faces",
+        "500,000 faces",
+        "The download needs less than 300 MB of memory. The build needs less than 1.5 GB in addition to the model.",
+        NOTHING),
 )
 
 
 def section() -> str:
+    """The heading, the introduction and the table, as they stand in the page."""
     lines = [HEADING, "", INTRODUCTION, "", "| fault | what happens | what you do |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {row.fault} | {row.happens} | {row.do} |" for row in ROWS)]) + "\n"
+    lines += [f"| {row.fault} | {row.what_happens} | {row.what_to_do} |" for row in ROWS]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    before, _, rest = README.read_text(encoding="utf-8").partition(HEADING)
-    README.write_text(before + section() + rest[rest.index("\n## "):], encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(HEADING)
+    PAGE.write_text(before + section() + rest[rest.index("\n## "):], encoding="utf-8")
 
 
 if __name__ == "__main__":
