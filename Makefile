@@ -1,9 +1,4 @@
-# make demo   the whole pipeline on drawn cards, in about a minute
-# make test   the tests
-# make soak   20,000 pictures over a bad network, in about ten minutes
-# make serve  the page that searches the index in a browser
-# make bench  every speed this project claims, against what bounds it and against the generic tools
-# The rest is one script each; ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
+# `make` alone prints the targets. ARGS passes flags on: make embed ARGS="--model efficientnet-lite0"
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,51 +8,57 @@ IMG ?=
 
 RUNTIME := ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
 
-.PHONY: demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
+.PHONY: help demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
 
-demo: $(VENV)/.installed
+help:
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | \
+		while IFS="$$(printf '\t')" read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
+	@printf '%-10s %s\n' conda-cpu 'a conda environment; also conda-gpu and conda-mps'
+
+demo: $(VENV)/.installed  ## the whole pipeline on drawn cards, in about a minute
 	$(RUN) scripts/demo.py
 
 # One thread each, else the processes wait for each other a third of the time; three, as many tests wait.
-test: $(VENV)/.installed
+test: $(VENV)/.installed  ## the tests and the linters
 	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
-	$(RUN) -m ruff check .
+	@$(MAKE) --silent lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile
 
-soak: $(VENV)/.installed
+soak: $(VENV)/.installed  ## 20,000 pictures over a bad network, in about ten minutes
 	$(RUN) benchmarks/soak.py $(ARGS)
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed  ## the speeds, side by side with their bounds and with other tools
 	$(RUN) benchmarks/bench.py $(ARGS)
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed  ## ruff and mypy
 	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
-download: $(VENV)/.installed
+download: $(VENV)/.installed  ## Scryfall's card pictures into image_cache/
 	$(RUN) download_images.py $(ARGS)
 
-embed: $(VENV)/.installed
+embed: $(VENV)/.installed  ## the search index of these pictures, into index_out/
 	$(RUN) build_embeddings.py $(ARGS)
 
-build-all:
+build-all:  ## download, then embed
 	$(MAKE) download
 	$(MAKE) embed
 
-build: $(VENV)/.installed
+build: $(VENV)/.installed  ## both in one call, at the same time
 	$(RUN) build_mtg_faiss.py $(ARGS)
 
-export: $(VENV)/.installed
+export: $(VENV)/.installed  ## the index as files for a browser
 	$(RUN) export_for_browser.py $(ARGS)
 
-query: $(VENV)/.installed
+query: $(VENV)/.installed  ## name the cards in a photo: make query IMG=photo.jpg
 	@test -n "$(IMG)" || { echo 'make query needs a picture: make query IMG=photo.jpg' >&2; exit 1; }
 	$(RUN) query_index.py $(ARGS) "$(IMG)"
 
-validate: $(VENV)/.installed
+validate: $(VENV)/.installed  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
 # The program that runs the model in the page, from npm. Nothing of it is in the repository.
-web: web/vendor/.installed
+web: web/vendor/.installed  ## what the page needs to run the model, from npm
 
 web/vendor/.installed: web/package-lock.json
 	@command -v npm >/dev/null || { echo 'make web needs npm, which comes with Node.js.' >&2; exit 1; }
@@ -67,13 +68,13 @@ web/vendor/.installed: web/package-lock.json
 	rm -rf web/node_modules
 	@touch $@
 
-serve: $(VENV)/.installed
+serve: $(VENV)/.installed  ## the page that searches the index in a browser
 	@$(MAKE) --silent web || echo 'The page will search names, not pictures.' >&2
 	$(RUN) scripts/serve.py $(ARGS)
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
-clean:
-	rm -rf demo_out soak_out bench_out eval_out .hypothesis .pytest_cache .ruff_cache __pycache__ */__pycache__ */*/__pycache__
+clean:  ## remove what the demo, the tests and the measurements wrote
+	rm -rf demo_out soak_out bench_out eval_out build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache __pycache__ */__pycache__ */*/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

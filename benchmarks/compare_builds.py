@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import peers
-from benchmarks.comparison import FULL, Bench, Figure, best, seconds
+from benchmarks.comparison import CORES, FULL, Bench, Figure, best, seconds
 from benchmarks.workbench import BULK, run, run_command, write_pictures
 from mtg_image_db.common import open_picture
 from mtg_image_db.embedding.checkpoint import Checkpoint
@@ -57,8 +57,8 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     yield Figure(f"pictures from disk to vectors, {architecture} {lower.precision}, against the model alone",
                  f"{max(whole):.1f}/s", f"{max(alone):.1f}/s",
                  statistics.median(w / a for w, a in zip(whole, alone, strict=True)), target,
-                 f"at most {1 / (1 + decode * max(alone) / os.cpu_count()):.2f}: decoding and resizing takes "
-                 f"{1000 * decode:.1f} ms of a core, the model {1000 * os.cpu_count() / max(alone):.1f} ms")
+                 f"at most {1 / (1 + decode * max(alone) / CORES):.2f}: decoding and resizing takes "
+                 f"{1000 * decode:.1f} ms of a core, the model {1000 * CORES / max(alone):.1f} ms")
     if target and lower.precision != "fp32":
         exact, sample = Embedder(spec, "cpu", "fp32"), pixels[:BATCH]
         slow = len(sample) / min(seconds(lambda: exact.embed(sample)) for _ in range(3))
@@ -85,7 +85,8 @@ def _bf16_matrix_units() -> bool:
 
 
 def clip_retrieval(bench: Bench) -> Iterator[Figure]:
-    if not bench.peers:
+    python = bench.peers
+    if python is None:
         return
     root, folder = bench.pictures(), bench.fresh("clip")
     (folder / "pictures").mkdir()
@@ -93,7 +94,7 @@ def clip_retrieval(bench: Bench) -> Iterator[Figure]:
         os.link(root / "cache" / name, folder / "pictures" / name)
     ours = best(2, lambda: run(folder, "build_embeddings.py", "--cache", folder / "pictures", "--bulk-file",
                                 root / BULK, "--pretrained", bench.weights(), "--rebuild", "--no-resume"))
-    theirs = best(2, lambda: peers.clip_retrieval(bench.peers, folder, folder / "pictures", DEFAULT_MODEL,
+    theirs = best(2, lambda: peers.clip_retrieval(python, folder, folder / "pictures", DEFAULT_MODEL,
                                                    bench.weights()))
     yield Figure(f"whole build of {bench.sizes.embedded}, {DEFAULT_MODEL}, against clip-retrieval inference",
                  f"{ours:.1f} s", f"{theirs:.1f} s", ours / theirs, "<= 0.3")

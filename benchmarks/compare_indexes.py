@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def hnsw_table(rows: int) -> Iterator[str]:
     vectors, queries, true = _drawn(rows)
     for m, ef_construction in PARAMETERS:
         started = time.monotonic()
-        index = hnsw.build_hnsw(vectors, np.arange(rows), m, ef_construction, hnsw.EF_SEARCH)
+        index = hnsw.build_hnsw(vectors, np.arange(rows), hnsw.HnswParameters(m, ef_construction))
         built = time.monotonic() - started
         with tempfile.TemporaryDirectory() as folder:
             hnsw.save(index, Path(folder) / "index")
@@ -67,23 +68,24 @@ def indexes(bench: Bench) -> Iterator[Figure]:
     vectors, queries, true = _drawn(rows)
     for name, values in (("vectors", vectors), ("queries", queries), ("true", true)):
         np.save(folder / f"{name}.npy", values)
-    parameters = hnsw.HNSW_M, hnsw.EF_CONSTRUCTION
+    parameters = hnsw.HnswParameters()
     started = time.monotonic()
-    index = hnsw.build_hnsw(vectors, np.arange(rows), *parameters, hnsw.EF_SEARCH)
+    index = hnsw.build_hnsw(vectors, np.arange(rows), parameters)
     built = time.monotonic() - started
     ours = _at_equal_recall(_search(index, queries, true, effort) for effort in EFFORTS)
     for library in ("hnswlib", "usearch"):
         say(f"{library} over {rows:,} vectors.")
-        theirs = peers.vector_index(bench.peers, folder, library, *parameters, EFFORTS)
-        yield Figure(f"index of {rows:,} x {DIMENSION}, M {parameters[0]}, efConstruction {parameters[1]}, against "
-                     f"{library}", f"{built:.1f} s", f"{theirs['build']:.1f} s", built / theirs["build"], "<= 1")
+        theirs = peers.vector_index(bench.peers, folder, library, parameters, EFFORTS)
+        yield Figure(f"index of {rows:,} x {DIMENSION}, M {parameters.m}, efConstruction "
+                     f"{parameters.ef_construction}, against {library}",
+                     f"{built:.1f} s", f"{theirs['build']:.1f} s", built / theirs["build"], "<= 1")
         other = _at_equal_recall(iter(theirs["search"]))
         yield Figure(f"  search at recall@10 >= {EQUAL_RECALL} (efSearch {ours[0]} and {other[0]})",
                      f"{1000 * ours[2] / QUERIES:.2f} ms", f"{1000 * other[2] / QUERIES:.2f} ms", ours[2] / other[2],
                      "<= 1.5")
 
 
-def _search(index, queries: np.ndarray, true: np.ndarray, effort: int) -> tuple[int, float, float]:
+def _search(index: Any, queries: np.ndarray, true: np.ndarray, effort: int) -> tuple[int, float, float]:
     """(efSearch, recall@10, seconds for all queries)."""
     started = time.monotonic()
     _, found = hnsw.search(index, queries, hnsw.NEIGHBOURS, effort)

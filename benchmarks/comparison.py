@@ -4,6 +4,7 @@ Reads and writes  the folder they are given
 """
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +29,9 @@ class Sizes:
 
 FULL = Sizes(pictures=1970, one_worker=200, cached=54_000, bulk=116_568, embedded=600, rebuilt=20_000, vectors=54_000)
 QUICK = Sizes(pictures=480, one_worker=40, cached=5_400, bulk=11_657, embedded=64, rebuilt=400, vectors=6_000)
+
+
+CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

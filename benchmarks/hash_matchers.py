@@ -59,7 +59,7 @@ def open_matchers(index: CardIndex, cache: Path) -> dict[str, HashMatcher]:
         picture = open_picture(cache / cache_name(face["image_url"]))
         return [_phash(picture, size) for size in HASH_SIZES.values()]
 
-    columns = [np.stack(column) for column in zip(*map_ahead(hashes, faces, os.cpu_count(), 64), strict=True)]
+    columns = [np.stack(column) for column in zip(*map_ahead(hashes, faces, os.cpu_count() or 1, 64), strict=True)]
     return {f"{title}{', corners given' * given}": HashMatcher(names, column, size, given)
             for given in (False, True)
             for (title, size), column in zip(HASH_SIZES.items(), columns, strict=True)}

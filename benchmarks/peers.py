@@ -11,9 +11,11 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 from benchmarks.workbench import Run, run_command
 from mtg_image_db.console import SuiteError, say
+from mtg_image_db.index.hnsw import HnswParameters
 
 # setuptools: clip-retrieval's CLIP package imports pkg_resources. torch first: a CPU build of this version will do.
 REQUIREMENTS = (("torch==2.13.0",), ("img2dataset==1.47.0", "clip-retrieval==2.45.0", "hnswlib==0.8.0",
@@ -95,10 +97,11 @@ def clip_retrieval(python: Path, folder: Path, pictures: Path, model: str, weigh
         folder / "clip_retrieval.log")
 
 
-def vector_index(python: Path, folder: Path, library: str, m: int, ef_construction: int, efforts: list[int]) -> dict:
+def vector_index(python: Path, folder: Path, library: str, parameters: HnswParameters,
+                 efforts: list[int]) -> dict[str, Any]:
     """Build over folder/vectors.npy and search queries.npy: {build: seconds, search: [[effort, recall, seconds]]}."""
     done = subprocess.run([python, "-c", INDEX_LIBRARIES, library, folder, *map(json.dumps, (
-        m, ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=False)
+        parameters.m, parameters.ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SuiteError("Build Error", f"{library} ended with {done.returncode}", folder, "What it said is above.")
     return json.loads(done.stdout)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def start_mirror(root: Path, latency_ms: float, faults: list[dict] | None = None
         (root / "faults.json").write_text(json.dumps(faults))
         command += ["--faults", str(root / "faults.json")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
     address = re.search(r" at (http://\S+)", process.stderr.readline())
     if address is None:
         raise SuiteError("Build Error", "the mirror did not start", root, "Run mirror/scryfall_mirror.py by itself.")
@@ -93,7 +95,7 @@ def run(folder: Path, *command: object) -> Run:
     return run_command(folder, [sys.executable, ROOT / str(command[0]), *command[1:]])
 
 
-def run_command(folder: Path, command: list[object], log: Path | None = None) -> Run:
+def run_command(folder: Path, command: Sequence[object], log: Path | None = None) -> Run:
     """Run any command to its end; what it prints goes to the log, if there is one. Raises SuiteError where it fails."""
     words = [str(word) for word in command]
     say(f"\n$ {' '.join(words)}")

@@ -88,7 +88,7 @@ class RetryingSession:
         self.options, self.address, self.retries = options, address, 0
         self._pace, self._lock, self._session = pace, threading.Lock(), requests.Session()
         # requests reads the whole body of a redirect, which may never end. _send follows redirects instead.
-        self._session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[assignment,method-assign]
+        self._session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[method-assign]
         agent = f"mtg-image-db/{__version__}" + (f" ({options.contact})" if options.contact else "")
         self._session.headers.update({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"})
         for scheme in ("https://", "http://"):
@@ -264,7 +264,7 @@ def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = Fa
     verify adds Pillow's own integrity check (PNG checksums). smallest decodes as few pixels as the format allows.
     Raises InvalidContent where the bytes are not one complete picture of at most MAX_PIXELS.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
@@ -279,13 +279,13 @@ def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = Fa
             picture.verify()  # which leaves the object unusable
             picture = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
         if smallest:
-            picture.draft(None, (1, 1))  # type: ignore[arg-type]
+            picture.draft(None, (1, 1))
         picture.load()
         return _to_rgb(ImageOps.exif_transpose(picture))
     except Image.DecompressionBombError as error:  # Pillow's own limit is 179 million
         raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise InvalidContent(reason or type(error).__name__) from error
 
 

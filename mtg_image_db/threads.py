@@ -7,14 +7,16 @@ Reads and writes  nothing
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int,
+              ahead: int) -> Generator[Result, None, None]:
     """function(item) for each item, in order. Threads call it for up to `ahead` items before their results are taken.
 
     Executor.map would call it for all items at once and hold every result.

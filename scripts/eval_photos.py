@@ -13,12 +13,12 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,13 +132,13 @@ def built_index(folder: Path) -> Path:
     return out / "index_out"
 
 
-def intersection_over_union(one: Iterable, other: Iterable) -> float:
+def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
     """Of two convex quadrilaterals."""
     import cv2
 
-    one, other = np.float32(one), np.float32(other)
-    common = cv2.intersectConvexConvex(one, other)[0]
-    union = abs(cv2.contourArea(one)) + abs(cv2.contourArea(other)) - common
+    corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
+    common = cv2.intersectConvexConvex(corners, others)[0]
+    union = abs(cv2.contourArea(corners)) + abs(cv2.contourArea(others)) - common
     return float(common / union) if union > 0 else 0.0
 
 

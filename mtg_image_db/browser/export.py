@@ -116,7 +116,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
         _write_files(target, files, _meta_json(head, records, options.compact))
     for name in {BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys():  # of an earlier export
         (target / name).unlink(missing_ok=True)
-    return ExportResult(*vectors.shape, fidelity, {name: (target / name).stat().st_size for name in (
+    rows, dimension = vectors.shape
+    return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
         *files, BROWSER_META, f"{BROWSER_META}.gz")})
 
 

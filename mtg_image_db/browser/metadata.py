@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -50,10 +51,10 @@ class _Column:
     """The values of one field as they are written."""
 
     def __init__(self, name: str, prefix: str) -> None:
-        self._places: dict | None = {} if name in DICTIONARIES else None
+        self._places: dict[bytes, int] | None = {} if name in DICTIONARIES else None
         self._with_id, self._prefix, self._text = name in WITH_ID, prefix, bytearray()
 
-    def append(self, value: object) -> None:
+    def append(self, value: Any) -> None:
         if self._places is not None:
             self._text += b"%d," % self._places.setdefault(orjson.dumps(value), len(self._places))
         else:
@@ -67,7 +68,7 @@ class _Column:
         return head + b'"values":[' + self._text[:-1] + b"]}"
 
 
-def _shortened(name: str, record: dict) -> object:
+def _shortened(name: str, record: dict[str, Any]) -> Any:
     value = record[name]
     return value.replace(record[ID], ID_SIGN) if name in WITH_ID else value
 

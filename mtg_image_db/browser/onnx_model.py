@@ -51,6 +51,8 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
                                         input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET)
     except torch.onnx.OnnxExporterError as error:
         raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
+    if program is None:
+        raise _failure(spec, "PyTorch gave no model")
     return program.model_proto
 
 

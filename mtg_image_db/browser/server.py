@@ -10,6 +10,7 @@ Writes  the browser's files in <index-dir>, where they are missing or old (expor
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 from dataclasses import dataclass, replace
@@ -71,7 +72,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
         return str(packed if self.packed else self.site.index_dir / name)
 
-    def guess_type(self, path: str) -> str:
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
         return super().guess_type(str(path).removesuffix(".gz"))
 
     def end_headers(self) -> None:

@@ -92,7 +92,8 @@ class Embedder:
         self._unchecked = precision == "auto" and self.precision != "fp32"
         self._batch_limit = sys.maxsize
         try:
-            self._model = load_model(spec).to(self.device, memory_format=torch.channels_last)
+            self._model = load_model(spec).to(self.device)
+            self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's types lack it
             if not self._unchecked:
                 self._model.to(self._dtype())
         except (MemoryError, RuntimeError) as error:

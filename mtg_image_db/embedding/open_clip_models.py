@@ -179,6 +179,7 @@ def _image_side(weights: Path) -> dict[str, torch.Tensor]:
     """The tensors of the image tower in an open_clip state dict, float32; none where the file is something else."""
     import torch
 
+    state: dict[str, Any]
     if weights.suffix == ".safetensors":
         from safetensors.torch import load_file
         state = load_file(weights)
@@ -186,7 +187,7 @@ def _image_side(weights: Path) -> dict[str, torch.Tensor]:
         return {}
     else:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
+    state = dict(state.get("state_dict", state))
     names = {name: name.removeprefix("module.") for name in state}
     return {plain.removeprefix("visual."): state[name].float() for name, plain in names.items()
             if plain.startswith("visual.")}
@@ -200,15 +201,16 @@ def _open_clip_tower(model: str, weights: Path, other_size: int | None) -> torch
     class ImageSide(torch.nn.Module):
         """The model's image side: [B, 3, S, S] -> [B, D]."""
 
-        def __init__(self, clip: torch.nn.Module) -> None:
+        def __init__(self, clip: Any) -> None:
             super().__init__()
             for text_side in ("transformer", "token_embedding", "text", "text_decoder"):
                 if hasattr(clip, text_side):
                     delattr(clip, text_side)
-            self.clip = clip
+            self.clip: Any = clip
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.clip.encode_image(pixels)
+            vectors: torch.Tensor = self.clip.encode_image(pixels)
+            return vectors
 
     return ImageSide(open_clip.create_model(model, pretrained=str(weights), force_image_size=other_size,
                                             weights_only=True))

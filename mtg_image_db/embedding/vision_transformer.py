@@ -73,7 +73,7 @@ class VisionTransformer(nn.Module):
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)
         first = self.class_embedding.expand(len(pixels), 1, -1)
         x = self.ln_pre(torch.cat([first, patches], dim=1) + self.positional_embedding)
-        *blocks, last = self.transformer["resblocks"]
+        *blocks, last = list(self.transformer["resblocks"].children())
         for block in blocks:
             x = block(x)
         # of the last layer only the first position is used: 7% of the time of ViT-B/32 is in the others

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 CARD_RATIO = 63 / 88  # a card's width to its height, mm
 WORK_SIDE = 800  # pixels of the longer side in which outlines are looked for
@@ -60,8 +60,8 @@ class Pyramid:
         level = 1.0
         while level / 2 >= scale and min(self._levels[level].shape[:2]) > 1:
             if level / 2 not in self._levels:
-                self._levels[level / 2] = cv2.resize(self._levels[level], None, fx=0.5, fy=0.5,
-                                                     interpolation=cv2.INTER_AREA)
+                half = cv2.resize(self._levels[level], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                self._levels[level / 2] = np.asarray(half, np.uint8)
             level /= 2
         return self._levels[level], level
 
@@ -77,8 +77,9 @@ def straighten(photo: Pyramid, quad: Quad, width: int, height: int, reflect: boo
 
     picture, level = photo.near(2 * height / max(1.0, _sides(quad).max()))
     view = cv2.getPerspectiveTransform(np.float32(quad * level), rectangle(width, height))
-    return cv2.warpPerspective(picture, view, (width, height), flags=cv2.INTER_LINEAR,
-                               borderMode=cv2.BORDER_REFLECT if reflect else cv2.BORDER_REPLICATE)
+    straight = cv2.warpPerspective(picture, view, (width, height), flags=cv2.INTER_LINEAR,
+                                   borderMode=cv2.BORDER_REFLECT if reflect else cv2.BORDER_REPLICATE)
+    return np.asarray(straight, np.uint8)
 
 
 def find_quads(photo: Picture) -> list[Candidate]:
@@ -87,7 +88,7 @@ def find_quads(photo: Picture) -> list[Candidate]:
 
     scale = min(1.0, WORK_SIDE / max(photo.shape[:2]))
     size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
-    work = cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+    work = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else photo
     area = work.shape[0] * work.shape[1]
     found = [candidate for outlines in _outlines(work) for candidate in _quads(outlines, area)]
     found = _distinct(sorted(found, key=lambda candidate: -candidate.confidence)[:MAX_COMPARED])
@@ -99,26 +100,27 @@ def find_quads(photo: Picture) -> list[Candidate]:
 
 def rectangle(width: float, height: float) -> Quad:
     """float32 [4, 2]: the corners of an upright rectangle at the origin, clockwise from the top left."""
-    return np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
 
 def upright(quad: Any) -> Quad:
     """The corners clockwise, from one where a short side begins."""
     import cv2
 
-    quad = np.float32(quad).reshape(4, 2)
+    quad = np.asarray(quad, np.float32).reshape(4, 2)
     if cv2.contourArea(quad, oriented=True) < 0:
         quad = quad[::-1]
     sides = _sides(quad)
     return np.roll(quad, -1, axis=0) if sides[0] + sides[2] > sides[1] + sides[3] else quad.copy()
 
 
-def overlap(quad: Quad, other: Quad) -> float:
+def overlap(quad: ArrayLike, other: ArrayLike) -> float:
     """The common area of two convex quadrilaterals, 0-1 of the smaller one."""
     import cv2
 
-    smaller = min(cv2.contourArea(np.float32(quad)), cv2.contourArea(np.float32(other)))
-    return cv2.intersectConvexConvex(np.float32(quad), np.float32(other))[0] / max(smaller, 1e-6)
+    corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
+    smaller = min(cv2.contourArea(corners), cv2.contourArea(others))
+    return cv2.intersectConvexConvex(corners, others)[0] / max(smaller, 1e-6)
 
 
 def _sides(quad: Quad) -> NDArray[np.float32]:
@@ -150,12 +152,13 @@ def _outlines(work: Picture) -> Iterator[Picture]:
     grey = np.ascontiguousarray(lab[:, :, 0])
     thick = np.ones((3, 3), np.uint8)
     for weak, strong in CANNY:
-        yield cv2.dilate(cv2.Canny(grey, weak, strong), thick)
+        yield np.asarray(cv2.dilate(cv2.Canny(grey, weak, strong), thick), np.uint8)
     colours = [cv2.Canny(np.ascontiguousarray(lab[:, :, channel]), 15, 40) for channel in (1, 2)]
-    yield cv2.dilate(np.maximum(*colours), thick)
+    yield np.asarray(cv2.dilate(np.maximum(*colours), thick), np.uint8)
     for window, difference in ADAPTIVE:
         kind = cv2.THRESH_BINARY_INV if difference > 0 else cv2.THRESH_BINARY
-        yield cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, kind, window, difference)
+        dark = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, kind, window, difference)
+        yield np.asarray(dark, np.uint8)
     for value in np.percentile(grey, PERCENTILES):
         yield np.uint8(255) * (grey > value)
     edge = np.concatenate([side.reshape(-1, 3) for side in (lab[:8], lab[-8:], lab[:, :8], lab[:, -8:])])
@@ -203,10 +206,11 @@ def _completed(hull: NDArray[Any], width: int, height: int) -> Iterator[Quad]:
     frame = rectangle(width, height)
     runs = [run for shape in shapes for run in _visible_runs(np.float32(shape).reshape(-1, 2), width, height)]
     for sides in runs:
+        guesses: list[list[Quad | None]]
         if len(sides) == 4:
             guesses = [[_meet(sides[i - 1], sides[i]) for i in range(4)]]
         else:
-            guesses = [guess for i in range(len(sides) - 2) for guess in _from_three(*sides[i:i + 3])]
+            guesses = [[*guess] for i in range(len(sides) - 2) for guess in _from_three(*sides[i:i + 3])]
         for guess in guesses:
             if any(corner is None for corner in guess):
                 continue

@@ -37,8 +37,9 @@ def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
     import cv2
 
     unit = rectangle(1, 1)
-    grown = unit + np.float32(part) * (2 * unit - 1)
-    return cv2.perspectiveTransform(grown[None], cv2.getPerspectiveTransform(unit, np.float32(quad)))[0]
+    larger = unit + np.float32(part) * (2 * unit - 1)
+    view = cv2.getPerspectiveTransform(unit, np.asarray(quad, np.float32))
+    return np.asarray(cv2.perspectiveTransform(larger[None], view)[0], np.float32)
 
 
 def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[np.uint8],
@@ -66,11 +67,11 @@ def _moved(quad: NDArray[np.float32], pixels: float) -> list[NDArray[np.float32]
     moves = []
     for corner in range(4):
         following = (corner + 1) % 4
-        across = (quad[corner] - quad[following])[::-1] * np.float32([1, -1])
+        across = (quad[corner] - quad[following])[::-1] * np.array([1, -1], np.float32)
         outward = across / max(float(np.linalg.norm(across)), 1e-6)
         for which, direction in ((corner, (1, 0)), (corner, (0, 1)), ([corner, following], outward)):
             for sign in (1, -1):
                 other = quad.copy()
-                other[which] += np.float32(direction) * np.float32(sign * pixels)
+                other[which] += np.asarray(direction, np.float32) * np.float32(sign * pixels)
                 moves.append(other)
     return moves

@@ -99,7 +99,7 @@ def _match_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
     pictures = zip(paths, map_ahead(_or_reason(prepared), paths, os.cpu_count() or 1, QUERY_BATCH), strict=True)
     while batch := list(itertools.islice(pictures, QUERY_BATCH)):
         good = [picture[0] for _, picture in batch if not isinstance(picture, str)]
-        vectors = iter(asked.model.embed(np.stack(good)) if good else ())
+        vectors: Iterator[NDArray[np.float32]] = iter(asked.model.embed(np.stack(good)) if good else ())
         for path, picture in batch:
             if isinstance(picture, str):
                 yield Answer(path, error=picture), None

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 import orjson
@@ -202,7 +202,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[Card]:
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     with gzip.open(path) if packed else open(path, "rb") as stream:
-        reader = io.BufferedReader(stream, READ_BYTES)  # type: ignore[arg-type]
+        reader: Any = io.BufferedReader(stream, READ_BYTES)
         try:
             if reader.peek(3).startswith(BYTE_ORDER_MARK):
                 reader.read(3)
@@ -222,7 +222,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[Card]:
                          "Give --bulk-file a file of Scryfall card objects, or leave it away.", EXIT_NOTHING)
 
 
-def _is_card(value: object) -> bool:
+def _is_card(value: object) -> TypeGuard[Card]:
     return isinstance(value, dict) and value.get("object", "card") == "card" and isinstance(value.get("id"), str)
 
 
