@@ -1,17 +1,16 @@
-// The exported index, opened: cards found by name, by likeness to one of them, or by a picture.
+// The exported index, opened. It finds cards by name, by how alike their pictures are, or by a picture of one.
 //
-// Runs anywhere, but takes its time there; search.js runs it in a worker and is what a page imports.
+// A page imports search.js, which runs this in a worker: here, a call blocks until it has its answer.
 
 import { readBytes, readMeta } from "./artefacts.js";
-import { HASH_BYTES, greyLevels, judge } from "./likeness.js";
+import { HASH_BYTES, greyLevels, judge, readDecision } from "./likeness.js";
 import { cut, decode, tensor } from "./prepare.js";
 import { createRows, normalise } from "./scores.js";
 
 const RUNTIME = new URL("./vendor/", import.meta.url); // onnxruntime-web, put there by `make web`
-const END = "|"; // of the name, in what is searched
-const RANKED_AGAIN = 50; // nearest rows among which the likeness decides
+const END = "|"; // ends the name in the text that is searched
 
-// Opens what lies at base (a URL that ends in /). onProgress({what, part}) says what is loaded, part 0 to 1.
+// Opens the index at base, a URL that ends in /. onProgress({what, part}) hears what is loading: part goes from 0 to 1.
 export async function openCardIndex(base, onProgress = () => {}) {
   onProgress({ what: "cards", part: 0 });
   const meta = await readMeta(base);
@@ -25,7 +24,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
   let loading = null;
   const model = () => {
     loading ??= loadModel(base, meta, onProgress).catch((error) => {
-      loading = null; // the next picture tries again
+      loading = null; // so that the next picture tries again
       throw error;
     });
     return loading;
@@ -34,7 +33,8 @@ export async function openCardIndex(base, onProgress = () => {}) {
   return {
     about: { cards: meta.rows, dimension: meta.dimension, model: meta.model, pictures: Boolean(meta.embedding) },
 
-    // {total, matches}: the cards with every word of the text in name, set or number; whole names and beginnings first.
+    // {total, matches}: the cards that have every word of the text in their name, set or number. A card whose whole
+    // name is the text comes first, then names that begin with it.
     find(text, k) {
       const wanted = plain(text);
       const words = wanted.split(" ").filter(Boolean);
@@ -48,13 +48,13 @@ export async function openCardIndex(base, onProgress = () => {}) {
       return { total: all.length, matches: answer(all.slice(0, k)) };
     },
 
-    // The k cards whose pictures are most like that of a row, the row itself left out.
+    // The k cards whose pictures are most like the picture of a row, without the row itself.
     like(row, k) {
       if (!(Number.isInteger(row) && row >= 0 && row < meta.rows)) throw new Error(`The index has no row ${row}.`);
-      return answer(rows.nearest(rows.vector(row), k + 1).filter((one) => one.row !== row).slice(0, k));
+      return answer(rows.nearest(rows.vector(row), k + 1).filter((match) => match.row !== row).slice(0, k));
     },
 
-    // The k cards nearest to a vector of the index's own model.
+    // The k cards nearest to a vector, which the index's own model made.
     nearest(vector, k) {
       return answer(rows.nearest(normalise(Float32Array.from(vector)), k));
     },
@@ -64,17 +64,19 @@ export async function openCardIndex(base, onProgress = () => {}) {
       return (await model()).embed(await pixelsOf(picture));
     },
 
-    // {accepted, likeness, margin, matches}: the card in a picture, the best of k matches first.
-    // frame {x, y, width, height} is where in the picture the card is, within a few percent; without it, everywhere.
+    // {accepted, similarity, margin, matches}: the card in a picture, the best of k matches first.
+    // frame {x, y, width, height} says where in the picture the card is. It may be wrong by a few percent of the card.
+    // Without a frame, the card fills the picture.
     async name(picture, k, frame) {
-      const { embed, hashes, accepted } = await model();
-      const whole = await pixelsOf(picture);
-      const { x, y, width, height } = frame ?? { x: 0, y: 0, width: whole.width, height: whole.height };
-      const near = rows.nearest(await embed(frame ? cut(whole, frame) : whole), Math.max(k, RANKED_AGAIN));
+      const { embed, hashes, decision } = await model();
+      const pixels = await pixelsOf(picture);
+      const { x, y, width, height } = frame ?? { x: 0, y: 0, width: pixels.width, height: pixels.height };
+      const vector = await embed(frame ? cut(pixels, frame) : pixels);
+      const near = rows.nearest(vector, Math.max(k, decision.retrieved));
       const quad = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]];
-      const judged = judge(greyLevels(whole), quad, near, hashes, (row) => value(row, "name"), accepted);
+      const judged = judge(greyLevels(pixels), quad, near, hashes, (row) => value(row, "name"), decision);
       return {
-        accepted: judged.accepted, likeness: judged.likeness, margin: judged.margin,
+        accepted: judged.accepted, similarity: judged.similarity, margin: judged.margin,
         matches: answer(judged.order.slice(0, k).map((place) => near[place])),
       };
     },
@@ -85,9 +87,10 @@ async function pixelsOf(picture) {
   return picture instanceof ImageData ? picture : decode(picture);
 }
 
-// {embed, hashes, accepted}: fetched when the first picture comes.
+// {embed, hashes, decision}, fetched when the first picture comes.
 async function loadModel(base, { embedding, recognition, size, fit, rows }, onProgress) {
   if (!embedding) throw new Error("This index was exported without its model (--with-model).");
+  const decision = readDecision(recognition);
   let runtime;
   try {
     runtime = await import(new URL("ort.wasm.min.mjs", RUNTIME));
@@ -95,18 +98,18 @@ async function loadModel(base, { embedding, recognition, size, fit, rows }, onPr
     throw new Error("The program that runs the model is not installed: make web");
   }
   runtime.env.wasm.wasmPaths = RUNTIME.href;
-  runtime.env.wasm.numThreads = 1; // more need headers that few servers send
+  runtime.env.wasm.numThreads = 1; // more threads need response headers that few servers send
   const [preferred] = embedding.models;
   const file = await readBytes(new URL(preferred.file, base), new Uint8Array(preferred.bytes), preferred.sha256,
     (part) => onProgress({ what: "model", part }));
   const { hashes } = recognition;
   const known = await readBytes(new URL(hashes.file, base), new Uint8Array(rows * HASH_BYTES), hashes.sha256);
-  // int8 weights are widened once instead of with each picture: 315 ms instead of 365 for ViT-B/32 (one core)
+  // Widens int8 weights once, not again for each picture. For ViT-B/32 on one core, a picture takes 315 ms, not 365 ms.
   const widened = { session: { disable_quant_qdq: "1" } };
   const session = await runtime.InferenceSession.create(file, { executionProviders: ["wasm"], extra: widened });
   return {
     hashes: known,
-    accepted: recognition.accepted,
+    decision,
     async embed(picture) {
       const pixels = tensor(picture, { size, fit, mean: embedding.mean, std: embedding.std });
       const input = new runtime.Tensor("float32", pixels, [1, 3, size, size]);
@@ -118,13 +121,14 @@ async function loadModel(base, { embedding, recognition, size, fit, rows }, onPr
   };
 }
 
-// Text as it is compared: no accents, no capitals, straight apostrophes, single spaces.
+// The form in which texts are compared: no accents, no capitals, straight apostrophes, single spaces.
 function plain(text) {
   return text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[\u2018\u2019]/g, "'").toLowerCase()
     .replace(/\s+/g, " ").trim();
 }
 
-// 0: the whole name, 1: its beginning, 2: whole words, 3: beginnings of words, 4: anywhere.
+// How well a card fits the text. 0: the text is its whole name. 1: its name begins with the text. 2: it has all words of
+// the text. 3: it has words that begin with them. 4: it has them anywhere.
 function order(key, wanted, words) {
   if (key.startsWith(` ${wanted} ${END}`)) return 0;
   if (key.startsWith(` ${wanted}`)) return 1;

@@ -1,57 +1,80 @@
-// Whether a picture shows the card that its vector found: card_namer.py's rule for a card whose place is roughly known.
+// Decides whether a picture shows the card that its vector found. It is the rule of
+// mtg_image_db/recognition/namer.py, for a card whose place in the picture is roughly known.
 //
-//     const answer = judge(greyLevels(picture), quad, nearest, hashes, name, accepted);
+//     const decision = readDecision(meta.recognition);
+//     const answer = judge(greyLevels(picture), quad, nearest, hashes, name, decision);
 //
-// What decides is how alike the straightened card and the indexed picture are: 1 - 2 x the Hamming distance of their
-// 256-bit perceptual hashes / 256, 1 for equal pictures and about 0 for unrelated ones, with the card's corners moved
-// to where it is highest. The numbers below are those of card_namer.py and picture_hash.py.
+// The similarity of two pictures compares their 256-bit perceptual hashes: 1 - 2 x Hamming distance / 256. It is 1 for
+// equal pictures and about 0 for unrelated ones. The corners of the card are moved to where the similarity is highest.
+// The numbers of the decision come from meta.json. namer.py explains them, and the export writes them there.
 
 export const HASH_BYTES = 32;
-const SIDE = 64; // pixels of the grey square that is transformed
-const FREQUENCIES = 16;
-const RIVALS = 3; // different cards the corners are fitted to
-const SIZES = [-0.03, 0, 0.03, 0.07]; // parts by which the card's sides are moved outward, to begin with
-const STEPS = [0.03, 0.015, 0.008]; // of the card's size, by which corners and sides are moved
-const MOVES = 4; // at most with each step
-const HOPELESS = 0.4; // likeness after the first step's moves, below which finer ones make no card
-const MAX_SIDE = 1024; // pixels of a picture whose grey values are kept
+const SIDE = 64; // pixels of the grey square that is transformed, as in picture_hash.py
+const FREQUENCIES = 16; // as in picture_hash.py
+const MAX_SIDE = 1024; // pixels: the grey values of larger pictures are not kept
 
 const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
 const BITS = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);
 
-// {likeness, margin, accepted, order}: how alike the best of `nearest` ([{row, score}]) is, how much less the next card
-// of another name, and the places in `nearest`, best first.
-// quad: [[x, y] x 4], clockwise from the card's top left; hashes: Uint8Array [N * 32]; name(row) is the card's.
-export function judge(levels, quad, nearest, hashes, name, accepted) {
-  const likenesses = SIZES.map((size) => {
-    const hash = hashOf(levels, grown(quad, size));
-    return nearest.map(({ row }) => similarity(hash, hashes, row));
-  });
-  const first = nearest.map((_, place) => {
-    const size = SIZES.reduce((best, _, i) => (likenesses[i][place] > likenesses[best][place] ? i : best), 0);
-    return { place, size, likeness: likenesses[size][place] };
-  });
-  const ranking = ({ place, likeness }) => likeness + nearest[place].score;
-  const byRanking = (one, other) => ranking(other) - ranking(one);
-  const rivals = new Map();
-  for (const one of [...first].sort(byRanking)) {
-    const card = name(nearest[one.place].row);
-    if (!rivals.has(card)) rivals.set(card, one);
-    if (rivals.size === RIVALS) break;
-  }
-  const fits = Array.from(rivals.values(), (one) => ({
-    place: one.place,
-    likeness: fitted(levels, grown(quad, SIZES[one.size]), one.likeness, hashes, nearest[one.place].row),
-  })).sort(byRanking);
-  const [best, ...others] = fits;
-  const margin = others.length ? best.likeness - Math.max(...others.map((fit) => fit.likeness)) : 0;
-  const refined = new Map(fits.map((fit) => [fit.place, fit]));
-  const order = first.map((one) => refined.get(one.place) ?? one).sort(byRanking).map((one) => one.place);
-  return { likeness: best.likeness, margin, accepted: best.likeness + margin >= accepted, order };
+const isNumber = (value) => typeof value === "number";
+const isNumbers = (value) => Array.isArray(value) && value.length > 0 && value.every(isNumber);
+
+// {accepted, retrieved, rivals, sizes, steps, moves, hopeless, cosineWeight}: the numbers of the decision.
+// Throws an Error in words where one is missing, as in an index of an earlier version.
+export function readDecision(recognition) {
+  const take = (key, isValid) => {
+    if (isValid(recognition?.[key])) return recognition[key];
+    throw new Error(`meta.json has no number recognition.${key}, which decides whether a card is recognised. `
+      + "Run python export_for_browser.py --with-model again.");
+  };
+  return {
+    accepted: take("accepted", isNumber), // similarity + margin of an accepted answer, at least
+    retrieved: take("retrieved", isNumber), // nearest rows that are compared
+    rivals: take("rivals", isNumber), // different cards that the corners are fitted to
+    sizes: take("sizes", isNumbers), // parts by which the sides are moved outward at first
+    steps: take("steps", isNumbers), // parts of the card's size by which corners and sides are moved
+    moves: take("moves", isNumber), // moves with each step, at most
+    hopeless: take("hopeless", isNumber), // a lower similarity after the first step is not improved further
+    cosineWeight: take("cosine_weight", isNumber), // of the cosine beside the similarity, in the ranking
+  };
 }
 
-// The grey values of an RGBA picture, and of its halves down to 64 pixels.
+// {accepted, similarity, margin, order}. similarity is that of the best card. margin is how much less similar the next
+// card of another name is. order lists the places in `nearest`, the best first.
+// quad: [[x, y] x 4], clockwise from the card's top left; nearest: [{row, score}]; hashes: Uint8Array [N * 32];
+// name(row): the card's name; decision: from readDecision().
+export function judge(levels, quad, nearest, hashes, name, decision) {
+  const { accepted, rivals, sizes, cosineWeight } = decision;
+  const similarities = sizes.map((size) => {
+    const hash = hashOf(levels, grown(quad, size));
+    return nearest.map(({ row }) => similarityTo(hash, hashes, row));
+  });
+  const ranked = nearest.map((_, place) => {
+    const size = sizes.reduce((best, _, i) => (similarities[i][place] > similarities[best][place] ? i : best), 0);
+    return { place, size, similarity: similarities[size][place] };
+  });
+  const ranking = ({ place, similarity }) => similarity + cosineWeight * nearest[place].score;
+  const byRanking = (a, b) => ranking(b) - ranking(a);
+  const bestOfName = new Map();
+  for (const candidate of [...ranked].sort(byRanking)) {
+    const card = name(nearest[candidate.place].row);
+    if (!bestOfName.has(card)) bestOfName.set(card, candidate);
+    if (bestOfName.size === rivals) break;
+  }
+  const fits = Array.from(bestOfName.values(), ({ place, size, similarity }) => ({
+    place,
+    similarity: fitted(levels, grown(quad, sizes[size]), similarity, hashes, nearest[place].row, decision),
+  })).sort(byRanking);
+  const [best, ...others] = fits;
+  const margin = others.length ? best.similarity - Math.max(...others.map((fit) => fit.similarity)) : 0;
+  const fitAt = new Map(fits.map((fit) => [fit.place, fit]));
+  const order = ranked.map((candidate) => fitAt.get(candidate.place) ?? candidate).sort(byRanking)
+    .map(({ place }) => place);
+  return { accepted: best.similarity + margin >= accepted, similarity: best.similarity, margin, order };
+}
+
+// The grey values of an RGBA picture, and of the picture halved again and again, down to 64 pixels.
 export function greyLevels({ width, height, data }) {
   const pixels = new Float32Array(width * height);
   for (let i = 0; i < pixels.length; i++) {
@@ -75,25 +98,26 @@ function halved({ width, height, pixels, scale }) {
   return { width: wide, height: high, pixels: half, scale: scale / 2 };
 }
 
-// Moves corners and sides, each step the one that makes the picture most like the row's; returns that likeness.
-function fitted(levels, quad, likeness, hashes, row) {
+// Moves corners and sides. Each time it takes the move that makes the picture most similar to the row's picture.
+// Returns the similarity that is reached.
+function fitted(levels, quad, similarity, hashes, row, { steps, moves, hopeless }) {
   const size = Math.sqrt(area(quad));
-  for (const step of STEPS) {
-    if (step < STEPS[0] && likeness < HOPELESS) break;
-    for (let move = 0; move < MOVES; move++) {
+  for (const step of steps) {
+    if (step < steps[0] && similarity < hopeless) break;
+    for (let move = 0; move < moves; move++) {
       let better = null;
       for (const other of moved(quad, step * size)) {
-        const found = similarity(hashOf(levels, other), hashes, row);
-        if (found > likeness) [likeness, better] = [found, other];
+        const found = similarityTo(hashOf(levels, other), hashes, row);
+        if (found > similarity) [similarity, better] = [found, other];
       }
       if (!better) break;
       quad = better;
     }
   }
-  return likeness;
+  return similarity;
 }
 
-// The quadrilateral with one corner moved along an axis, or one side outward or inward.
+// Every quadrilateral that one move gives: a corner moved along an axis, or a side moved outward or inward.
 function moved(quad, pixels) {
   return quad.flatMap((corner, i) => {
     const following = (i + 1) % 4;
@@ -105,7 +129,7 @@ function moved(quad, pixels) {
   });
 }
 
-// Each side moved outward by a part of the card's width or height.
+// The quadrilateral with each side moved outward by a part of the card's width or height.
 function grown(quad, part) {
   const at = projection(quad);
   return [[-part, -part], [1 + part, -part], [1 + part, 1 + part], [-part, 1 + part]].map(([x, y]) => at(x, y));
@@ -118,7 +142,7 @@ function area(quad) {
   }, 0)) / 2;
 }
 
-// (x, y) in the unit square -> where that is in the picture, for a square seen in perspective as the quadrilateral.
+// A function from the unit square to the picture: the quadrilateral is the square, seen in perspective.
 function projection([[x0, y0], [x1, y1], [x2, y2], [x3, y3]]) {
   const [dx1, dy1, dx2, dy2] = [x1 - x2, y1 - y2, x3 - x2, y3 - y2];
   const [sx, sy] = [x0 - x1 + x2 - x3, y0 - y1 + y2 - y3];
@@ -131,7 +155,8 @@ function projection([[x0, y0], [x1, y1], [x2, y2], [x3, y3]]) {
   };
 }
 
-// Uint8Array [32]: of the 16 x 16 lowest frequencies of the quadrilateral's inside, which are above their median.
+// Uint8Array [32], the hash of what is inside the quadrilateral. A bit is a frequency of the 16 x 16 lowest ones. It is
+// 1 where the frequency is above the median of all 256.
 function hashOf(levels, quad) {
   const square = straightened(levels, quad);
   const across = new Float32Array(SIDE * FREQUENCIES);
@@ -157,7 +182,7 @@ function hashOf(levels, quad) {
   return hash;
 }
 
-// Float32Array [64 * 64] of the quadrilateral's inside; outside the picture its border's pixels are repeated.
+// Float32Array [64 * 64], what is inside the quadrilateral. Outside the picture, the pixels of its border repeat.
 function straightened(levels, quad) {
   const longest = Math.max(...quad.map(([x, y], i) => Math.hypot(x - quad[(i + 1) % 4][0], y - quad[(i + 1) % 4][1])));
   const { width, height, pixels, scale } = levels.find((level) => level.scale * longest >= SIDE) ?? levels.at(-1);
@@ -176,7 +201,7 @@ function straightened(levels, quad) {
   return square;
 }
 
-function similarity(hash, hashes, row) {
+function similarityTo(hash, hashes, row) {
   let different = 0;
   for (let i = 0; i < HASH_BYTES; i++) different += BITS[hash[i] ^ hashes[row * HASH_BYTES + i]];
   return 1 - (2 * different) / (8 * HASH_BYTES);

@@ -1,25 +1,30 @@
-// Search the cards of an index that export_for_browser.py wrote, in a page, with no server.
+// Searches the cards of an index in a page, without a server. export_for_browser.py wrote the index.
 //
 //     import { openIndex } from "./search.js";
 //
-//     const index = await openIndex("./");                        // where meta.json and embeddings.i8bin lie
+//     const index = await openIndex("./");                        // where meta.json and embeddings.i8bin are
 //     const { total, matches } = await index.find("bolt lea", { k: 10 });   // by name, set, collector number
 //     const similar = await index.like(matches[0].row);                     // more like this
 //     const answer = await index.name(file);             // a picture: File, Blob, ImageData, image, video or canvas
 //     if (answer.accepted) show(answer.matches[0].record.name);             // else: not sure
 //
-// Each gives k matches, 24 unless told. index.name(picture, { frame: { x, y, width, height } }) looks at a part of the
-// picture, in its pixels. The card has to be upright and fill the frame, or the picture.
-// A match is {row, score, record}: record as in meta.json, score the cosine (none where a name was looked for). An
-// answer to a picture is {accepted, likeness, margin, matches}: it is the hashes' likeness that decides. Of several
-// printings of one artwork the first match is the most alike, not surely the one in the picture.
-// Everything runs in a worker. Errors are Errors with a sentence for the person who reads it. To use it elsewhere,
-// copy the .js files beside each other, and vendor/ for pictures.
+// Each call gives k matches, or 24 without k. index.name(picture, { frame: { x, y, width, height } }) looks at a part
+// of the picture. The frame is in pixels. The card has to be upright, and to fill the frame or, without one, the
+// picture.
+//
+// A match is {row, score, record}. record is the card's record in meta.json. score is the cosine, and a search by text
+// has none.
+// The answer to a picture is {accepted, similarity, margin, matches}. similarity says how alike the picture and the
+// first match are; similarity and margin decide whether the answer is accepted (likeness.js). Where an artwork has
+// several printings, the first match may be another printing than the one in the picture.
+//
+// Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
+// To use the search in another page, copy the .js files into one folder, and vendor/ too if it searches pictures.
 
 const MATCHES = 24;
 
-// Opens the index at base, a URL relative to the page. onProgress({what, part}) is told what is loading, part 0 to 1:
-// "cards" and "vectors" now, "model" with the first picture.
+// Opens the index at base, a URL relative to the page. onProgress({what, part}) hears what is loading: what is "cards"
+// or "vectors" now, and "model" with the first picture. part goes from 0 to 1.
 export async function openIndex(base = "./", onProgress = () => {}) {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   const waiting = new Map();
@@ -46,7 +51,7 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     throw error;
   });
   return {
-    about, // {cards, dimension, model, pictures}: pictures says whether the model was exported too
+    about, // {cards, dimension, model, pictures}; pictures is true where the model was exported too
     find: (text, { k = MATCHES } = {}) => ask("find", text, k),
     like: (row, { k = MATCHES } = {}) => ask("like", row, k),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
@@ -60,7 +65,7 @@ export async function openIndex(base = "./", onProgress = () => {}) {
   };
 }
 
-// What a worker can be sent: an element's picture becomes an ImageBitmap.
+// A picture that can be sent to a worker: an element becomes an ImageBitmap.
 async function sendable(picture) {
   if (picture instanceof Blob || picture instanceof ImageData) return picture;
   try {
