@@ -57,7 +57,8 @@ query: $(VENV)/.installed  ## name the cards in a photo: make query IMG=photo.jp
 validate: $(VENV)/.installed  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
-# The program that runs the model in the page, from npm. Nothing of it is in the repository.
+# From npm: the program that runs the model in the page, and wabt, with which a test assembles web/scores.wat. Neither
+# is in the repository. wabt stays in web/node_modules, because pages are deployed with web/vendor.
 web: web/vendor/.installed  ## what the page needs to run the model, from npm
 
 web/vendor/.installed: web/package-lock.json
@@ -65,7 +66,7 @@ web/vendor/.installed: web/package-lock.json
 	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
 	mkdir -p web/vendor
 	cp $(RUNTIME:%=web/node_modules/onnxruntime-web/dist/%) web/vendor/
-	rm -rf web/node_modules
+	find web/node_modules -mindepth 1 -maxdepth 1 ! -name wabt -exec rm -rf {} +
 	@touch $@
 
 serve: $(VENV)/.installed  ## the page that searches the index in a browser
