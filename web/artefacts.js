@@ -1,4 +1,4 @@
-// Reads what export_for_browser.py wrote, and says in words what is wrong with it.
+// Reads the files that export_for_browser.py wrote. Where one is damaged, it throws an Error that says so in words.
 //
 //     const meta = await readMeta("./");
 //     const bytes = await readBytes("./embeddings.i8bin", new Uint8Array(size), digest, onProgress);
@@ -7,8 +7,8 @@ const RENEW = "Run python export_for_browser.py again.";
 const KIND = { dtype: "int8", scale_factor: 127 };
 
 // {rows, dimension, scale, model, size, fit, record(row), value(row, field), digest, embedding, recognition} from
-// <base>meta.json; the last two are there with --with-model. Both forms are read: records (version 1.0) and columns
-// (2.0).
+// <base>meta.json. embedding and recognition are there after an export --with-model. This reads both forms of
+// the file: records (version 1.0) and columns (2.0).
 export async function readMeta(base) {
   const url = new URL("meta.json", base);
   const response = await ask(url);
@@ -38,8 +38,8 @@ export async function readMeta(base) {
   };
 }
 
-// Fills `into` with the file's bytes as they arrive; onProgress gets the part that is there, 0 to 1.
-// digest is the SHA-256 in hex that they must have (only checked where the browser allows it: https and localhost).
+// Fills `into` with the file's bytes as they arrive. onProgress hears which part of them is there, from 0 to 1.
+// digest is the SHA-256 that the bytes must have, in hex. Browsers can check it on https and on localhost only.
 export async function readBytes(url, into, digest, onProgress = () => {}) {
   const reader = (await ask(url)).body.getReader();
   const next = () => reader.read().catch(() => {
@@ -81,28 +81,29 @@ function name(url) {
 }
 
 function fromRecords({ records }) {
-  const whole = Array.isArray(records) && records.every((record) => typeof record?.name === "string");
+  const isComplete = Array.isArray(records) && records.every((record) => typeof record?.name === "string");
   return {
-    length: whole ? records.length : 0,
+    length: isComplete ? records.length : 0,
     record: (row) => records[row],
     value: (row, field) => records[row][field],
   };
 }
 
-// The second form, undone a row at a time: 500,000 objects would take 1 GB.
+// Reads the second form. A record is put together when it is asked for: 500,000 of them would take 1 GB.
 function fromColumns({ columns }) {
   const column = (field) => (typeof columns[field] === "string" ? columns[columns[field]] : columns[field]);
   const fields = Object.keys(columns ?? {}).map((field) => [field, column(field)]);
   const ids = columns?.scryfall_id?.values;
-  const whole = Array.isArray(ids) && columns.name && fields.every(([, one]) => one?.values?.length === ids.length);
-  const undone = ({ values, dictionary, prefix = "", with_id: withId }, row) => {
+  const isComplete = Array.isArray(ids) && columns.name
+    && fields.every(([, stored]) => stored?.values?.length === ids.length);
+  const valueOf = ({ values, dictionary, prefix = "", with_id: withId }, row) => {
     const written = dictionary ? dictionary[values[row]] : values[row];
     if (typeof written !== "string") return written;
     return withId ? (prefix + written).replaceAll("{id}", ids[row]) : prefix + written;
   };
   return {
-    length: whole ? ids.length : 0,
-    record: (row) => Object.fromEntries(fields.map(([field, one]) => [field, undone(one, row)])),
-    value: (row, field) => undone(column(field), row),
+    length: isComplete ? ids.length : 0,
+    record: (row) => Object.fromEntries(fields.map(([field, stored]) => [field, valueOf(stored, row)])),
+    value: (row, field) => valueOf(column(field), row),
   };
 }

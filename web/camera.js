@@ -1,11 +1,11 @@
-// Names the card held into a frame in front of the camera, picture after picture.
+// Names the card that is held in front of the camera, inside a frame. It looks at one picture after the other.
 
 const CARD = 63 / 88; // width to height
-const FRAME = 0.84; // of the picture's height or width, whichever is short of a card
-const CARD_HEIGHT = 400; // pixels of the frame in a picture: models look at 224
+const FRAME = 0.84; // the frame's height by the picture's, or its width by the picture's where that is the tighter
+const CARD_HEIGHT = 400; // pixels, to which the frame is reduced: models look at 224
 
-// Asks for the camera and starts. onAnswer gets what index.name() says of each picture; onEnd(why) is called when the
-// camera goes away or the page is hidden. Resolves to {stop}; throws Errors with a sentence for the person.
+// Asks for the camera and starts. onAnswer gets the answer of index.name() to each picture. onEnd(why) is called when
+// the camera goes away or the page is hidden. Resolves to {stop}. Throws an Error with a sentence for the person.
 export async function startCamera(video, guide, index, onAnswer, onEnd) {
   if (!navigator.mediaDevices) throw new Error("The camera needs https or localhost. Choose a picture instead.");
   const wanted = { video: { facingMode: "environment", width: { ideal: 1280 } } };
@@ -59,7 +59,7 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
   }
 }
 
-// What the camera sees now, reduced to what naming needs; the canvas gets its size.
+// The picture that the camera sees now, no larger than recognition needs. The canvas gets the same size.
 function pictureOf(video, canvas) {
   const { videoWidth: width, videoHeight: height } = video;
   const scale = Math.min(1, CARD_HEIGHT / frameIn({ width, height }).height);
@@ -70,7 +70,7 @@ function pictureOf(video, canvas) {
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
 
-// Where in a picture of this size the card is to be held.
+// The frame for the card in a picture of this size.
 function frameIn({ width, height }) {
   const high = FRAME * Math.min(height, width / CARD);
   return { x: (width - high * CARD) / 2, y: (height - high) / 2, width: high * CARD, height: high };
@@ -79,7 +79,7 @@ function frameIn({ width, height }) {
 function showGuide(video, guide) {
   const { videoWidth, videoHeight } = video;
   const { x, y, width, height } = frameIn({ width: videoWidth, height: videoHeight });
-  const percent = (part, whole) => `${(100 * part) / whole}%`;
+  const percent = (part, total) => `${(100 * part) / total}%`;
   Object.assign(guide.style, {
     left: percent(x, videoWidth), top: percent(y, videoHeight),
     width: percent(width, videoWidth), height: percent(height, videoHeight),

@@ -1,4 +1,4 @@
-// The page: connects what a person types, drops or holds up to search.js, and shows the answers.
+// The page. It sends to search.js what a person types, drops or holds up to the camera, and shows the answers.
 
 import { startCamera } from "./camera.js";
 import { openIndex } from "./search.js";
@@ -6,14 +6,14 @@ import { openIndex } from "./search.js";
 const at = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", model: "Loading the model" };
-// Set by scripts/serve.py where the pictures lie on this machine; they come from Scryfall otherwise.
+// scripts/serve.py sets this where it has the card pictures on this machine. Else they come from Scryfall.
 const LOCAL_PICTURES = document.body.dataset.pictures;
 
 let index = null;
-let about = "No cards";
-let asked = 0; // what is shown answers the last question only
+let summary = "No cards";
+let asked = 0; // counts the questions: only the answer to the last one is shown
 let camera = null;
-let started = 0; // only the last start of the camera counts: it may wait for permission long
+let started = 0; // counts the starts of the camera: permission may come late, and only the last start counts
 
 async function open() {
   try {
@@ -23,11 +23,11 @@ async function open() {
     return showError(error.message);
   }
   const { cards, model } = index.about;
-  about = `${number.format(cards)} card${cards === 1 ? "" : "s"} · ${model}`;
+  summary = `${number.format(cards)} card${cards === 1 ? "" : "s"} · ${model}`;
   showLoaded();
   at("search").hidden = false;
   at("drop").hidden = !index.about.pictures;
-  if (matchMedia("(pointer: fine)").matches) at("text").focus(); // a phone would cover the page with its keyboard
+  if (matchMedia("(pointer: fine)").matches) at("text").focus(); // on a phone, the keyboard would cover the page
   if (at("text").value) find();
 }
 
@@ -39,7 +39,7 @@ function showProgress({ what, part }) {
 }
 
 function showLoaded() {
-  at("about").textContent = about;
+  at("about").textContent = summary;
   at("progress").hidden = true;
 }
 
@@ -48,7 +48,7 @@ function showError(message) {
   at("error").hidden = !message;
 }
 
-// Asks, and shows the answer unless something else was asked meanwhile.
+// Asks a question and shows the answer, unless another question was asked meanwhile.
 async function ask(question, show) {
   const mine = ++asked;
   showError("");
@@ -190,7 +190,7 @@ at("camera-start").addEventListener("click", useCamera);
 at("camera-stop").addEventListener("click", () => stopCamera());
 document.addEventListener("keydown", ({ key }) => key === "Escape" && !at("camera").hidden && stopCamera());
 document.addEventListener("dragover", (event) => {
-  if (!event.dataTransfer?.types.includes("Files")) return; // text is dragged into the search box
+  if (!event.dataTransfer?.types.includes("Files")) return; // dragged text may go into the search box
   event.preventDefault();
   at("drop").classList.add("over");
 });

@@ -1,14 +1,15 @@
-// A picture -> what the model is shown, as embedder.py prepares it.
+// Prepares a picture for the model, in the same way as mtg_image_db/embedding/embedder.py.
 //
-//     const picture = await decode(blob);                  // or an ImageBitmap; {width, height, data: RGBA}
+//     const picture = await decode(blob);                  // of a Blob or ImageBitmap: {width, height, data: RGBA}
 //     const pixels = tensor(picture, meta);                // Float32Array [3 * size * size]
 
-const MAX_PIXELS = 100e6; // as the Python scripts
-const MAX_RATIO = 100;
-const MIN_FRAME = 16; // pixels; of less no card is told
-const MAX_CANVAS = 16e6; // pixels some phones' canvases hold; larger pictures are drawn smaller
+const MAX_PIXELS = 100e6; // as in the Python scripts
+const MAX_RATIO = 100; // of the longer side to the shorter one, as in the Python scripts
+const MIN_FRAME = 16; // pixels: fewer show no card
+const MAX_CANVAS = 16e6; // pixels: the canvas of some phones holds no more, so larger pictures are drawn smaller
 
-// The picture upright (EXIF), transparency over white, its colours as they are stored, as Pillow reads them.
+// The pixels of a picture: turned upright (EXIF), transparent parts over white, colours as they are stored. Pillow in
+// the Python scripts reads pictures in the same way.
 export async function decode(picture) {
   let bitmap = picture;
   try {
@@ -32,7 +33,7 @@ export async function decode(picture) {
   return canvas.getImageData(0, 0, width, height);
 }
 
-// The part of a picture inside a frame {x, y, width, height}.
+// The part of a picture that is inside a frame {x, y, width, height}.
 export function cut({ width, height, data }, frame) {
   const within = (place, length) => Math.min(Math.max(Math.round(place), 0), length);
   const [x, y] = [within(frame.x, width), within(frame.y, height)];
@@ -47,8 +48,8 @@ export function cut({ width, height, data }, frame) {
   return { width: wide, height: high, data: part };
 }
 
-// Float32Array [3 * size * size], planes of red, green and blue, normalised. fit: "crop" takes the centre square,
-// "pad" keeps all of the picture between black bars, "squash" ignores its shape.
+// Float32Array [3 * size * size]: a plane each of red, green and blue, normalised. With the fit "crop" it shows the
+// square in the centre of the picture. "pad" shows all of the picture and adds black bars. "squash" changes its shape.
 export function tensor(picture, { size, fit, mean, std }) {
   const { width, height } = picture;
   if (Math.max(width, height) > MAX_RATIO * Math.min(width, height)) throw new Error("This is no card's shape.");
@@ -71,7 +72,8 @@ export function tensor(picture, { size, fit, mean, std }) {
   return pixels;
 }
 
-// Bicubic with antialiasing, as PyTorch and Pillow have it: RGBA -> RGB, first across, then down, whole numbers each.
+// Resizes RGBA to RGB, bicubic with antialiasing, as PyTorch and Pillow do: first the width, then the height. Both
+// steps round to whole numbers.
 function resize({ width, height, data }, wide, high) {
   const across = weights(width, wide);
   const narrow = new Uint8ClampedArray(3 * wide * height);
@@ -99,7 +101,7 @@ function resize({ width, height, data }, wide, high) {
   return small;
 }
 
-// For each of `to` places, the first of `from` that count for it and how much each does.
+// For each of the `to` new pixels: the first of the `from` old pixels that it is made of, and the weight of each.
 function weights(from, to) {
   const scale = from / to;
   const blur = Math.max(1, scale);
@@ -119,7 +121,7 @@ function cubic(x) {
   return d < 2 ? ((-0.5 * d + 2.5) * d - 4) * d + 2 : 0;
 }
 
-// Python's round(): halves to the even number.
+// Rounds as Python's round() does: a half goes to the even number.
 function roundToEven(value) {
   const whole = Math.floor(value);
   return value - whole === 0.5 ? whole + (whole & 1) : Math.round(value);

@@ -1,5 +1,5 @@
-// Runs a card index away from the page, which then never waits: search.js sends {id, method, args}, and gets
-// {id, progress} and {id, result} or {id, error} back.
+// Runs a card index in a worker, so that the page stays responsive. search.js sends {id, method, args}. It gets back
+// {id, progress} while something loads, and then {id, result} or {id, error}.
 
 import { openCardIndex } from "./card_index.js";
 
