@@ -169,3 +169,4 @@ def assert_three_lines(stderr: str, category: str) -> None:
     assert lines[1].startswith("  Details: ") and lines[2].startswith("  Suggestion: "), stderr
 
 
+from web_site import browser, site, tab  # noqa: F401 - fixtures; web_site.py needs the names above

@@ -127,8 +127,8 @@ function plain(text) {
     .replace(/\s+/g, " ").trim();
 }
 
-// How well a card fits the text. 0: the text is its whole name. 1: its name begins with the text. 2: it has all words of
-// the text. 3: it has words that begin with them. 4: it has them anywhere.
+// How well a card fits the text. 0: the text is its whole name. 1: its name begins with the text. 2: it has all words
+// of the text. 3: it has words that begin with them. 4: it has them anywhere.
 function order(key, wanted, words) {
   if (key.startsWith(` ${wanted} ${END}`)) return 0;
   if (key.startsWith(` ${wanted}`)) return 1;

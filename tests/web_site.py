@@ -1,0 +1,147 @@
+"""The exported page in a real browser: what the tests of the page, of its search and of its server share.
+
+    def test_a_card_is_found(tab, site):        # an open page; the exported workspace that scripts/serve.py shows
+        tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
+
+conftest.py imports the fixtures, so that every test file has them.
+"""
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import signal
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import ROOT, Workspace
+from PIL import Image
+
+from mtg_image_db.scryfall.faces import cache_name
+
+CAMERA = "--use-fake-device-for-media-stream"
+HELD = 12  # the row of the card that is held into the camera
+RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"
+
+needs_runtime = pytest.mark.skipif(not RUNTIME.exists(), reason="web/vendor is not there: make web needs npm")
+
+
+@dataclass
+class Site:
+    """An exported workspace, and where scripts/serve.py shows it."""
+    workspace: Workspace
+    address: str
+
+    @property
+    def meta(self) -> list[dict]:
+        return self.workspace.lines("mtg_meta.jsonl")
+
+    def picture(self, row: int) -> Path:
+        return self.workspace.cache / cache_name(self.meta[row]["image_url"])
+
+
+@dataclass
+class Tab:
+    """An open page, and what it said and asked for."""
+    page: object
+    errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def heading(self, text: str) -> None:
+        self.page.get_by_role("heading", name=text).wait_for()
+
+    def shown(self, state: str) -> None:
+        """A picture of this state for the README, where MTG_SCREENSHOTS names a folder for them."""
+        if folder := os.environ.get("MTG_SCREENSHOTS"):
+            self.page.wait_for_load_state("networkidle")
+            self.page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=70)
+
+    def names(self) -> list[str]:
+        return self.page.locator("#cards h3").all_inner_texts()
+
+    def ask(self, script: str, picture: Path) -> object:
+        """Run JavaScript that has `index`, as an app author would open it, and the picture as the Blob `file`."""
+        as_served(self.page, "asked", picture.read_bytes())
+        return self.page.evaluate("async () => { const { openIndex } = await import('./search.js');"
+                                  "window.index ??= await openIndex(); const index = window.index;"
+                                  "const file = await (await fetch('asked')).blob();" + script + "}")
+
+
+@pytest.fixture(scope="session")
+def site(finished, tmp_path_factory) -> Iterator[Site]:
+    workspace = Workspace(tmp_path_factory.mktemp("site") / "work")
+    shutil.copytree(finished.path, workspace.path)
+    with served(workspace) as address:
+        yield Site(workspace, address)
+
+
+@contextlib.contextmanager
+def served(workspace: Workspace, *flags: object) -> Iterator[str]:
+    """The address at which scripts/serve.py shows what it exported, until Ctrl-C."""
+    server = workspace.start("scripts/serve.py", "--port", 0, *flags)
+    try:
+        line = next(line for line in server.stderr if "localhost" in line)
+        yield re.search(r"http://localhost:\d+", line)[0]
+    finally:
+        server.send_signal(signal.SIGINT)
+        left = server.communicate(timeout=20)[1]
+    assert server.returncode == 0 and left == "Stopped.\n"
+
+
+@pytest.fixture(scope="module")
+def browser(site, tmp_path_factory):
+    """Chromium with a camera that sees a card on a table, a little askew in the frame."""
+    from playwright.sync_api import sync_playwright
+
+    from benchmarks.compare_browser import QUIET, find_chromium
+
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    film = tmp_path_factory.mktemp("film") / "card.mjpeg"
+    table = Image.effect_noise((640, 480), 40).convert("RGB")
+    card = Image.open(site.picture(HELD)).convert("RGB").resize((286, 400))
+    table.paste(card.rotate(2, Image.Resampling.BICUBIC), (180, 44), Image.new("L", card.size, 255).rotate(2))
+    frame = io.BytesIO()
+    table.save(frame, "JPEG", quality=90)
+    film.write_bytes(frame.getvalue() * 3)
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=[
+            *QUIET, CAMERA, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"])
+
+
+@pytest.fixture
+def tab(site, browser) -> Iterator[Tab]:
+    """A new page; at its end nothing may have gone wrong in it, or been asked of another machine."""
+    context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5)
+    tab = Tab(context.new_page())
+    tab.page.set_default_timeout(20_000)
+    tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
+    tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
+    context.on("request", lambda request: tab.hosts.add(urlsplit(request.url).netloc))
+    tab.page.goto(site.address)
+    yield tab
+    context.close()
+    assert tab.errors == []
+    assert {urlsplit(f"//{host}").hostname for host in tab.hosts if host} == {"localhost"}
+
+
+def as_served(page, name: str, body: bytes, status: int = 200) -> None:
+    """From now on the server answers `name` so."""
+    page.unroute(f"**/{name}")
+    page.route(f"**/{name}", lambda route: route.fulfill(status=status, body=body))
+
+
+def alert(tab: Tab) -> str:
+    tab.page.locator("#error:not(:empty)").wait_for()
+    return tab.page.get_by_role("alert").inner_text()
+
+
+def fetched(address: str, **headers: str):
+    return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10)  # noqa: S310
