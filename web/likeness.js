@@ -11,7 +11,10 @@
 export const HASH_BYTES = 32;
 const SIDE = 64; // pixels of the grey square that is transformed, as in picture_hash.py
 const FREQUENCIES = 16; // as in picture_hash.py
-const MAX_SIDE = 1024; // pixels: the grey values of larger pictures are not kept
+const [CARD_WIDTH, CARD_HEIGHT] = [96, 128]; // pixels of a straightened card, as in namer.py
+const round32 = Math.fround;
+const [FULL_PIXEL, HALF_PIXEL] = [round32(1 / 1.5), round32(0.5 / 1.5)]; // weights in the mean of 1.5 pixels
+const MAX_SIDE = 1024; // pixels: the grey values of larger levels are not kept
 
 const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
@@ -74,11 +77,11 @@ export function judge(levels, quad, nearest, hashes, name, decision) {
   return { accepted: best.similarity + margin >= accepted, similarity: best.similarity, margin, order };
 }
 
-// The grey values of an RGBA picture, and of the picture halved again and again, down to 64 pixels.
+// The grey values of an RGBA picture (OpenCV's weights), and of the picture halved again and again, down to 64 pixels.
 export function greyLevels({ width, height, data }) {
   const pixels = new Float32Array(width * height);
   for (let i = 0; i < pixels.length; i++) {
-    pixels[i] = Math.round(0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
+    pixels[i] = (9798 * data[4 * i] + 19235 * data[4 * i + 1] + 3735 * data[4 * i + 2] + 16384) >> 15;
   }
   const levels = [{ width, height, pixels, scale: 1 }];
   while (Math.min(levels[0].width, levels[0].height) >= 2 * SIDE) levels.unshift(halved(levels[0]));
@@ -92,7 +95,8 @@ function halved({ width, height, pixels, scale }) {
   for (let y = 0; y < high; y++) {
     for (let x = 0; x < wide; x++) {
       const at = 2 * y * width + 2 * x;
-      half[y * wide + x] = (pixels[at] + pixels[at + 1] + pixels[at + width] + pixels[at + width + 1]) / 4;
+      const sum = pixels[at] + pixels[at + 1] + pixels[at + width] + pixels[at + width + 1];
+      half[y * wide + x] = Math.round(sum / 4);
     }
   }
   return { width: wide, height: high, pixels: half, scale: scale / 2 };
@@ -101,12 +105,11 @@ function halved({ width, height, pixels, scale }) {
 // Moves corners and sides. Each time it takes the move that makes the picture most similar to the row's picture.
 // Returns the similarity that is reached.
 function fitted(levels, quad, similarity, hashes, row, { steps, moves, hopeless }) {
-  const size = Math.sqrt(area(quad));
   for (const step of steps) {
     if (step < steps[0] && similarity < hopeless) break;
     for (let move = 0; move < moves; move++) {
       let better = null;
-      for (const other of moved(quad, step * size)) {
+      for (const other of moved(quad, step * Math.sqrt(area(quad)))) {
         const found = similarityTo(hashOf(levels, other), hashes, row);
         if (found > similarity) [similarity, better] = [found, other];
       }
@@ -131,8 +134,11 @@ function moved(quad, pixels) {
 
 // The quadrilateral with each side moved outward by a part of the card's width or height.
 function grown(quad, part) {
-  const at = projection(quad);
-  return [[-part, -part], [1 + part, -part], [1 + part, 1 + part], [-part, 1 + part]].map(([x, y]) => at(x, y));
+  const view = projection(quad);
+  return [[-part, -part], [1 + part, -part], [1 + part, 1 + part], [-part, 1 + part]].map(([x, y]) => {
+    const w = view.g * x + view.h * y + 1;
+    return [(view.a * x + view.b * y + view.c) / w, (view.d * x + view.e * y + view.f) / w];
+  });
 }
 
 function area(quad) {
@@ -142,17 +148,14 @@ function area(quad) {
   }, 0)) / 2;
 }
 
-// A function from the unit square to the picture: the quadrilateral is the square, seen in perspective.
+// The quadrilateral is the unit square, seen in perspective: (x, y) in the square is at
+// ((a x + b y + c) / w, (d x + e y + f) / w) in the picture, with w = g x + h y + 1.
 function projection([[x0, y0], [x1, y1], [x2, y2], [x3, y3]]) {
   const [dx1, dy1, dx2, dy2] = [x1 - x2, y1 - y2, x3 - x2, y3 - y2];
   const [sx, sy] = [x0 - x1 + x2 - x3, y0 - y1 + y2 - y3];
   const det = dx1 * dy2 - dx2 * dy1 || 1e-9;
   const [g, h] = [(sx * dy2 - dx2 * sy) / det, (dx1 * sy - sx * dy1) / det];
-  const [a, b, d, e] = [x1 - x0 + g * x1, x3 - x0 + h * x3, y1 - y0 + g * y1, y3 - y0 + h * y3];
-  return (x, y) => {
-    const w = g * x + h * y + 1;
-    return [(a * x + b * y + x0) / w, (d * x + e * y + y0) / w];
-  };
+  return { a: x1 - x0 + g * x1, b: x3 - x0 + h * x3, c: x0, d: y1 - y0 + g * y1, e: y3 - y0 + h * y3, f: y0, g, h };
 }
 
 // Uint8Array [32], the hash of what is inside the quadrilateral. A bit is a frequency of the 16 x 16 lowest ones. It is
@@ -183,20 +186,44 @@ function hashOf(levels, quad) {
 }
 
 // Float32Array [64 * 64], what is inside the quadrilateral. Outside the picture, the pixels of its border repeat.
+// As in namer.py, the card is first straightened to CARD_WIDTH x CARD_HEIGHT, from the smallest level that shows it
+// twice as high.
 function straightened(levels, quad) {
   const longest = Math.max(...quad.map(([x, y], i) => Math.hypot(x - quad[(i + 1) % 4][0], y - quad[(i + 1) % 4][1])));
-  const { width, height, pixels, scale } = levels.find((level) => level.scale * longest >= SIDE) ?? levels.at(-1);
-  const at = projection(quad);
-  const square = new Float32Array(SIDE * SIDE);
-  for (let i = 0; i < square.length; i++) {
-    const [px, py] = at(((i % SIDE) + 0.5) / SIDE, (Math.floor(i / SIDE) + 0.5) / SIDE);
-    const x = Math.min(Math.max(px * scale - 0.5, 0), width - 1);
-    const y = Math.min(Math.max(py * scale - 0.5, 0), height - 1);
-    const [left, top] = [Math.floor(x), Math.floor(y)];
-    const [right, bottom] = [Math.min(left + 1, width - 1), Math.min(top + 1, height - 1)];
-    const [u, v] = [x - left, y - top];
-    square[i] = (1 - v) * ((1 - u) * pixels[top * width + left] + u * pixels[top * width + right])
-      + v * ((1 - u) * pixels[bottom * width + left] + u * pixels[bottom * width + right]);
+  const { width, height, pixels, scale } = levels.find((level) => level.scale * longest >= 2 * CARD_HEIGHT)
+    ?? levels.at(-1);
+  const { a, b, c, d, e, f, g, h } = projection(quad);
+  const card = new Float32Array(CARD_WIDTH * CARD_HEIGHT);
+  for (let i = 0; i < card.length; i++) {
+    const across = (i % CARD_WIDTH) / CARD_WIDTH;
+    const down = ((i / CARD_WIDTH) | 0) / CARD_HEIGHT;
+    const w = (g * across + h * down + 1) / scale;
+    const x = Math.min(Math.max((a * across + b * down + c) / w, 0), width - 1);
+    const y = Math.min(Math.max((d * across + e * down + f) / w, 0), height - 1);
+    const left = x | 0;
+    const at = (y | 0) * width + left;
+    const next = left < width - 1 ? 1 : 0;
+    const below = y < height - 1 ? width : 0;
+    const u = x - left;
+    const v = y - (y | 0);
+    const upper = pixels[at] + u * (pixels[at + next] - pixels[at]);
+    const lower = pixels[at + below] + u * (pixels[at + below + next] - pixels[at + below]);
+    card[i] = (upper + v * (lower - upper) + 0.5) | 0; // rounded
+  }
+  return shrunk(card);
+}
+
+// Uint8ClampedArray [64 * 64]: each number is the mean of the area of the card that it stands for, 1.5 x 2 pixels.
+// It rounds as OpenCV's INTER_AREA does, which computes with 32-bit floats. Else, 1 bit in 10 hashes differs.
+function shrunk(card) {
+  const square = new Uint8ClampedArray(SIDE * SIDE);
+  const mean = (full, half) => round32(round32(card[full] * FULL_PIXEL) + round32(card[half] * HALF_PIXEL));
+  for (let y = 0; y < SIDE; y++) {
+    for (let x = 0; x < SIDE; x++) {
+      const from = 2 * y * CARD_WIDTH + 3 * (x >> 1); // every 3 pixels become 2: the second one is halved
+      const [full, half] = [x & 1 ? from + 2 : from, from + 1];
+      square[y * SIDE + x] = round32(mean(full, half) + mean(full + CARD_WIDTH, half + CARD_WIDTH)) / 2;
+    }
   }
   return square;
 }
