@@ -26,7 +26,7 @@ from PIL import Image
 from mtg_image_db.scryfall.faces import cache_name
 
 CAMERA = "--use-fake-device-for-media-stream"
-HELD = 12  # the row of the card that is held into the camera
+HELD = 5  # the row of the card that is held into the camera
 RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"
 
 needs_runtime = pytest.mark.skipif(not RUNTIME.exists(), reason="web/vendor is not there: make web needs npm")
