@@ -29,7 +29,7 @@ from benchmarks.compare_downloads import downloads, overlap, planning, validatio
 from benchmarks.compare_indexes import hnsw_table, indexes
 from benchmarks.comparison import FULL, QUICK, Bench, Figure
 from mtg_image_db.arguments import ArgumentParser
-from mtg_image_db.common import write_json
+from mtg_image_db.artefacts import write_json
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, SuiteError, entry_point, say, utc_now
 
 COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes, browser)

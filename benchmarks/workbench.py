@@ -99,7 +99,7 @@ def run_command(folder: Path, command: Sequence[object], log: Path | None = None
     """Run any command to its end; what it prints goes to the log, if there is one. Raises SuiteError where it fails."""
     words = [str(word) for word in command]
     say(f"\n$ {' '.join(words)}")
-    output = open(log, "wb") if log else None
+    output = open(log, "wb") if log else None  # noqa: SIM115 - closed below
     started, peak = time.monotonic(), 0
     process = subprocess.Popen(words, cwd=folder, stdout=output or subprocess.DEVNULL, stderr=output)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import mmap
 import os
 import platform
@@ -17,10 +18,10 @@ import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from mtg_image_db.common import TEMPORARY_SUFFIX, read_json, write_json
+from mtg_image_db.common import TEMPORARY_SUFFIX, atomic_file
 from mtg_image_db.console import SuiteError, require_directory
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
 
 def cache_name(image_url: str) -> str:
     """A picture's file in the cache: the SHA-1 of its whole URL. The URL's query is the epoch of the scan."""
-    suffix = os.path.splitext(image_url.partition("?")[0])[1].lower()
+    suffix = PurePosixPath(image_url.partition("?")[0]).suffix.lower()
     digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
     return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
 
@@ -89,7 +90,7 @@ def finish_commit(out: Path) -> None:
     for names in (OUTPUTS, (BUILD_MANIFEST,)):
         for name in names:
             if staged(out, name).exists():
-                os.replace(staged(out, name), out / name)
+                staged(out, name).replace(out / name)
         _sync_directory(out)
 
 
@@ -130,6 +131,21 @@ def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, names))
+
+
+def write_json(path: Path, value: object) -> None:
+    with atomic_file(path) as handle:
+        # surrogateescape: a path that is no UTF-8 is written as the bytes it has
+        handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="surrogateescape") + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in the file, or None where there is no such file or it holds no JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def file_sha256(path: Path) -> str:

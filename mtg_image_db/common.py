@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import platform
 import random
@@ -229,25 +228,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def write_json(path: Path, value: object) -> None:
-    with atomic_file(path) as handle:
-        # surrogateescape: a path that is no UTF-8 is written as the bytes it has
-        handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="surrogateescape") + b"\n")
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in the file, or None where there is no such file or it holds no JSON object."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 # Picture validation

@@ -9,12 +9,11 @@ Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures o
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import hash_matchers
+from benchmarks.photo_counts import NEGATIVE, Answered, Seen, grouped, rates, seconds_of
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
 from mtg_image_db.common import open_picture
@@ -34,61 +34,11 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_index, open_model
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid
-from mtg_image_db.recognition.namer import Card, guesses, name_cards
+from mtg_image_db.recognition.namer import guesses, name_cards
 
 OUT = Path("eval_out")
 FOUND, SAME_PLACE = 0.7, 0.5  # intersection over union with the true corners
-ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
-SEVERAL = ("multi", "binder")
-NEGATIVE = "negatives"
 HELD_OUT_ROWS = 200  # more rows than a photo's cards have
-
-
-@dataclass(frozen=True)
-class Rate:
-    """count of total, shown with the 95% interval of Wilson's score."""
-    count: int
-    total: int
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        z, share, total = 1.96, self.count / self.total, self.total
-        middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-        half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
-        return max(0.0, middle - half), min(1.0, middle + half)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.count} of {self.total} = {self.count / self.total:.1%} ({100 * low:.0f}-{100 * high:.0f})"
-
-
-@dataclass
-class Seen:
-    """A known card of a photo: what became of it. at_corners: the name given its true corners."""
-    name: str
-    found: bool
-    first: bool
-    among_3: bool
-    accepted: bool
-    at_corners: str
-
-
-@dataclass
-class Answered:
-    """A photo and what was said of it. right: accepted cards at a known card's place, under its name; wrong: those
-    whose name is not in the photo; unjudged: the others, as a second copy of a card, or where the photo's list may
-    lack names. held_out: whether a card was accepted with the photo's own cards taken out of the index."""
-    kind: str
-    file: str
-    seconds: float
-    model_seconds: float
-    unknown: bool
-    cards: list[Card]
-    seen: list[Seen] = field(default_factory=list)
-    right: int = 0
-    wrong: int = 0
-    unjudged: int = 0
-    held_out: bool | None = None
 
 
 class Without(CardIndex):
@@ -186,27 +136,6 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, e
         matcher.name(entry["file"], pyramid, places)
 
 
-def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
-    """The counts of some photos; named_by_hash holds what each other matcher named a file's known cards."""
-    seen = [one for result in answers for one in result.seen]
-    judged = sum(result.right + result.wrong for result in answers)
-    unknown = [result for result in answers if result.unknown]
-    rows = {"found, IoU >= 0.7": Rate(sum(one.found for one in seen), len(seen)),
-            "named first": Rate(sum(one.first for one in seen), len(seen)),
-            "named among 3": Rate(sum(one.among_3 for one in seen), len(seen)),
-            "named first and accepted": Rate(sum(one.first and one.accepted for one in seen), len(seen)),
-            "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
-            "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
-            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown)),
-            "taken out, yet accepted": Rate(sum(bool(result.held_out) for result in answers),
-                                            sum(result.held_out is not None for result in answers))}
-    for matcher, names in named_by_hash.items():
-        pairs = [(name, one.name) for result in answers
-                 for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
-        rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
-    return {name: rate for name, rate in rows.items() if rate.total}
-
-
 def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> None:
     """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
     if not (result.wrong or any(not one.first or not one.accepted for one in result.seen)):
@@ -219,23 +148,6 @@ def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> 
         draw.text(corners[0], instance["name"], "yellow")
     folder.mkdir(parents=True, exist_ok=True)
     annotate.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
-
-
-def seconds_of(answers: list[Answered]) -> dict[str, float]:
-    """Their mean and longest time, and how much of the mean is not the model's."""
-    seconds = [result.seconds for result in answers]
-    return {"mean": float(np.mean(seconds)), "longest": max(seconds),
-            "beyond_model": float(np.mean([result.seconds - result.model_seconds for result in answers]))}
-
-
-def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
-    """The answers by kind of photo, then several kinds together."""
-    kinds = dict.fromkeys(result.kind for result in answers)
-    groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
-    groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
-    groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
-    groups["all"] = answers
-    return {name: some for name, some in groups.items() if some}
 
 
 @entry_point

@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mtg_image_db.arguments import CACHE, ArgumentParser, number
-from mtg_image_db.artefacts import FORMAT_VERSIONS, LEFTOVER_SECONDS, cache_name, remove_leftovers
-from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, check_picture, write_json
+from mtg_image_db.artefacts import FORMAT_VERSIONS, LEFTOVER_SECONDS, cache_name, remove_leftovers, write_json
+from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, check_picture
 from mtg_image_db.console import (
     EXIT_ERROR,
     EXIT_NOTHING,

@@ -432,7 +432,7 @@ def test_a_full_disk_is_a_disk_error_and_harms_nothing(built, megabytes):
 
 @pytest.mark.fault("damaged-artefact")
 @pytest.mark.parametrize("damage", [
-    lambda manifest: manifest.update(outputs={name: "x" for name in manifest["outputs"]}),
+    lambda manifest: manifest.update(outputs=dict.fromkeys(manifest["outputs"], "x")),
     lambda manifest: manifest.pop("parameters"), lambda manifest: manifest.update(model_fingerprint=None),
     lambda manifest: manifest.update(parameters=[]), lambda manifest: manifest["parameters"].pop("fit")])
 def test_a_malformed_manifest_is_no_build(built, damage):

@@ -108,7 +108,7 @@ def test_bad_lines_are_skipped_counted_and_never_shown_raw(workspace, drawn):
     assert workspace.manifest()["statistics"]["bad_bulk_lines"] == 4
     for name in ("mtg_meta.jsonl", "rejected.jsonl", "build_manifest.json"):
         assert not CONTROL.search((workspace.out / name).read_text(encoding="utf-8")), name
-    assert [line["name"] for line in workspace.lines("mtg_meta.jsonl")][0] == good[0]["name"]
+    assert next(line["name"] for line in workspace.lines("mtg_meta.jsonl")) == good[0]["name"]
     for flags in ([], ["--json"]):
         answer = workspace.query(*workspace.pictures(), "--k", 3, *flags)
         assert not CONTROL.search(answer.stdout + answer.stderr) and "\u202e" not in answer.stdout

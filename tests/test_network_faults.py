@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import signal
 import subprocess
 import threading
@@ -60,7 +61,7 @@ def session_to(mirror: Mirror, pace: Pace, max_retries: int = 5) -> RetryingSess
 
 def waits(requests: list) -> list[float]:
     times = [request.time_monotonic for request in requests]
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 # Tried again

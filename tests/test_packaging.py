@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -181,7 +182,7 @@ def test_every_folder_of_code_is_part_of_the_package():
 def imported_packages(file: os.PathLike) -> set[str]:
     """The top-level names that a module imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(open(file, encoding="utf-8").read())):
+    for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:

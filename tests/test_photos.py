@@ -139,7 +139,7 @@ def test_a_printing_that_looks_different_is_decided(built, tmp_path):
 
 
 def test_annotate_writes_the_photo_with_outlines(finished, tmp_path):
-    face, picture = card(finished, 12)
+    _face, picture = card(finished, 12)
     photo, (quad,) = scene([picture], "white", seed=4)
     photo.save(tmp_path / "photo.png")
     finished.query(tmp_path / "photo.png", "--annotate", tmp_path / "out.png", find="auto")

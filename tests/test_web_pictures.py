@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from web_site import alert, needs_runtime, served
 
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import cache_name
 
 
 @needs_runtime

@@ -23,7 +23,7 @@ import pytest
 from conftest import ROOT, Workspace
 from PIL import Image
 
-from mtg_image_db.scryfall.faces import cache_name
+from mtg_image_db.artefacts import cache_name
 
 CAMERA = "--use-fake-device-for-media-stream"
 HELD = 5  # the row of the card that is held into the camera
@@ -144,4 +144,4 @@ def alert(tab: Tab) -> str:
 
 
 def fetched(address: str, **headers: str):
-    return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10)  # noqa: S310
+    return urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10)

@@ -87,5 +87,5 @@ def _survey(lines: list[bytes]) -> tuple[dict[str, str], dict[str, str]]:
         pairs = [(name, other) for name, other in pairs if record[name] == record[other]]
         for name, prefix in prefixes.items():
             if prefix and not str(value := _shortened(name, record) or "").startswith(prefix):
-                prefixes[name] = os.path.commonprefix([prefix, str(value)])
+                prefixes[name] = os.path.commonprefix([prefix, str(value)])  # noqa: RUF071 - of texts, character by character
     return prefixes, dict(reversed(pairs))  # of several equal ones the earliest, which equals no earlier one

@@ -65,7 +65,8 @@ class PageHandler(SimpleHTTPRequestHandler):
         if name == PICTURES.rstrip("?"):
             return str(self.site.cache / cache_name(unquote(query)))
         if name not in INDEX_FILES:
-            files = (file for file in self.site.web.rglob("*") if file.is_file())
+            files = (file for file in self.site.web.rglob("*")
+                     if file.is_file() and "node_modules" not in file.parts)
             page = {file.relative_to(self.site.web).as_posix(): str(file) for file in files}
             return page.get(name, str(self.site.web / "none"))
         packed = self.site.index_dir / f"{name}.gz"

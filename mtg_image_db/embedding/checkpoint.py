@@ -21,8 +21,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS, FORMAT_VERSIONS
-from mtg_image_db.common import atomic_file, name_errors, read_json, write_json
+from mtg_image_db.artefacts import CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS, FORMAT_VERSIONS, read_json, write_json
+from mtg_image_db.common import atomic_file, name_errors
 from mtg_image_db.console import SuiteError, say, utc_now
 from mtg_image_db.embedding.picture_hash import HASH_BYTES
 
@@ -77,7 +77,7 @@ class Checkpoint:
         path = self.out / CHECKPOINT_ROWS
         if self._file is None:
             self.dimension = self.dimension or vectors.shape[1]
-            self._file = open(path, "r+b" if self.rows else "w+b")
+            self._file = open(path, "r+b" if self.rows else "w+b")  # noqa: SIM115 - close() does
             self._file.truncate(self.rows * self._row_dtype().itemsize)
             self._file.seek(0, os.SEEK_END)
         rows = np.empty(len(sources), self._row_dtype())

@@ -95,6 +95,6 @@ def embed_names(job: Job) -> None:
 
 if __name__ == "__main__":
     try:
-        embed_names(pickle.loads(bytes.fromhex(sys.stdin.readline())))  # noqa: S301 - sent by the class above
+        embed_names(pickle.loads(bytes.fromhex(sys.stdin.readline())))
     except (SuiteError, OSError, MemoryError) as failure:
         say(f"Nothing more is embedded during the download. {(str(failure) or 'out of memory').splitlines()[0]}")

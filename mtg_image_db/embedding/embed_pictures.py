@@ -197,12 +197,15 @@ def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store
 def _unchanged(cache: Path, names: Sequence[str], store: VectorStore) -> Iterator[int | None]:
     """For each file the ref of its vector, where size and time are those it was made from."""
     for name in names:
-        try:
-            status = os.stat(cache / name)
-        except OSError:  # gone since the folder was listed: reading it gives the reason
-            yield None
-        else:
-            yield store.unchanged(name, status.st_size, status.st_mtime_ns)
+        status = _status(cache / name)
+        yield store.unchanged(name, status.st_size, status.st_mtime_ns) if status else None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # gone since the folder was listed: reading it gives the reason
+        return None
 
 
 def _load_model(spec: ModelSpec, options: EmbedOptions) -> Embedder:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mtg_image_db.arguments import OUT
-from mtg_image_db.artefacts import DOWNLOAD_MANIFEST, MANIFEST_VERSION
-from mtg_image_db.common import read_json
+from mtg_image_db.artefacts import DOWNLOAD_MANIFEST, MANIFEST_VERSION, read_json
 from mtg_image_db.console import utc_now
 from mtg_image_db.embedding.embed_pictures import Embedded, EmbedOptions
 from mtg_image_db.embedding.models import ModelSpec, spec_to_manifest

@@ -76,14 +76,16 @@ def _name_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
     """Find and name the cards of each picture."""
     photos = map_ahead(_or_reason(_read), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
     for path, photo in zip(paths, photos, strict=True):
-        try:
-            if isinstance(photo, str):
-                raise InvalidContent(photo)
-            cards = name_cards(photo, asked.index, asked.model, asked.k, asked.ef_search)
-            answer = Answer(path, cards[0].matches, cards) if cards else Answer(path, error=NO_VECTOR)
-            yield answer, photo if asked.with_photos else None
-        except InvalidContent as error:
-            yield Answer(path, error=str(error)), None
+        answer = Answer(path, error=photo) if isinstance(photo, str) else _named(path, photo, asked)
+        yield answer, photo if asked.with_photos and not isinstance(photo, str) else None
+
+
+def _named(path: Path, photo: Picture, asked: Asked) -> Answer:
+    try:
+        cards = name_cards(photo, asked.index, asked.model, asked.k, asked.ef_search)
+    except InvalidContent as error:
+        return Answer(path, error=str(error))
+    return Answer(path, cards[0].matches, cards) if cards else Answer(path, error=NO_VECTOR)
 
 
 def _match_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:

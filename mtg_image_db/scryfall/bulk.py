@@ -18,17 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from mtg_image_db.artefacts import READ_BYTES, file_sha256, remove_leftovers
-from mtg_image_db.common import (
-    TEMPORARY_SUFFIX,
-    FetchError,
-    InvalidContent,
-    RetryingSession,
-    name_errors,
-    read_json,
-    stream_body,
-    write_json,
-)
+from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, remove_leftovers, write_json
+from mtg_image_db.common import TEMPORARY_SUFFIX, FetchError, InvalidContent, RetryingSession, name_errors, stream_body
 from mtg_image_db.console import TIMESTAMP, SuiteError, disk_space, say, utc_now
 from mtg_image_db.scryfall.faces import BYTE_ORDER_MARK, GZIP_MAGIC, Source
 
@@ -174,7 +165,7 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
         partial.unlink()  # cut off between its last byte and its check, or another file: nothing to resume
     with disk_space(lambda: compressed_size or 0):
         session.fetch(url, consume, resume)
-    os.replace(partial, path)
+    partial.replace(path)
     for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
 

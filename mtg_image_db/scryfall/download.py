@@ -23,8 +23,9 @@ from mtg_image_db.artefacts import (
     DOWNLOAD_MANIFEST,
     MANIFEST_VERSION,
     remove_leftovers,
+    write_json,
 )
-from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file, write_json
+from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file
 from mtg_image_db.console import EXIT_ERROR, EXIT_NOTHING, SuiteError, disk_space, per_second, percent, say, utc_now
 from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
 from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces

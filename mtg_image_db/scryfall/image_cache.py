@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from mtg_image_db.artefacts import PICTURE_SUFFIXES, cache_name, delete_abandoned
+from mtg_image_db.artefacts import PICTURE_SUFFIXES, cache_name, delete_abandoned, write_json
 from mtg_image_db.common import (
     MAX_PICTURE_BYTES,
     TEMPORARY_SUFFIX,
@@ -32,7 +32,6 @@ from mtg_image_db.common import (
     atomic_file,
     check_picture,
     stream_body,
-    write_json,
 )
 from mtg_image_db.console import Progress, say, utc_now
 from mtg_image_db.scryfall.faces import Face
@@ -248,7 +247,7 @@ class _Work:
                 self._fetch(task)
         except Stopped:
             return
-        except BaseException as error:  # noqa: B036 - handed to the main thread, which raises it
+        except BaseException as error:
             self.error = self.error or error
             self.filling.pace.stop()
         finally:

@@ -1,0 +1,104 @@
+"""What is counted on photos with known cards: rates with their intervals, by kind of photo.
+
+    for name, answers in grouped(answered).items():
+        print(name, rates(answers, {}))
+
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mtg_image_db.recognition.namer import Card
+
+ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
+SEVERAL = ("multi", "binder")
+NEGATIVE = "negatives"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """count of total, shown with the 95% interval of Wilson's score."""
+    count: int
+    total: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        z, share, total = 1.96, self.count / self.total, self.total
+        middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+        half = z * math.sqrt(share * (1 - share) / total + (z / (2 * total)) ** 2) / (1 + z * z / total)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.count} of {self.total} = {self.count / self.total:.1%} ({100 * low:.0f}-{100 * high:.0f})"
+
+
+@dataclass
+class Seen:
+    """A known card of a photo: what became of it. at_corners: the name given its true corners."""
+    name: str
+    found: bool
+    first: bool
+    among_3: bool
+    accepted: bool
+    at_corners: str
+
+
+@dataclass
+class Answered:
+    """A photo and what was said of it. right: accepted cards at a known card's place, under its name; wrong: those
+    whose name is not in the photo; unjudged: the others, as a second copy of a card, or where the photo's list may
+    lack names. held_out: whether a card was accepted with the photo's own cards taken out of the index."""
+    kind: str
+    file: str
+    seconds: float
+    model_seconds: float
+    unknown: bool
+    cards: list[Card]
+    seen: list[Seen] = field(default_factory=list)
+    right: int = 0
+    wrong: int = 0
+    unjudged: int = 0
+    held_out: bool | None = None
+
+
+def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
+    """The counts of some photos; named_by_hash holds what each other matcher named a file's known cards."""
+    seen = [one for result in answers for one in result.seen]
+    judged = sum(result.right + result.wrong for result in answers)
+    unknown = [result for result in answers if result.unknown]
+    rows = {"found, IoU >= 0.7": Rate(sum(one.found for one in seen), len(seen)),
+            "named first": Rate(sum(one.first for one in seen), len(seen)),
+            "named among 3": Rate(sum(one.among_3 for one in seen), len(seen)),
+            "named first and accepted": Rate(sum(one.first and one.accepted for one in seen), len(seen)),
+            "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
+            "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
+            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown)),
+            "taken out, yet accepted": Rate(sum(bool(result.held_out) for result in answers),
+                                            sum(result.held_out is not None for result in answers))}
+    for matcher, names in named_by_hash.items():
+        pairs = [(name, one.name) for result in answers
+                 for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
+        rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
+    return {name: rate for name, rate in rows.items() if rate.total}
+
+
+def seconds_of(answers: list[Answered]) -> dict[str, float]:
+    """Their mean and longest time, and how much of the mean is not the model's."""
+    seconds = [result.seconds for result in answers]
+    return {"mean": float(np.mean(seconds)), "longest": max(seconds),
+            "beyond_model": float(np.mean([result.seconds - result.model_seconds for result in answers]))}
+
+
+def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
+    """The answers by kind of photo, then several kinds together."""
+    kinds = dict.fromkeys(result.kind for result in answers)
+    groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
+    groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
+    groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
+    groups["all"] = answers
+    return {name: some for name, some in groups.items() if some}
