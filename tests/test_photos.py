@@ -183,7 +183,7 @@ def test_photo_files_are_read_whole(finished, tmp_path):
     assert_three_lines("\n".join(done.stderr.splitlines()[:-1]), "Validation Error")
 
 
-def test_where_all_rows_have_one_name_the_likeness_alone_decides(built, tmp_path):
+def test_where_all_rows_have_one_name_the_similarity_alone_decides(built, tmp_path):
     """Hundreds of Forests: no other card is near to measure a margin against."""
     change_meta(built, [face | {"name": "Forest"} for face in built.lines("mtg_meta.jsonl")])
     scene([draw_face("A Stranger", 900_000, "GW")], "white", seed=0)[0].save(tmp_path / "stranger.jpg")

@@ -105,7 +105,8 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
             picture.save(path, compress_level=1)
         paths.append(path)
     spec = describe_model("efficientnet-lite0")
-    vectors = Embedder(spec, "cpu", "fp32").embed(np.stack([prepare(pixels_of(open_picture(path)), spec) for path in paths]))
+    prepared = np.stack([prepare(pixels_of(open_picture(path)), spec) for path in paths])
+    vectors = Embedder(spec, "cpu", "fp32").embed(prepared)
     int8 = np.frombuffer((site.workspace.out / "embeddings.i8bin").read_bytes(), np.int8).reshape(53, -1)
     scores = np.minimum(1, vectors @ int8.T.astype(np.float32) / 127)
     theirs, cosines = [], []
