@@ -1,6 +1,6 @@
 """Index -> browser files: int8 vectors, metadata, and with the model what picture search needs.
 
-    python export_for_browser.py --input-dir index_out --output-dir web/data --with-model
+    python export_for_browser.py --output-dir my_page --with-model
 
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; --with-model also mtg_pictures.npy,
         the model's weights, and a few pictures in <cache> to measure on

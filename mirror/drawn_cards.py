@@ -1,6 +1,6 @@
 """Draw invented trading cards and write them as a small Scryfall mirror.
 
-    python mirror/drawn_cards.py OUT --cards 185
+    python mirror/drawn_cards.py drawn --cards 185
 
 Reads   nothing: a card follows from its number alone, so a larger N keeps every earlier card byte for byte
 Writes  OUT/unique-artwork.jsonl.gz, OUT/bulk-data.json and, for each face, a picture of 488x680 as
@@ -8,7 +8,6 @@ Writes  OUT/unique-artwork.jsonl.gz, OUT/bulk-data.json and, for each face, a pi
 """
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import itertools
@@ -31,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mirror.card_art import mix, noise, paint, rgb, shows_a_beast, to_picture
 from mirror.replies import API, BULK_IDS, CARDS, DATA, IMAGE_KEYS
+from mtg_image_db.arguments import ArgumentParser, directory, number
+from mtg_image_db.console import EXIT_OK, entry_point, say
 
 SIZE = IMAGE_KEYS["normal"][1]
 SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://example.org/drawn-cards")
@@ -231,13 +232,15 @@ def write_mirror(root: Path, cards: int = 185, *, double_faced: int = 15, placeh
     return faces
 
 
+@entry_point
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--cards", type=int, default=185, metavar="N")
-    args = parser.parse_args(argv)
-    print(f"{args.out}: {args.cards} cards, {write_mirror(args.out, args.cards)} faces", file=sys.stderr)
-    return 0
+    parser = ArgumentParser(__doc__, " OUT")
+    parser.add_argument("out", type=directory, metavar="OUT", help="the folder to write")
+    parser.add_argument("--cards", type=number(int, 1), default=185, metavar="N", help="how many (default: 185)")
+    args = parser.parse(argv)
+    say(f"{args.out}: {args.cards} cards, {write_mirror(args.out, args.cards)} faces")
+    say(f"Next: python mirror/scryfall_mirror.py --root {args.out}")
+    return EXIT_OK
 
 
 if __name__ == "__main__":

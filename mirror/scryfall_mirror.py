@@ -1,6 +1,6 @@
 """A local mirror of Scryfall over HTTP/1.1, for tests, the demo and work by hand.
 
-    python mirror/scryfall_mirror.py --root ../shared/sample --port 8765
+    python mirror/scryfall_mirror.py --root drawn --port 8765
 
 One origin serves what api.scryfall.com, data.scryfall.io and cards.scryfall.io serve. The path alone decides which
 of them answers (replies.py). The mirror can also misbehave on demand (faults.py).
@@ -10,7 +10,6 @@ Writes  nothing
 """
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import random
@@ -31,6 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mirror.faults import Fault, Reply, apply_fault, draw_fault, error_reply, reset, send_part
 from mirror.replies import BULK_PATH, IMAGE_PREFIXES, Headers, api_reply, apply_conditions, bulk_reply, image_reply
+from mtg_image_db.arguments import ArgumentParser, directory, existing_file, number
+from mtg_image_db.console import EXIT_ERROR, EXIT_INTERRUPTED, SuiteError, entry_point, require_directory, say
 
 
 @dataclass(frozen=True)
@@ -183,38 +184,42 @@ class Mirror:
             return error_reply(500, f"The bulk file cannot be read: {error}")
 
 
+@entry_point
 def main(argv: list[str] | None = None) -> int:
     """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, required=True, help="folder with the bulk file and images/")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8765, help="0 takes a free one")
-    parser.add_argument("--latency-ms", type=float, default=0.0, help="wait before each reply")
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--root", type=directory, default=Path("drawn"), metavar="DIR",
+                        help="folder with the bulk file and images/ (default: drawn)")
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", type=number(int, 0, 65535), default=8765, metavar="N",
+                        help="0 to 65535, 0 takes a free one (default: 8765)")
+    parser.add_argument("--latency-ms", type=number(float, 0), default=0.0, metavar="MS",
+                        help="wait before each reply (default: 0)")
     parser.add_argument("--rewrite-hosts", action="store_true", help="put this origin for Scryfall's hosts into JSON")
     parser.add_argument("--legacy", action="store_true", help="bulk data as before 2026-07-20")
-    parser.add_argument("--faults", type=Path, metavar="FILE.json", help="list of faults")
-    parser.add_argument("--verbose", action="store_true", help="a line per request on stderr")
-    args = parser.parse_args(argv)
-    if not args.root.is_dir():
-        parser.error(f"--root {args.root}: no such folder")
+    parser.add_argument("--faults", type=existing_file, metavar="FILE",
+                        help="a JSON list of faults (mirror/faults.py)")
+    parser.add_argument("--verbose", action="store_true", help="a line for each request on stderr")
+    args = parser.parse(argv)
+    require_directory(args.root, "mirror's", "Draw one: python mirror/drawn_cards.py drawn", EXIT_ERROR)
     try:
         faults = [Fault(**entry) for entry in json.loads(args.faults.read_bytes())] if args.faults else []
-    except (OSError, ValueError, TypeError, re.error) as error:
-        parser.error(f"--faults {args.faults}: {error}")
+    except (ValueError, TypeError, re.error) as error:
+        raise SuiteError("Invalid Arguments", "the list of faults cannot be used", f"--faults {args.faults}: {error}",
+                         "mirror/faults.py says what a fault has.") from error
     mirror = Mirror(args.root, port=args.port, latency=args.latency_ms / 1000, faults=faults, host=args.host,
                     rewrite_hosts=args.rewrite_hosts, legacy=args.legacy, verbose=args.verbose)
     try:
         mirror.start()
     except OSError as error:
-        print(f"cannot listen on {mirror.url}: {error}", file=sys.stderr)
-        return 1
-    print(f"Serving {args.root} at {mirror.url} (Ctrl-C ends). To use it:\n  export MTG_SCRYFALL_API={mirror.url}",
-          file=sys.stderr, flush=True)
+        raise SuiteError("Configuration Error", "the mirror cannot listen", f"{mirror.url}: {error.strerror}",
+                         "Use another --port.") from error
+    say(f"Serving {args.root} at {mirror.url} (Ctrl-C ends). To use it:\n  export MTG_SCRYFALL_API={mirror.url}")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         mirror.stop()
-    return 130
+    return EXIT_INTERRUPTED
 
 
 if __name__ == "__main__":

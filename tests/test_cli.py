@@ -10,8 +10,12 @@ import time
 import pytest
 from conftest import ROOT, Workspace, assert_three_lines
 
+from mtg_image_db import __version__
+
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py"]
+EVERY_SCRIPT = [*SCRIPTS, "scripts/serve.py", "scripts/demo.py", "scripts/eval_photos.py", "benchmarks/bench.py",
+                "benchmarks/soak.py", "mirror/scryfall_mirror.py", "mirror/drawn_cards.py"]
 MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)
                  for path in [*ROOT.glob("*.py"), *(ROOT / "mtg_image_db").rglob("*.py")])
 HEAVY = ("torch", "open_clip", "faiss", "cv2", "torchvision")
@@ -29,6 +33,21 @@ def test_help_imports_nothing_heavy(alone, script):
     imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
     assert not imported.intersection(HEAVY)
     assert "usage: " in done.stdout and re.search(r"python \S*" + script.split("/")[-1], done.stdout)
+
+
+@pytest.mark.parametrize("script", EVERY_SCRIPT)
+def test_the_help_page_fits_a_terminal_and_has_an_example(alone, script):
+    done = subprocess.run([sys.executable, script, "--help"], cwd=ROOT, text=True, capture_output=True, check=True,
+                          env=alone.environment(COLUMNS="80"))
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    example = done.stdout.partition("example:\n")[2].strip()
+    assert example.startswith(f"python {script}"), done.stdout
+
+
+@pytest.mark.parametrize("script", EVERY_SCRIPT)
+def test_every_script_tells_its_version(alone, script):
+    done = alone.run(script, "--version")
+    assert (done.stdout, done.stderr) == (f"mtg-image-db {__version__}\n", "")
 
 
 @pytest.mark.parametrize("module", MODULES)
