@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mirror.card_art import mix, noise, paint, rgb, shows_a_beast, to_picture
 from mirror.replies import API, BULK_IDS, CARDS, DATA, IMAGE_KEYS
-from mtg_image_db.arguments import ArgumentParser, directory, number
+from mtg_image_db import arguments
 from mtg_image_db.console import EXIT_OK, entry_point, say
 
 SIZE = IMAGE_KEYS["normal"][1]
@@ -234,9 +234,9 @@ def write_mirror(root: Path, cards: int = 185, *, double_faced: int = 15, placeh
 
 @entry_point
 def main(argv: list[str] | None = None) -> int:
-    parser = ArgumentParser(__doc__, " OUT")
-    parser.add_argument("out", type=directory, metavar="OUT", help="the folder to write")
-    parser.add_argument("--cards", type=number(int, 1), default=185, metavar="N", help="how many (default: 185)")
+    parser = arguments.ArgumentParser(__doc__, " OUT")
+    parser.add_argument("out", type=arguments.directory, metavar="OUT", help="the folder to write")
+    parser.add_argument("--cards", type=arguments.number(int, 1), default=185, metavar="N", help="how many (default: 185)")
     args = parser.parse(argv)
     say(f"{args.out}: {args.cards} cards, {write_mirror(args.out, args.cards)} faces")
     say(f"Next: python mirror/scryfall_mirror.py --root {args.out}")
