@@ -236,7 +236,8 @@ def write_mirror(root: Path, cards: int = 185, *, double_faced: int = 15, placeh
 def main(argv: list[str] | None = None) -> int:
     parser = arguments.ArgumentParser(__doc__, " OUT")
     parser.add_argument("out", type=arguments.directory, metavar="OUT", help="the folder to write")
-    parser.add_argument("--cards", type=arguments.number(int, 1), default=185, metavar="N", help="how many (default: 185)")
+    parser.add_argument("--cards", type=arguments.number(int, 1), default=185, metavar="N",
+                        help="how many (default: 185)")
     args = parser.parse(argv)
     say(f"{args.out}: {args.cards} cards, {write_mirror(args.out, args.cards)} faces")
     say(f"Next: python mirror/scryfall_mirror.py --root {args.out}")
