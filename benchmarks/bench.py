@@ -33,6 +33,7 @@ from mtg_image_db.artefacts import write_json
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, SuiteError, entry_point, say, utc_now
 
 COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes, browser)
+NAMES = [comparison.__name__ for comparison in COMPARISONS]
 WITH_PEERS = (downloads, clip_retrieval, indexes)
 
 
@@ -57,7 +58,8 @@ def table_row(figure: Figure) -> str:
 def bench(out: Path, quick: bool, only: str) -> list[Figure]:
     """Run the comparisons whose name holds `only`, printing a row for each figure."""
     chosen = [comparison for comparison in COMPARISONS if only in comparison.__name__]
-    python = peers.install(out / "peers") if not quick and any(one in WITH_PEERS for one in chosen) else None
+    wanted = not quick and any(comparison in WITH_PEERS for comparison in chosen)
+    python = peers.install(out / "peers") if wanted else None
     if python is None:
         say("The other tools are left out.")
     figures = []
@@ -76,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, without the other tools: about two minutes")
     parser.add_argument("--only", default="", metavar="NAME",
-                        help=f"comparisons whose name holds this: {', '.join(one.__name__ for one in COMPARISONS)}")
+                        help=f"comparisons whose name holds this: {', '.join(NAMES)}")
     parser.add_argument("--hnsw", action="store_true",
                         help="instead, the table of HNSW parameters over 54,000 vectors: about five minutes")
     args = parser.parse(argv)
@@ -88,14 +90,14 @@ def main(argv: list[str] | None = None) -> int:
     out.mkdir(exist_ok=True)
     for leftover in out.glob("run-*"):
         shutil.rmtree(leftover)
-    started, about = time.monotonic(), machine()
-    say(f"On {about}.")
+    started, measured_on = time.monotonic(), machine()
+    say(f"On {measured_on}.")
     figures = bench(out, args.quick, args.only)
     if not figures:
         raise SuiteError("Invalid Arguments", "no comparison that can run has this name", f"--only {args.only}",
                          "python benchmarks/bench.py --help lists them.")
     path = out / ("-".join(filter(None, ("bench", "quick" * args.quick, args.only))) + ".json")
-    write_json(path, {"timestamp": utc_now(), "machine": about, "quick": args.quick,
+    write_json(path, {"timestamp": utc_now(), "machine": measured_on, "quick": args.quick,
                                     "figures": [{**asdict(figure), "met": figure.met} for figure in figures]})
     verdicts = [figure.met for figure in figures if figure.met is not None]
     say(f"{sum(verdicts)} of {len(verdicts)} targets met in {time.monotonic() - started:.0f} s: {path}.")

@@ -40,8 +40,8 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     cache, spec = bench.pictures() / "cache", describe_model(architecture, pretrained)
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
 
-    def decoded(some: list[str]) -> np.ndarray:
-        return np.stack([prepare(pixels_of(open_picture(cache / name, verify=True)), spec) for name in some])
+    def decoded(part: list[str]) -> np.ndarray:
+        return np.stack([prepare(pixels_of(open_picture(cache / name, verify=True)), spec) for name in part])
 
     def through(embedder: Embedder) -> None:
         for start in range(0, len(pixels), BATCH):
@@ -50,13 +50,13 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     pixels, lower = decoded(names), Embedder(spec, "cpu", "auto")
     decode = min(seconds(lambda: decoded(names[:BATCH])) / BATCH for _ in range(3))
     lower.embed(pixels[:BATCH])
-    alone, whole = [], []
+    alone, full_path = [], []
     for _ in range(3):
         alone.append(len(names) / seconds(lambda: through(lower)))
-        whole.append(len(names) / seconds(lambda: _embed(bench, cache, names, spec, lower)))
+        full_path.append(len(names) / seconds(lambda: _embed(bench, cache, names, spec, lower)))
     yield Figure(f"pictures from disk to vectors, {architecture} {lower.precision}, against the model alone",
-                 f"{max(whole):.1f}/s", f"{max(alone):.1f}/s",
-                 statistics.median(w / a for w, a in zip(whole, alone, strict=True)), target,
+                 f"{max(full_path):.1f}/s", f"{max(alone):.1f}/s",
+                 statistics.median(full / model for full, model in zip(full_path, alone, strict=True)), target,
                  f"at most {1 / (1 + decode * max(alone) / CORES):.2f}: decoding and resizing takes "
                  f"{1000 * decode:.1f} ms of a core, the model {1000 * CORES / max(alone):.1f} ms")
     if target and lower.precision != "fp32":

@@ -42,8 +42,9 @@ def downloads(bench: Bench) -> Iterator[Figure]:
 
     try:
         urls = [url.replace("https://cards.scryfall.io", address) for url in picture_urls(root / BULK)]
-        many, one, bare = rate(WORKERS, sizes.pictures), rate(1, sizes.one_worker), _bare_rate(urls)
-        yield Figure(f"download, {WORKERS} workers, against 1", f"{many:.0f}/s", f"{one:.1f}/s", many / one, ">= 12")
+        many, single, bare = rate(WORKERS, sizes.pictures), rate(1, sizes.one_worker), _bare_rate(urls)
+        yield Figure(f"download, {WORKERS} workers, against 1", f"{many:.0f}/s", f"{single:.1f}/s", many / single,
+                     ">= 12")
         bound = WORKERS / LATENCY
         yield Figure(f"download, {WORKERS} workers, against the bound of {1000 * LATENCY:.0f} ms a reply",
                      f"{many:.0f}/s", f"{bound:.0f}/s", many / bound, ">= 0.95",

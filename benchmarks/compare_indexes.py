@@ -94,4 +94,4 @@ def _search(index: Any, queries: np.ndarray, true: np.ndarray, effort: int) -> t
 
 def _at_equal_recall(searches: Iterator) -> tuple[int, float, float]:
     tried = list(searches)
-    return tuple(next((one for one in tried if one[1] >= EQUAL_RECALL), tried[-1]))
+    return tuple(next((search for search in tried if search[1] >= EQUAL_RECALL), tried[-1]))

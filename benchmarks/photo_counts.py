@@ -68,21 +68,21 @@ class Answered:
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
     """The counts of some photos; named_by_hash holds what each other matcher named a file's known cards."""
-    seen = [one for result in answers for one in result.seen]
+    seen = [card for result in answers for card in result.seen]
     judged = sum(result.right + result.wrong for result in answers)
     unknown = [result for result in answers if result.unknown]
-    rows = {"found, IoU >= 0.7": Rate(sum(one.found for one in seen), len(seen)),
-            "named first": Rate(sum(one.first for one in seen), len(seen)),
-            "named among 3": Rate(sum(one.among_3 for one in seen), len(seen)),
-            "named first and accepted": Rate(sum(one.first and one.accepted for one in seen), len(seen)),
-            "named, corners given": Rate(sum(one.at_corners == one.name for one in seen), len(seen)),
+    rows = {"found, IoU >= 0.7": Rate(sum(card.found for card in seen), len(seen)),
+            "named first": Rate(sum(card.first for card in seen), len(seen)),
+            "named among 3": Rate(sum(card.among_3 for card in seen), len(seen)),
+            "named first and accepted": Rate(sum(card.first and card.accepted for card in seen), len(seen)),
+            "named, corners given": Rate(sum(card.at_corners == card.name for card in seen), len(seen)),
             "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
             "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown)),
             "taken out, yet accepted": Rate(sum(bool(result.held_out) for result in answers),
                                             sum(result.held_out is not None for result in answers))}
     for matcher, names in named_by_hash.items():
-        pairs = [(name, one.name) for result in answers
-                 for name, one in zip(names.get(result.file, ()), result.seen, strict=True)]
+        pairs = [(name, card.name) for result in answers
+                 for name, card in zip(names.get(result.file, ()), result.seen, strict=True)]
         rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
     return {name: rate for name, rate in rows.items() if rate.total}
 
@@ -101,4 +101,4 @@ def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
     groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
     groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
     groups["all"] = answers
-    return {name: some for name, some in groups.items() if some}
+    return {name: answered for name, answered in groups.items() if answered}

@@ -47,8 +47,8 @@ class Without(CardIndex):
 
     def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         cosines, rows = super().nearest(vectors, k + HELD_OUT_ROWS, ef_search)
-        hidden = np.array([[self.face(row)["name"] in self.names if row >= 0 else True for row in some]
-                           for some in rows.tolist()])
+        hidden = np.array([[self.face(row)["name"] in self.names if row >= 0 else True for row in nearest]
+                           for nearest in rows.tolist()])
         order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
         rows = np.where(hidden, -1, rows)
         return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(rows, order, axis=1)
@@ -138,7 +138,7 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, e
 
 def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> None:
     """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
-    if not (result.wrong or any(not one.first or not one.accepted for one in result.seen)):
+    if not (result.wrong or any(not card.first or not card.accepted for card in result.seen)):
         return
     picture = annotate.drawn(pixels_of(open_picture(photos / result.file)), result.cards)
     draw = ImageDraw.Draw(picture)
@@ -193,19 +193,19 @@ def main(argv: list[str] | None = None) -> int:
         progress.update()
     progress.close()
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}
-    rows = {name: rates(some, named_by_hash) for name, some in groups.items()}
+    rows = {name: rates(answered, named_by_hash) for name, answered in groups.items()}
     if args.json:
         print(json.dumps({"rates": {name: {row: asdict(rate) | {"interval": rate.interval}
-                                           for row, rate in some.items()} for name, some in rows.items()},
-                          "seconds": {name: seconds_of(some) for name, some in groups.items()},
+                                           for row, rate in counted.items()} for name, counted in rows.items()},
+                          "seconds": {name: seconds_of(answered) for name, answered in groups.items()},
                           "photos": [asdict(result) for result in answers]}, ensure_ascii=False))
     else:
-        for name, some in groups.items():
-            print(f"\n{name}: {len(some)} pictures")
+        for name, answered in groups.items():
+            print(f"\n{name}: {len(answered)} pictures")
             for row, rate in rows[name].items():
                 print(f"  {row:<30}{rate}")
             print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
-                "seconds a picture", **seconds_of(some)))
+                "seconds a picture", **seconds_of(answered)))
     return EXIT_OK
 
 

@@ -245,16 +245,16 @@ def _visible_runs(corners: NDArray[np.float32], width: int, height: int) -> list
 
 
 def _from_three(left: Quad, middle: Quad, right: Quad) -> Iterator[list[Quad]]:
-    """The cards of which `middle` is a whole side, a short or a long one, and the others what is seen of theirs."""
+    """The cards of which `middle` is a full_side side, a short or a long one, and the others what is seen of theirs."""
     start, end = _meet(left, middle), _meet(middle, right)
     if start is None or end is None:
         return
-    whole = np.linalg.norm(end - start)
+    full_side = np.linalg.norm(end - start)
     back, forth = left[0] - start, right[1] - end
     seen = np.linalg.norm(back), np.linalg.norm(forth)
-    if min(seen) < 0.1 * whole:
+    if min(seen) < 0.1 * full_side:
         return
-    for length in (whole / CARD_RATIO, whole * CARD_RATIO):
+    for length in (full_side / CARD_RATIO, full_side * CARD_RATIO):
         if max(seen) <= 1.08 * length:
             yield [start, end, end + forth / seen[1] * length, start + back / seen[0] * length]
 

@@ -228,7 +228,7 @@ def _is_card(value: object) -> TypeGuard[Card]:
 
 def _broken(path: Path, why: str) -> SuiteError:
     return SuiteError("Validation Error", "the bulk file cannot be read", f"{path}: {why}",
-                      "python download_images.py fetches a damaged snapshot again; a --bulk-file must be whole.")
+                      "python download_images.py fetches a damaged snapshot again; a --bulk-file must be complete.")
 
 
 def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:
