@@ -40,11 +40,11 @@ download: $(VENV)/.installed  ## Scryfall's card pictures into image_cache/
 embed: $(VENV)/.installed  ## the search index of these pictures, into index_out/
 	$(RUN) build_embeddings.py $(ARGS)
 
-build-all:  ## download, then embed
+build-all:  ## download everything, then embed
 	$(MAKE) download
 	$(MAKE) embed
 
-build: $(VENV)/.installed  ## both in one call, at the same time
+build: $(VENV)/.installed  ## download and embed at the same time
 	$(RUN) build_mtg_faiss.py $(ARGS)
 
 export: $(VENV)/.installed  ## the index as files for a browser
@@ -52,7 +52,7 @@ export: $(VENV)/.installed  ## the index as files for a browser
 
 query: $(VENV)/.installed  ## name the cards in a photo: make query IMG=photo.jpg
 	@test -n "$(IMG)" || { echo 'make query needs a picture: make query IMG=photo.jpg' >&2; exit 1; }
-	$(RUN) query_index.py $(ARGS) "$(IMG)"
+	@$(RUN) query_index.py $(ARGS) "$(IMG)"
 
 validate: $(VENV)/.installed  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
@@ -63,7 +63,7 @@ web: web/vendor/.installed  ## what the page needs to run the model, from npm
 
 web/vendor/.installed: web/package-lock.json
 	@command -v npm >/dev/null || { echo 'make web needs npm, which comes with Node.js.' >&2; exit 1; }
-	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	mkdir -p web/vendor
 	cp $(RUNTIME:%=web/node_modules/onnxruntime-web/dist/%) web/vendor/
 	find web/node_modules -mindepth 1 -maxdepth 1 ! -name wabt -exec rm -rf {} +

@@ -6,15 +6,15 @@ A second process embeds pictures while the next ones download. Reads and writes 
 """
 from __future__ import annotations
 
-import contextlib
 import sys
 
 import build_embeddings
 import download_images
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point
-from mtg_image_db.embedding.embed_ahead import EmbedAhead, Job
-from mtg_image_db.index.build import Ahead, alone_in, build, spec_from_options
+from mtg_image_db.embedding.embed_ahead import EmbedAhead
+from mtg_image_db.embedding.embed_arrivals import Job
+from mtg_image_db.index.build import alone_in, build, spec_from_options
 from mtg_image_db.scryfall.download import download, plan_download
 from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS
 
@@ -33,10 +33,10 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_OK
     with alone_in(args.out):
         spec = spec_from_options(to_build)  # before the download: a wrong --model need not wait for its end
-        job = Job(args.cache, args.out, spec, to_build.embed, args.resume)
-        with contextlib.closing(EmbedAhead(job)) as ahead:
+        job = Job(args.cache, args.out, spec, to_build.embed, args.resume, args.rebuild)
+        with EmbedAhead(job) as ahead:
             downloaded = download(to_fetch, on_saved=ahead.add)
-        built = build(to_build, spec, Ahead(ahead.embedded, ahead.seconds))
+        built = build(to_build, spec, ahead.result)
     build_embeddings.report(built)
     return EXIT_FAILURES if args.strict and (downloaded.filled.failed or built.failed) else EXIT_OK
 

@@ -9,28 +9,26 @@ Writes  matches to stdout; with --html one self-contained page, with --annotate 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtg_image_db.arguments import CACHE, OUT, ArgumentParser, existing_file, number, one_of
-from mtg_image_db.artefacts import cache_name, load_manifest
+from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
-from mtg_image_db.index.reader import ModelOptions, open_index, open_model
+from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.query import Answer, Asked, answers, html_section, json_line, text_lines
+from mtg_image_db.recognition.query import Answer, Question, answers, html_section, json_line, text_lines
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FEW_PICTURES = 16  # turning the model to a lower precision takes longer than they do
+FEW_PICTURES = 16
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -72,6 +70,9 @@ def check_arguments(args: argparse.Namespace) -> Iterator[str]:
         yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
     if args.annotate and args.find == "off":
         yield "--annotate: outlines the cards that --find auto finds"
+    for name, path in (("--html", args.html), ("--annotate", args.annotate)):
+        if path and not path.parent.is_dir():
+            yield f"{name} {path}: the folder {path.parent} does not exist"
 
 
 def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:
@@ -95,16 +96,17 @@ def report(done: Sequence[Answer], args: argparse.Namespace, written: Sequence[P
     say(f"{text} ({per_second(len(done), seconds)}/s){shown}")
 
 
+def precision_of(args: argparse.Namespace) -> str:
+    """auto is fp32 where few pictures go through the model: turning it to a lower precision takes longer than they."""
+    few = args.find == "off" and len(args.images) < FEW_PICTURES
+    return "fp32" if few and args.precision == "auto" else args.precision
+
+
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
-    manifest = load_manifest(args.index_dir)  # an error is said before the second that PyTorch takes to import
-    threading.Thread(target=importlib.import_module, args=("torch",)).start()  # while the files are checked
-    index = open_index(args.index_dir, args.exact, manifest)
-    say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with "
-        f"{manifest['parameters']['model']}.")
-    few = args.precision == "auto" and args.find == "off" and len(args.images) < FEW_PICTURES
-    model = open_model(manifest, ModelOptions(args.pretrained, args.device, "fp32" if few else args.precision))
+    index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
+    say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
     started, sections, written, done = time.monotonic(), list[str](), list[Path](), list[Answer]()
 
     def reference(image_url: str) -> Image | None:
@@ -114,8 +116,8 @@ def main(argv: list[str] | None = None) -> int:
             return None
 
     progress = Progress("Naming", len(args.images), shown=len(args.images) > 1 and not sys.stdout.isatty())
-    asked = Asked(index, model, args.k, args.ef_search, args.find == "auto", bool(args.html or args.annotate))
-    for answer, photo in answers(args.images, asked):
+    question = Question(index, model, args.k, args.ef_search, args.find == "auto", bool(args.html or args.annotate))
+    for answer, photo in answers(args.images, question):
         print_answer(answer, args.json, len(args.images) > 1)
         if args.html:
             sections.append(html_section(answer, photo, reference))
@@ -126,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         progress.update()
     progress.close()
     if args.html:
-        html_report.write(args.html, f"{len(index.metadata):,} faces, {manifest['parameters']['model']}", sections)
+        html_report.write(args.html, f"{len(index.metadata):,} faces, {model.spec.model}", sections)
         written.insert(0, args.html)
     report(done, args, written, time.monotonic() - started)
     return EXIT_OK if any(answer.matches for answer in done) else EXIT_NOTHING

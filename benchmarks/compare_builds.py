@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.comparison import CORES, FULL, Bench, Figure, best, seconds
 from benchmarks.workbench import BULK, run, run_command, write_pictures
-from mtg_image_db.common import open_picture
+from mtg_image_db.common import open_pixels
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_stream, read_pictures
-from mtg_image_db.embedding.embedder import Embedder, pick_precision, pixels_of, prepare
+from mtg_image_db.embedding.embedder import Embedder, pick_precision, prepare
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
@@ -41,7 +41,7 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
 
     def decoded(part: list[str]) -> np.ndarray:
-        return np.stack([prepare(pixels_of(open_picture(cache / name, verify=True)), spec) for name in part])
+        return np.stack([prepare(open_pixels(cache / name, verify=True), spec) for name in part])
 
     def through(embedder: Embedder) -> None:
         for start in range(0, len(pixels), BATCH):
@@ -134,7 +134,7 @@ def queries(bench: Bench) -> Iterator[Figure]:
                  statistics.median(cold) / statistics.median(loaded), "<= 1.3")
     spec = describe_model(DEFAULT_MODEL, str(weights))
     embedder = Embedder(spec, "cpu", pick_precision("auto", "cpu"))
-    pixels = np.stack([prepare(pixels_of(open_picture(path)), spec) for path in itertools.islice(paths, BATCH)])
+    pixels = np.stack([prepare(open_pixels(path), spec) for path in itertools.islice(paths, BATCH)])
     embedder.embed(pixels)
     alone = BATCH / min(seconds(lambda: embedder.embed(pixels)) for _ in range(3))
     many = best(2, lambda: run(folder, "query_index.py", *paths, "--find", "off"))

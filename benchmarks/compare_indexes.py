@@ -57,7 +57,7 @@ def hnsw_table(rows: int) -> Iterator[str]:
             hnsw.save(index, Path(folder) / "index")
             megabytes = (Path(folder) / "index").stat().st_size / 1e6
         searches = [_search(index, queries, true, effort) for effort in EF_SEARCH]
-        cells = " | ".join(f"{found:.3f} ({1000 * took / QUERIES:.2f} ms)" for _, found, took in searches)
+        cells = " | ".join(f"{found:.3f} ({1000 * elapsed / QUERIES:.2f} ms)" for _, found, elapsed in searches)
         yield f"| {m} | {ef_construction} | {built:.0f} s | {megabytes:.0f} MB | {cells} |"
 
 

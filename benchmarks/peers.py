@@ -20,7 +20,7 @@ from mtg_image_db.index.hnsw import HnswParameters
 # setuptools: clip-retrieval's CLIP package imports pkg_resources. torch first: a CPU build of this version will do.
 REQUIREMENTS = (("torch==2.13.0",), ("img2dataset==1.47.0", "clip-retrieval==2.45.0", "hnswlib==0.8.0",
                                      "usearch==2.26.6", "torch==2.13.0"), ("setuptools==69.5.1",))
-# As clip_models.import_open_clip: torchvision's CUDA wheel beside a CPU build of torch lacks two schemas.
+# As open_clip_models.import_open_clip: torchvision's CUDA wheel beside a CPU build of torch lacks two schemas.
 CLIP_RETRIEVAL = """
 import torch
 lib = torch.library.Library("torchvision", "DEF")

@@ -88,7 +88,7 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
 
 
 def seconds_of(answers: list[Answered]) -> dict[str, float]:
-    """Their mean and longest time, and how much of the mean is not the model's."""
+    """Their mean and longest time, and the mean time outside the model."""
     seconds = [result.seconds for result in answers]
     return {"mean": float(np.mean(seconds)), "longest": max(seconds),
             "beyond_model": float(np.mean([result.seconds - result.model_seconds for result in answers]))}

@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "1.2.0"
-
-from mtg_image_db.common import InvalidContent
 from mtg_image_db.console import SuiteError
+from mtg_image_db.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mtg_image_db.recognition.opened import OpenIndex
+    from mtg_image_db.recognition.open_index import OpenIndex
 
-__all__ = ["InvalidContent", "SuiteError", "__version__", "open_index"]
+__all__ = ["SuiteError", "__version__", "open_index"]
 
 
 def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: str = "auto",
@@ -32,6 +30,6 @@ def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: 
     from pathlib import Path
 
     from mtg_image_db.index.reader import ModelOptions
-    from mtg_image_db.recognition.opened import OpenIndex
+    from mtg_image_db.recognition.open_index import OpenIndex
 
     return OpenIndex(Path(index_dir), ModelOptions(pretrained, device, precision))

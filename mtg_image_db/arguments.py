@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from mtg_image_db import __version__
 from mtg_image_db.console import SuiteError
+from mtg_image_db.version import __version__
 
 COLUMNS = 80
 GROUPS = "which cards", "network", "model", "index", "output", "run"  # in the order of the help page

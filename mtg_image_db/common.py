@@ -22,16 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from mtg_image_db import __version__
+from mtg_image_db.version import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from requests import PreparedRequest, Response
 
 Result = TypeVar("Result")
 
 BACKOFF_CAP = 60.0  # seconds
-MAX_INVALID_RETRIES = 2  # a body that is no whole picture is requested up to two more times
+MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_REDIRECTS = 3
 TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -55,7 +57,7 @@ class FetchError(Exception):
         self.attempts = 0
 
 
-class Pace(Protocol):
+class RequestPace(Protocol):
     """When a request may start, and what a 429 means. Scryfall's rules are in scryfall/pace.py."""
 
     def turn(self) -> contextlib.AbstractContextManager[None]: ...
@@ -80,7 +82,8 @@ class RetryingSession:
     are the servers that it leads to.
     """
 
-    def __init__(self, pace: Pace, options: NetworkOptions, address: Callable[[str], str], origins: list[str]) -> None:
+    def __init__(self, pace: RequestPace, options: NetworkOptions, address: Callable[[str], str],
+                 origins: list[str]) -> None:
         import requests
         from requests.adapters import HTTPAdapter
 
@@ -100,13 +103,12 @@ class RetryingSession:
 
     def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
               api: bool = False, check: Callable[[], object] = lambda: None) -> Result:
-        """GET the URL and return consume(response), which reads the body with stream_body.
+        """GET the URL and return consume(response), which reads the body with stream_body. check() looks at what was
+        read while another worker's request runs already. Both may raise InvalidContent.
 
-        check() then looks at what was read, after this request's turn has ended. consume and check may raise
-        InvalidContent. An attempt is the whole exchange, from connecting to check. Network faults and 5xx are
-        retried after 1, 2, 4, 8, 16 s (at most 60 s, up to a quarter more at random, or Retry-After if that is
-        longer). Invalid content is requested up to two more times. A 429 is the pace's business. Other 4xx are not
-        retried. Raises FetchError after the last attempt.
+        An attempt is the whole exchange, check included. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at
+        most 60 s, up to a quarter more at random, or Retry-After if that is longer). Invalid content is requested up to
+        two more times. A 429 is the pace's business. Other 4xx are final. Raises FetchError after the last attempt.
         """
         import requests
         import urllib3
@@ -141,6 +143,9 @@ class RetryingSession:
                 why = f"{urlsplit(url).netloc}: {failure.cause}; trying again in {seconds:.0f} s " \
                       f"({attempt} of {self.options.max_retries})."
                 self._pace.back_off(seconds * random.uniform(1.0, 1.25), why if unusual else "")
+
+    def close(self) -> None:
+        self._session.close()
 
     def _request(self, url: str, headers: Mapping[str, Any]) -> PreparedRequest:
         from requests import Request
@@ -229,12 +234,21 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             handle.flush()
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # the name that the user gave
         temporary.unlink(missing_ok=True)
         raise
 
 
 # Picture validation
+
+def open_pixels(source: Path | bytes, verify: bool = False) -> NDArray[np.uint8]:
+    """open_picture as RGB pixels, uint8 [H, W, 3], a copy that may be written to."""
+    import numpy as np
+
+    return np.array(open_picture(source, verify))
+
 
 def check_picture(source: Path | bytes, verify: bool = False) -> None:
     """Raise InvalidContent where open_picture would. A JPEG is decoded at an eighth of its size: that reads every

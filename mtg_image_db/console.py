@@ -119,7 +119,7 @@ def entry_point(main: Callable[..., int]) -> Callable[..., int]:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
         _end_at_second_signal()
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damaged EXIF and more than 89 million pixels
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF, and from 89 million pixels on
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal without UTF-8
         try:
             code = main(argv)

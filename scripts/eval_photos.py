@@ -1,9 +1,9 @@
 """How well photos are named: found, named and accepted cards, counted against a folder of photos with known cards.
 
-    python scripts/eval_photos.py ../shared/sample
+    python scripts/eval_photos.py my_photos
 
-Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures (docs/naming.md, "How often it is right"); without
-        --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), of which it builds an index first
+Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures: docs/naming.md, "Count it on your own photos";
+        without --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), to build an index of them first
 Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures of what was not named
 """
 from __future__ import annotations
@@ -27,17 +27,17 @@ from benchmarks import hash_matchers
 from benchmarks.photo_counts import NEGATIVE, Answered, Seen, grouped, rates, seconds_of
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
-from mtg_image_db.common import open_picture
+from mtg_image_db.common import open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
-from mtg_image_db.embedding.embedder import Embedder, pixels_of
+from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
-from mtg_image_db.index.reader import CardIndex, ModelOptions, open_index, open_model
+from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.namer import guesses, name_cards
 
 OUT = Path("eval_out")
-FOUND, SAME_PLACE = 0.7, 0.5  # intersection over union with the true corners
+FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # intersection over union with the true corners
 HELD_OUT_ROWS = 200  # more rows than a photo's cards have
 
 
@@ -61,10 +61,10 @@ class TimedModel:
         self.model, self.seconds = model, 0.0
         self.input_size, self.prepare, self.embed = model.input_size, model.prepare, model.embed
 
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         started = time.monotonic()
         try:
-            return self.model.embed_pictures(pictures)
+            return self.model.embed_photos(pictures)
         finally:
             self.seconds += time.monotonic() - started
 
@@ -92,9 +92,8 @@ def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
     return float(common / union) if union > 0 else 0.0
 
 
-def answer(folder: Path, entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
+def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
     """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare with what the line says."""
-    photo = pixels_of(open_picture(folder / entry["file"]))
     started, model.seconds = time.monotonic(), 0.0
     cards = name_cards(photo, index, model, k=3)
     negative = "instances" not in entry
@@ -102,16 +101,16 @@ def answer(folder: Path, entry: dict, index: CardIndex, model: TimedModel, hold_
                       model.seconds, negative or entry["unknown"], cards)
     for instance in entry.get("instances", ()):
         places = [(intersection_over_union(card.quad, instance["quad"]), card) for card in cards]
-        here = [card for iou, card in places if iou >= SAME_PLACE]
+        here = [card for iou, card in places if iou >= SAME_PLACE_IOU]
         names = [match.name for match in here[0].matches] if here else []
         at_corners = name_cards(photo, index, model, quads=[np.float32(instance["quad"])])
-        result.seen.append(Seen(instance["name"], any(iou >= FOUND for iou, _ in places),
+        result.seen.append(Seen(instance["name"], any(iou >= FOUND_IOU for iou, _ in places),
                                 names[:1] == [instance["name"]],
                                 instance["name"] in names, bool(here) and here[0].accepted,
                                 at_corners[0].matches[0].name if at_corners else ""))
     for card in (card for card in cards if card.accepted):
         name = card.matches[0].name
-        if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE
+        if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE_IOU
                for instance in entry.get("instances", ())):
             result.right += 1
         elif name in entry.get("cards", ()) or entry.get("incomplete"):
@@ -125,22 +124,21 @@ def answer(folder: Path, entry: dict, index: CardIndex, model: TimedModel, hold_
     return result
 
 
-def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], folder: Path, entry: dict) -> None:
-    """Let the hashes name the photo's known cards, where the candidates are that card_finder.py gives us too."""
-    photo = pixels_of(open_picture(folder / entry["file"]))
+def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[np.uint8], entry: dict) -> None:
+    """Name the photo's known cards by hash, at the places that finder.py proposes."""
     found = guesses(photo)
-    places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE])
+    places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE_IOU])
               for corners in (np.float32(instance["quad"]) for instance in entry["instances"])]
     pyramid = Pyramid(photo)
     for matcher in matchers.values():
         matcher.name(entry["file"], pyramid, places)
 
 
-def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> None:
+def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entry: dict) -> None:
     """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
     if not (result.wrong or any(not card.first or not card.accepted for card in result.seen)):
         return
-    picture = annotate.drawn(pixels_of(open_picture(photos / result.file)), result.cards)
+    picture = annotate.drawn(photo, result.cards)
     draw = ImageDraw.Draw(picture)
     for instance in entry.get("instances", ()):
         corners = [tuple(corner) for corner in instance["quad"]]
@@ -152,7 +150,7 @@ def save_failures(folder: Path, photos: Path, result: Answered, entry: dict) -> 
 
 @entry_point
 def main(argv: list[str] | None = None) -> int:
-    parser = ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__, " DIR")
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
     parser.add_argument("--index-dir", type=Path, metavar="DIR",
                         help=f"the index to ask (default: one of DIR's own cards, built in {OUT})")
@@ -170,9 +168,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("photos.jsonl", "negatives.jsonl"):
         if not (args.folder / name).is_file():
             raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", args.folder / name,
-                             'See "How often it is right" in docs/naming.md.')
+                             'See "Count it on your own photos" in docs/naming.md.')
     folder = args.index_dir or built_index(args.folder)
-    index = open_index(folder)
+    index = read_index(folder)
     model = TimedModel(open_model(index.manifest, ModelOptions()))
     lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
              for line in (args.folder / name).read_text().splitlines()]
@@ -184,12 +182,13 @@ def main(argv: list[str] | None = None) -> int:
         matchers = hash_matchers.open_matchers(index, args.cache or folder.parent / "image_cache")
     progress, answers = Progress("Naming", len(lines), "photos"), []
     for entry in lines:
-        result = answer(args.folder, entry, index, model, args.hold_out)
+        photo = open_pixels(args.folder / entry["file"])
+        result = answer(photo, entry, index, model, args.hold_out)
         if matchers and entry.get("instances"):
-            name_by_hash(matchers, args.folder, entry)
+            name_by_hash(matchers, photo, entry)
         answers.append(result)
         if args.save_failures:
-            save_failures(args.save_failures, args.folder, result, entry)
+            save_failures(args.save_failures, photo, result, entry)
         progress.update()
     progress.close()
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}

@@ -13,12 +13,13 @@ import time
 import faiss
 import numpy as np
 import pytest
-from conftest import Workspace, assert_three_lines, read_bulk, write_bulk
+from conftest import ROOT, Workspace, assert_three_lines, read_bulk, write_bulk
 from filelock import FileLock
 
 from mirror.drawn_cards import write_mirror
 from mirror.faults import Fault
 from mtg_image_db.artefacts import cache_name
+from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.scryfall.faces import read_faces
 
@@ -461,6 +462,26 @@ def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, f
     assert not list(workspace.out.glob("checkpoint*"))
 
 
+def test_what_was_embedded_ahead_is_kept_however_slow_the_model_is(workspace, mirror):
+    """The last pass is under way when the download ends, and pictures wait for a full batch: none of the work is lost,
+    and none of the waiting is done twice."""
+    mirror.latency = 0.2
+    (workspace.path / "slow").mkdir()
+    (workspace.path / "slow" / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if any('embed_arrivals' in word for word in sys.orig_argv):\n"
+        "    import time\n"
+        "    from mtg_image_db.embedding import embedder\n"
+        "    whole = embedder.Embedder.embed\n"
+        "    embedder.Embedder.embed = lambda self, pictures: time.sleep(4) or whole(self, pictures)\n")
+    done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 10,
+                         PYTHONPATH=f"{workspace.path / 'slow'}:{ROOT}")
+    assert "Continuing" not in done.stderr
+    assert int(re.search(r"(\d+) already embedded", done.stderr)[1]) >= 10
+    statistics = workspace.manifest()["statistics"]
+    assert (statistics["new_embeddings"], statistics["reused_embeddings"]) == (52, 0)
+
+
 @pytest.mark.fault("interrupt")
 @pytest.mark.fault("killed")
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -516,6 +537,19 @@ def test_rows_and_index_are_of_the_same_vectors_after_an_unfinished_rebuild(buil
     leave_a_checkpoint(built)
     built.build()
     assert_nodes_are_rows(built, 52)
+
+
+def test_a_build_that_failed_in_a_program_lets_go_of_the_folder(built):
+    from mtg_image_db.index.build import build
+    from mtg_image_db.index.manifest import BuildOptions
+    from mtg_image_db.scryfall.faces import Source
+
+    for path in built.pictures():
+        path.write_bytes(b"x")
+    options = BuildOptions(Source(cache=built.cache), built.out, model="efficientnet-lite0", rebuild=True)
+    with pytest.raises(SuiteError, match="no cached picture is valid") as kept:
+        build(options)
+    assert FileLock(built.out / ".checkpoint.lock", timeout=0).acquire(), kept
 
 
 def test_a_build_waits_for_an_interrupted_one_that_still_ends(built):

@@ -4,16 +4,20 @@ Where it is not, a limit on the size of a file stands for it in tests/test_build
 """
 from __future__ import annotations
 
+import errno
 import json
 import resource
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import USABLE, Workspace, assert_three_lines
 from PIL import Image
+
+from mtg_image_db.console import SuiteError
 
 PAGE = 4096
 pytestmark = pytest.mark.fault("disk-full")
@@ -128,3 +132,24 @@ def test_a_download_stops_at_a_limit_on_file_sizes(workspace, mirror):
     assert ".jpg" in done.stderr and not list(workspace.cache.glob(".*.part"))
     workspace.download()
     assert len(workspace.pictures()) == USABLE
+
+
+def test_no_worker_goes_on_where_the_checkpoint_meets_a_full_disk(workspace, mirror, monkeypatch):
+    """In a program: the download ends with the error, and nothing is fetched behind its back."""
+    from mtg_image_db.common import NetworkOptions
+    from mtg_image_db.scryfall import download, image_cache
+    from mtg_image_db.scryfall.faces import Source
+
+    def full(path: Path, value: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(image_cache, "CHECKPOINT_SECONDS", 0.3)
+    monkeypatch.setattr(image_cache, "write_json", full)
+    mirror.latency = 0.1
+    options = download.DownloadOptions(Source(cache=workspace.cache), workspace.out, NetworkOptions(workers=2),
+                                       mirror.url)
+    with pytest.raises(SuiteError, match="the disk is full"):
+        download.download(options)
+    have = len(workspace.pictures())
+    time.sleep(0.5)
+    assert have == len(workspace.pictures()) < USABLE

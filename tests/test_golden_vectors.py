@@ -18,8 +18,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.common import open_picture
-from mtg_image_db.embedding.embedder import Embedder, input_tensor, pixels_of, prepare
+from mtg_image_db.common import open_pixels
+from mtg_image_db.embedding.embedder import Embedder, input_tensor, prepare
 from mtg_image_db.embedding.models import PREPROCESSING_VERSION, ModelSpec, WeightsFile, describe_model
 from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD
 from mtg_image_db.embedding.picture_hash import picture_hash
@@ -50,19 +50,27 @@ JPEG = base64.b85decode(
     "IDLOlbryQ>+74$p?xRaF@`tk&$vuQ)4}IH3{<{ad-M1`zrMJ#}t}dw~-9u{<$cDg7mgO@ul-w@Z`7MRx{*qa$K32b0?<sy(eh!kH)LQ3leHcO$cV"
     "N&~EJT^~lG*gDZY5~yRn>U^08+7HW~K6(sr;{K{XsBMo{+I(mSjHnwJf`39#XMlu~Z@$bI4I-Dm0E*u|<*|Daqd|JDgU9#bU&VXXv5N_P_tx")
 COMPONENTS, TOLERANCE = 8, 2e-5  # fp32 kernels of different CPUs differ by about 1e-6
-GOLDEN = {  # picture: 8 components of efficientnet-lite0, 8 of the transformer, the hash
-    "jpeg": (
+GOLDEN = {  # picture and --fit: 8 components of efficientnet-lite0, 8 of the transformer, the hash
+    "jpeg, crop": (
         [0.007838, 0.008142, 0.000936, 0.011277, 0.018012, 0.015858, -0.001768, 0.011359],
         [0.069125, 0.085846, -0.253095, 0.17299, -0.117357, 0.053514, 0.175953, -0.224365],
         "f83ce39b92edb26df22d98ad58f568daa3026369092d492d492d9774e21896d9"),
-    "png": (
+    "png, crop": (
         [-0.01382, -0.008276, -0.037236, -0.014921, -0.011443, -0.019628, -0.022448, -0.013837],
         [0.056488, 0.077712, -0.255363, 0.180333, -0.11667, 0.063366, 0.183856, -0.219555],
         "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
-    "transparent": (
+    "transparent, crop": (
         [-0.013586, -0.020075, -0.036127, -0.016182, -0.024314, -0.025845, -0.019601, -0.016258],
         [0.028834, 0.059851, -0.267282, 0.1931, -0.109624, 0.088226, 0.200625, -0.219529],
         "d6a989a647a13a4ae85ee91a364dc9b249b216e547a1d8b6b85e763d89e647a1"),
+    "png, pad": (
+        [-0.007275, -0.017929, -0.021313, -0.013092, -0.019429, -0.018095, -0.019155, -0.039664],
+        [0.067373, 0.087982, -0.259493, 0.173177, -0.1178, 0.051853, 0.174013, -0.23078],
+        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
+    "png, squash": (
+        [-0.010177, -0.008665, -0.033778, -0.02299, -0.012055, -0.025851, -0.021144, -0.019809],
+        [0.055525, 0.080313, -0.261478, 0.18099, -0.115315, 0.063185, 0.180891, -0.226653],
+        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
 }
 
 
@@ -79,9 +87,9 @@ def generated() -> dict[str, bytes]:
     return made
 
 
-def seeded_transformer(pixels: np.ndarray) -> np.ndarray:
+def seeded_transformer(pixels: np.ndarray, fit: str) -> np.ndarray:
     """The vector of a plain vision transformer whose weights come from numpy's generator, which does not change."""
-    spec = ModelSpec("seeded", "", WeightsFile(Path(), "", 0, 0), "crop", 224, 224, CLIP_MEAN, CLIP_STD)
+    spec = ModelSpec("seeded", "", WeightsFile(Path(), "", 0, 0), fit, 224, 224, CLIP_MEAN, CLIP_STD)
     tower, random = VisionTransformer(VisionConfig(32, layers=2, width=128, patch_size=32, quick_gelu=True)), \
         np.random.default_rng(0)
     tower.load_state_dict({name: torch.from_numpy(0.1 * random.standard_normal(tuple(tensor.shape)).astype(np.float32))
@@ -93,13 +101,12 @@ def seeded_transformer(pixels: np.ndarray) -> np.ndarray:
 
 def measured() -> dict[str, tuple[list[float], list[float], str]]:
     """For each picture: components of both models' vectors, and the perceptual hash in hex."""
-    spec = describe_model("efficientnet-lite0")
-    model, values = Embedder(spec, "cpu", "fp32"), {}
-    for name, data in generated().items():
-        pixels = pixels_of(open_picture(data))
-        vectors = model.embed(prepare(pixels, spec)[None])[0], seeded_transformer(pixels)
+    pictures, values = generated(), {}
+    for name, fit in (("jpeg", "crop"), ("png", "crop"), ("transparent", "crop"), ("png", "pad"), ("png", "squash")):
+        pixels, spec = open_pixels(pictures[name]), describe_model("efficientnet-lite0", fit=fit)
+        vectors = Embedder(spec, "cpu", "fp32").embed(prepare(pixels, spec)[None])[0], seeded_transformer(pixels, fit)
         efficientnet, transformer = (vector[:COMPONENTS].astype(float).round(6).tolist() for vector in vectors)
-        values[name] = efficientnet, transformer, picture_hash(pixels).tobytes().hex()
+        values[f"{name}, {fit}"] = efficientnet, transformer, picture_hash(pixels).tobytes().hex()
     return values
 
 

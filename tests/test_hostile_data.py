@@ -22,7 +22,7 @@ from mtg_image_db.common import InvalidContent, check_picture, open_picture
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, Checkpoint
 from mtg_image_db.embedding.models import spec_from_manifest
-from mtg_image_db.index.reader import open_index
+from mtg_image_db.index.reader import read_index
 from mtg_image_db.scryfall.faces import BulkReport, read_faces
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -311,7 +311,7 @@ def test_no_damage_to_an_artefact_gives_another_answer(finished, tmp_path):
 
 
 def answer(space: Workspace, exact: bool, vectors: np.ndarray) -> list:
-    index = open_index(space.out, exact)
+    index = read_index(space.out, exact)
     spec_from_manifest(index.manifest)
     scores, rows = index.nearest(vectors[::9], 3)
     return [index.matches(*one, 3) for one in zip(scores, rows, strict=True)], index.hashes.tobytes()

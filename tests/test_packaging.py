@@ -167,7 +167,7 @@ def test_the_version_is_that_of_the_package_and_stands_first_in_the_changelog():
     import mtg_image_db
 
     assert tables()["project"]["dynamic"] == ["version"]
-    assert tables()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "mtg_image_db.__version__"}
+    assert tables()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "mtg_image_db.version.__version__"}
     versions = re.findall(r"^## \[(\S+)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert versions[0] == mtg_image_db.__version__
     assert versions == sorted(versions, key=Version, reverse=True)

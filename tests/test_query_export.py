@@ -15,6 +15,7 @@ import pytest
 from conftest import assert_three_lines
 from PIL import Image
 
+import mtg_image_db
 from mtg_image_db.artefacts import cache_name
 
 LINE = re.compile(r"^(\d+)\. (.+) \[(\S+) (\S+)\] score=(\d\.\d{3}) (https://\S+)$")
@@ -214,3 +215,40 @@ def test_export_writes_elsewhere_and_refuses_what_does_not_match(built, tmp_path
     done = built.run("export_for_browser.py", "--output-dir", tmp_path / "other", code=1)
     assert_three_lines(done.stderr, "Validation Error")
     assert not (tmp_path / "other").exists()
+
+
+# From a program
+
+def test_similar_faces_are_others(finished):
+    """Also for a row whose very picture another face has."""
+    index, meta = mtg_image_db.open_index(finished.out), finished.lines("mtg_meta.jsonl")
+    shared = next(row for row, face in enumerate(meta) if face["same_image_as"])
+    first = next(row for row, face in enumerate(meta) if face["face_id"] == meta[shared]["same_image_as"])
+    for row, twin in ((shared, first), (first, shared), (3, None)):
+        similar = index.similar(row, 5)
+        assert [match.rank for match in similar] == [1, 2, 3, 4, 5]
+        assert meta[row]["face_id"] not in {match.face_id for match in similar}
+        assert twin is None or similar[0].face_id == meta[twin]["face_id"]
+
+
+def test_a_picture_is_named_from_a_path_bytes_or_pixels(finished):
+    index, path = mtg_image_db.open_index(str(finished.out)), cached(finished, 9)
+    assert len(index) == 53
+    for picture in (path, str(path), path.read_bytes(), np.asarray(Image.open(path).convert("RGB"))):
+        card = index.name(picture)[0]
+        assert card.accepted and card.matches[0].face_id == finished.lines("mtg_meta.jsonl")[9]["face_id"]
+
+
+@pytest.mark.parametrize("picture, words", [("nowhere.jpg", "nowhere.jpg: No such file"), (b"no picture", "a picture: "),
+                                            (np.zeros((2, 900, 3), np.uint8), "no card's shape")])
+def test_what_cannot_be_named_is_a_suite_error(finished, picture, words):
+    with pytest.raises(mtg_image_db.SuiteError) as error:
+        mtg_image_db.open_index(finished.out).name(picture)
+    assert_three_lines(str(error.value), "Validation Error")
+    assert words in error.value.details
+
+
+def test_an_export_without_the_model_says_what_it_removes(built):
+    (built.out / "model.onnx").write_bytes(b"of an earlier export")
+    done = built.run("export_for_browser.py")
+    assert "Removed from index_out" in done.stderr and "model.onnx" in done.stderr and "--with-model" in done.stderr

@@ -13,7 +13,7 @@ from web_site import Site, alert, as_served, needs_runtime
 from mirror.drawn_cards import SIZE, draw_face
 from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import describe_model
-from mtg_image_db.index.reader import open_index
+from mtg_image_db.index.reader import read_index
 from mtg_image_db.recognition import namer
 from mtg_image_db.recognition.finder import rectangle
 
@@ -81,7 +81,7 @@ def meta_of(site: Site) -> dict:
 
 @needs_runtime
 def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
-    index = open_index(site.workspace.out)
+    index = read_index(site.workspace.out)
     model = Embedder(describe_model("efficientnet-lite0"), "cpu", "fp32")
     similarities, margins = [], []
     for photo in photos:

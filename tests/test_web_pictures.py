@@ -8,6 +8,7 @@ from PIL import Image
 from web_site import alert, needs_runtime, served
 
 from mtg_image_db.artefacts import cache_name
+from mtg_image_db.common import open_pixels
 
 
 @needs_runtime
@@ -46,7 +47,7 @@ def test_an_unknown_picture_is_not_sure_and_a_broken_one_an_error_in_words(tab, 
     chosen.set_input_files(tmp_path / "other.png")
     tab.heading("Not sure. Most like:")
     assert len(tab.names()) == 24
-    assert tab.page.get_by_text("cut the picture to it").is_visible()
+    assert tab.page.get_by_text("Cut the picture to the card").is_visible()
     tab.shown("unsure")
     chosen.set_input_files(tmp_path / "broken.jpg")
     assert "no picture that the browser can read" in alert(tab)
@@ -82,8 +83,7 @@ def test_what_is_no_picture_frame_or_row_is_said_to_an_app_author(tab, site):
 @needs_runtime
 def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
     """The cached pictures, and each once more as another kind: scaled, transparent, turned by EXIF, cut."""
-    from mtg_image_db.common import open_picture
-    from mtg_image_db.embedding.embedder import Embedder, pixels_of, prepare
+    from mtg_image_db.embedding.embedder import Embedder, prepare
     from mtg_image_db.embedding.models import describe_model
 
     paths = [site.picture(row) for row in range(50)]
@@ -105,7 +105,7 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
             picture.save(path, compress_level=1)
         paths.append(path)
     spec = describe_model("efficientnet-lite0")
-    prepared = np.stack([prepare(pixels_of(open_picture(path)), spec) for path in paths])
+    prepared = np.stack([prepare(open_pixels(path), spec) for path in paths])
     vectors = Embedder(spec, "cpu", "fp32").embed(prepared)
     int8 = np.frombuffer((site.workspace.out / "embeddings.i8bin").read_bytes(), np.int8).reshape(53, -1)
     scores = np.minimum(1, vectors @ int8.T.astype(np.float32) / 127)
@@ -131,8 +131,7 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     """A vision transformer of open_clip's with random weights, and --fit pad."""
     import torch
 
-    from mtg_image_db.common import open_picture
-    from mtg_image_db.embedding.embedder import Embedder, pixels_of, prepare
+    from mtg_image_db.embedding.embedder import Embedder, prepare
     from mtg_image_db.embedding.models import describe_model
     from mtg_image_db.embedding.open_clip_models import import_open_clip
 
@@ -154,7 +153,7 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     cosines = {}
     for fit in ("pad", "crop"):
         spec = describe_model("ViT-S-32-alt", str(tmp_path / "w.pt"), fit)
-        python, = Embedder(spec, "cpu", "fp32").embed(prepare(pixels_of(open_picture(path)), spec)[None])
+        python, = Embedder(spec, "cpu", "fp32").embed(prepare(open_pixels(path), spec)[None])
         cosines[fit] = np.dot(python, answer["vector"])
     print(f"\ncosine of the page's vector to Python's: {cosines}")
     assert cosines["pad"] > 0.999 > cosines["crop"]

@@ -37,9 +37,9 @@ from mtg_image_db.artefacts import (
     verify,
 )
 from mtg_image_db.browser import metadata, onnx_model
-from mtg_image_db.common import InvalidContent, atomic_file, open_picture
+from mtg_image_db.common import InvalidContent, atomic_file, open_pixels
 from mtg_image_db.console import SuiteError, disk_space, say
-from mtg_image_db.embedding.embedder import AGREEMENT, pixels_of, prepare
+from mtg_image_db.embedding.embedder import AGREEMENT, prepare
 from mtg_image_db.embedding.models import ModelSpec, spec_from_manifest
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
 from mtg_image_db.recognition.namer import DECISION
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
 SCALE = 127
-BLOCK_ROWS = 8192
-FIDELITY_SAMPLE = 500
+BLOCK_ROWS = 8192  # rounded at a time
+FIDELITY_SAMPLE = 500  # rows
 MODEL_SAMPLE = 32  # pictures
 SAME_VECTOR = 0.99  # cosine, at least, of an ONNX model's vectors to the index's
 GZIP_LEVEL = 6
@@ -114,16 +114,21 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
-    for name in {BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys():  # of an earlier export
-        (target / name).unlink(missing_ok=True)
+    old = sorted(name for name in {BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys()
+                 if (target / name).exists())
+    for name in old:
+        (target / name).unlink()
+    if old:
+        say(f"Removed from {target}, as parts of an earlier export: {', '.join(old)}."
+            + ("" if options.cache else " --with-model writes them anew."))
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
         *files, BROWSER_META, f"{BROWSER_META}.gz")})
 
 
 def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> None:
-    """Write all files to the disk before any is put in place, the metadata last: an interruption hardly ever leaves
-    files of two exports."""
+    """Write all files to the disk before any is put in place, the metadata last. Only an interruption between two
+    renames can leave files of two exports."""
     with contextlib.ExitStack() as opened:
         plain, gz_file, *others = [opened.enter_context(atomic_file(target / name))
                                    for name in (BROWSER_META, f"{BROWSER_META}.gz", *files)]
@@ -188,7 +193,7 @@ def _sample_pictures(sources: NDArray[np.void], cache: Path,
         path = cache / sources[row]["name"].decode()
         with contextlib.suppress(InvalidContent):  # damaged since: another one does
             if path.is_file() and path.stat().st_mtime_ns == sources[row]["mtime_ns"]:
-                prepared.append(prepare(pixels_of(open_picture(path)), spec))
+                prepared.append(prepare(open_pixels(path), spec))
                 rows.append(row)
         if len(rows) == MODEL_SAMPLE:
             break

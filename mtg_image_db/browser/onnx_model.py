@@ -96,8 +96,7 @@ def embed(model: onnx.ModelProto, pictures: NDArray[np.uint8], spec: ModelSpec) 
                                   for picture in pictures])
     except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
         raise _failure(spec, f"ONNX Runtime: {next(iter(str(error).splitlines()), '')[:200]}") from error
-    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _failure(spec: ModelSpec, why: str) -> SuiteError:

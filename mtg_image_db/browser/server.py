@@ -35,7 +35,7 @@ from mtg_image_db.console import SuiteError, say
 from mtg_image_db.recognition.namer import DECISION
 from mtg_image_db.scryfall.image_cache import cached_names
 
-PICTURES = "picture?"  # followed by a picture's address, quoted
+PICTURE_PATH = "picture?"  # followed by a picture's address, quoted
 HEAD_BYTES = 1 << 16  # of meta.json, more than comes before its cards
 COMPACT_FROM = 100_000  # cards: as records, 500,000 take 382 MB, near what a browser can parse
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
@@ -47,6 +47,13 @@ class Site:
     web: Path
     index_dir: Path
     cache: Path
+
+
+@functools.cache
+def page_files(web: Path) -> dict[str, str]:
+    """The files of the page, by their names in a request."""
+    return {file.relative_to(web).as_posix(): str(file) for file in web.rglob("*")
+            if file.is_file() and "node_modules" not in file.parts}
 
 
 class PageHandler(SimpleHTTPRequestHandler):
@@ -62,13 +69,10 @@ class PageHandler(SimpleHTTPRequestHandler):
         name, _, query = path.lstrip("/").partition("?")
         name = name or "index.html"
         self.packed = False
-        if name == PICTURES.rstrip("?"):
+        if name == PICTURE_PATH.rstrip("?"):
             return str(self.site.cache / cache_name(unquote(query)))
         if name not in INDEX_FILES:
-            files = (file for file in self.site.web.rglob("*")
-                     if file.is_file() and "node_modules" not in file.parts)
-            page = {file.relative_to(self.site.web).as_posix(): str(file) for file in files}
-            return page.get(name, str(self.site.web / "none"))
+            return page_files(self.site.web).get(name, str(self.site.web / "none"))
         packed = self.site.index_dir / f"{name}.gz"
         self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
         return str(packed if self.packed else self.site.index_dir / name)
@@ -89,7 +93,7 @@ class PageHandler(SimpleHTTPRequestHandler):
             return
         page = (self.site.web / "index.html").read_bytes()
         if self.site.cache.is_dir():
-            page = page.replace(b"<body>", f'<body data-pictures="{PICTURES}">'.encode())
+            page = page.replace(b"<body>", f'<body data-pictures="{PICTURE_PATH}">'.encode())
         self.packed = False
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
@@ -152,10 +156,9 @@ def _head(meta: Path) -> dict[str, Any]:
     with open(meta, "rb") as file:
         before_cards = re.split(rb',"(?:records|columns)":', file.read(HEAD_BYTES))[0]
     try:
-        head: dict[str, Any] = orjson.loads(before_cards + b"}")
+        return orjson.loads(before_cards + b"}")
     except orjson.JSONDecodeError:
         return {}
-    return head
 
 
 def start(site: Site, port: int) -> PageServer:

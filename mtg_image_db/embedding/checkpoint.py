@@ -69,8 +69,7 @@ class Checkpoint:
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 [n, D] of the rows."""
-        vectors: NDArray[np.float32] = self._mapped()[rows]["vector"]  # mapped anew each time: its pages go with it
-        return vectors
+        return self._mapped()[rows]["vector"]  # mapped anew each time: its pages go with it
 
     def append(self, sources: NDArray[np.void], vectors: NDArray[np.float32], made_with: Mapping[str, str]) -> None:
         """Add rows: SOURCE_DTYPE [n] and float32 [n, D]. made_with says on what they were made (Embedder.made_with)."""

@@ -20,19 +20,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
-from mtg_image_db.embedding.embedder import Embedder, give_back_memory, pixels_of, prepare
+from mtg_image_db.embedding.embedder import Embedder, give_back_memory, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
-NO_HASH = np.zeros(HASH_BYTES, np.uint8)
+NO_HASH, NO_PIXELS = np.zeros(HASH_BYTES, np.uint8), np.zeros((0, 0, 3), np.uint8)
 
-Source = tuple[str, str, int, int, Any]  # the fields of SOURCE_DTYPE
+SourceFields = tuple[str, str, int, int, Any]  # of SOURCE_DTYPE
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class EmbedOptions:
 
 
 class Loaded(NamedTuple):
-    """A cache file that was read. pixels (uint8 [S, S, 3]) is there where the content is new to the store, reason
-    where it is no picture."""
-    source: Source
-    pixels: NDArray[np.uint8] | None = None
+    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store knows the content already. reason is
+    empty if it is a picture."""
+    source: SourceFields
+    pixels: NDArray[np.uint8] = NO_PIXELS
     reason: str = ""
 
 
 class Outcome(NamedTuple):
     """What became of picture i: the ref of its vector in the store, or -1 and the reason."""
     i: int
-    source: Source
+    source: SourceFields
     ref: int
     reason: str = ""
 
@@ -116,6 +116,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
             if sys.exc_info()[0] and store.checkpoint.saved:
                 say(f"{store.checkpoint.saved:,} pictures embedded so far are kept in {store.checkpoint.out} for the "
                     "next run.")
+    give_back_memory()
     good = refs[refs >= 0]
     return Embedded(refs, sources, reasons, int((good < store.known).sum()), len(np.unique(good[good >= store.known])),
                     time.monotonic() - started, store.checkpoint.made_with)
@@ -132,7 +133,7 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
     if store.with_content(digest) is not None:
         return Loaded((*source, NO_HASH))
     try:
-        picture = pixels_of(open_picture(data, verify))
+        picture = open_pixels(data, verify)
         return Loaded((*source, picture_hash(picture)), prepare(picture, spec))
     except InvalidContent as error:
         return Loaded((*source, NO_HASH), reason=f"invalid: {error}")
@@ -172,16 +173,13 @@ def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spe
     if waiting:
         model = model or _load_model(spec, options)
         yield from _embed_batch(list(waiting.values()), model, store, options)
-    if model is not None:
-        del model
-        give_back_memory()
 
 
 def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store: VectorStore,
                  options: EmbedOptions) -> list[Outcome]:
     """Embed the first of each group of byte-identical pictures."""
     firsts = [group[0][1] for group in waiting]
-    vectors = model.embed(np.stack([loaded.pixels for loaded in firsts if loaded.pixels is not None]))
+    vectors = model.embed(np.stack([loaded.pixels for loaded in firsts]))
     good = np.isfinite(vectors[:, 0])
     sources = np.array([loaded.source for loaded in firsts], SOURCE_DTYPE)
     refs = iter(store.add(sources[good], vectors[good], model.made_with))

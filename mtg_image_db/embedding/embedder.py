@@ -1,7 +1,7 @@
 """Pictures -> unit vectors: prepared as the model expects, at the precision the machine is good at.
 
     spec = models.describe_model("ViT-B-32-quickgelu", "openai", fit="crop")
-    vectors = Embedder(spec).embed(np.stack([prepare(pixels_of(open_picture(path)), spec)]))
+    vectors = Embedder(spec).embed(np.stack([prepare(open_pixels(path), spec)]))
 
 Reads and writes  nothing beyond the model's weights
 """
@@ -23,22 +23,16 @@ from mtg_image_db.embedding.models import ModelSpec, load_model
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16", "fp16")
 MIN_SIZE = 64
-MAX_RATIO = 100  # cropping resizes the whole picture first: 10 x 1,000,000 would need 15 GB
+MAX_RATIO = 100  # of the sides. Cropping resizes the picture first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
 PASS_SECONDS = 2.0  # of one pass through the model on a CPU: Ctrl-C waits for its end
 QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would take 2.5 GB
 ENOUGH_FOR_A_CPU = 8  # pictures in a batch: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
-
-
-def pixels_of(picture: Image) -> NDArray[np.uint8]:
-    """An RGB picture of Pillow's as uint8 [H, W, 3], a copy that PyTorch can share."""
-    return np.array(picture)
 
 
 def prepare(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
@@ -116,7 +110,7 @@ class Embedder:
         """As the function prepare, for this model."""
         return prepare(picture, self.spec)
 
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """RGB pictures of any size, uint8 [H, W, 3] -> float32 [len(pictures), D], as embed gives them.
 
         Raises InvalidContent for a picture of no card's shape.

@@ -48,7 +48,8 @@ def find_weights(model: str, pretrained: str,
     if config is None:
         close = difflib.get_close_matches(model, [*_architectures(), offline_model], 3)
         raise SuiteError("Configuration Error", "open_clip knows no such architecture", f"--model {model}",
-                         f"Did you mean {' or '.join(close)}?" if close else f"Use --model {DEFAULT_MODEL}.")
+                         f"Did you mean {' or '.join(close)}?" if close
+                         else f"Use --model {DEFAULT_MODEL} or {offline_model}.")
     published = _published()
     tags = {tag: published.get_pretrained_cfg(model, tag) for tag in published.list_pretrained_tags_by_model(model)}
     tag = published.get_pretrained_cfg(model, pretrained)
@@ -209,8 +210,7 @@ def _open_clip_tower(model: str, weights: Path, other_size: int | None) -> torch
             self.clip: Any = clip
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            vectors: torch.Tensor = self.clip.encode_image(pixels)
-            return vectors
+            return self.clip.encode_image(pixels)
 
     return ImageSide(open_clip.create_model(model, pretrained=str(weights), force_image_size=other_size,
                                             weights_only=True))

@@ -74,11 +74,9 @@ class VectorStore:
         """The picture that a vector was made from (SOURCE_DTYPE)."""
         first = len(self.previous.sources)
         if ref < first:
-            previous: np.void = self.previous.sources[ref]
-            return previous
+            return self.previous.sources[ref]
         # a copy: while a view of it exists, a bytearray cannot grow
-        added: np.void = np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
-        return added
+        return np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
         """The ref of a cache file that is as it was when its vector was made."""

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, remove_leftovers, staged, verify
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
+from mtg_image_db.embedding.embed_ahead import AheadResult
 from mtg_image_db.embedding.embed_pictures import embed_pictures
 from mtg_image_db.embedding.models import ModelSpec, describe_model
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
@@ -29,15 +30,8 @@ from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.scryfall.bulk import local_snapshot
 from mtg_image_db.scryfall.faces import shown_flags
 
-NORM_TOLERANCE = 1e-5
+NORM_TOLERANCE = 1e-5  # of every row's L2 norm to 1; float32 rounding stays below 1e-6
 LOCK_FILE = ".build.lock"
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """What was embedded during the download: pictures in the checkpoint, and the seconds they took."""
-    embedded: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +42,8 @@ class BuildResult:
 
     @property
     def failed(self) -> int:
-        failed: int = self.manifest["statistics"]["failed_embeddings"]
-        return failed
+        """Faces without a vector: not in the cache, or not valid."""
+        return self.manifest["statistics"]["failed_embeddings"]
 
 
 @contextlib.contextmanager
@@ -71,12 +65,13 @@ def spec_from_options(options: BuildOptions) -> ModelSpec:
     return describe_model(options.model, options.pretrained, options.fit, options.size)
 
 
-def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: Ahead | None = None) -> BuildResult:
-    """The whole build, inside alone_in(options.out). spec is the model, where it is known already.
+def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResult | None = None) -> BuildResult:
+    """The build, inside alone_in(options.out). spec is the model, where it is known already. ahead is what was embedded
+    during the download.
 
     Raises SuiteError. What was embedded until then is kept for the next build.
     """
-    clock, out, ahead = Clock(), options.out, ahead or Ahead()
+    clock, out, ahead = Clock(), options.out, ahead or AheadResult()
     previous = read_manifest(out)
     snapshot = local_snapshot(options.source)
     table = read_face_table(snapshot.path, options.source)
@@ -85,35 +80,36 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: Ahead | N
         raise _nothing_to_embed(options, table, 0, "no face has a picture in the cache")
     spec = spec or spec_from_options(options)
     known = KnownVectors() if options.rebuild else previous_vectors(out, previous, spec.fingerprint)
-    checkpoint = Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0)
-    store = _open_store(known, checkpoint, ahead)
-    clock.lap("prepare")
-    faces, dimension = len(table.names), known.vectors.shape[1]
-    with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m)):
-        embedded = embed_pictures(options.source.cache, table.names, store, spec, options.embed)
-        clock.lap("embed")
-        if not len(embedded.kept):
-            raise _nothing_to_embed(options, table, len(embedded.reasons), "no cached picture is valid")
-        rows = stage_rows(out, table, embedded, store)
-        clock.lap("write")
-        counts, made_with, seconds = count(table, embedded, rows), embedded.made_with, embedded.seconds + ahead.seconds
-        del known, table, store, embedded  # they are written: 1.1 GB of 500,000 faces, which the index needs
-        index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
-        hnsw.save(index, staged(out, INDEX))
-        clock.lap("index")
-        quality = hnsw.measure(index, rows.vectors, rows.nodes)
-        clock.lap("quality")
-        _check_norms(quality)
-        rate = round(counts["new_embeddings"] / seconds, 2) if counts["new_embeddings"] else None
-        stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (
-            {"embed_during_download": round(ahead.seconds, 3)} if ahead.embedded else {})
-        facts = Facts(snapshot, spec, made_with, counts | {"images_per_second": rate, "seconds": stages}, quality)
-        manifest = commit(out, manifest_of(options, facts, previous))
-    checkpoint.discard()
+    with contextlib.closing(Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0)) as checkpoint:
+        store = _open_store(known, checkpoint, ahead)
+        clock.lap("prepare")
+        faces, dimension = len(table.names), known.vectors.shape[1]
+        with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m)):
+            embedded = embed_pictures(options.source.cache, table.names, store, spec, options.embed)
+            clock.lap("embed")
+            if not len(embedded.kept):
+                raise _nothing_to_embed(options, table, len(embedded.reasons), "no cached picture is valid")
+            rows = stage_rows(out, table, embedded, store)
+            clock.lap("write")
+            counts, made_with = count(table, embedded, rows), embedded.made_with
+            seconds = embedded.seconds + ahead.seconds
+            del known, table, store, embedded  # they are written: 1.1 GB of 500,000 faces, which the index needs
+            index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
+            hnsw.save(index, staged(out, INDEX))
+            clock.lap("index")
+            quality = hnsw.measure(index, rows.vectors, rows.nodes)
+            clock.lap("quality")
+            _check_norms(quality)
+            rate = round(counts["new_embeddings"] / seconds, 2) if counts["new_embeddings"] else None
+            stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (
+                {"embed_during_download": round(ahead.seconds, 3)} if ahead.embedded else {})
+            facts = Facts(snapshot, spec, made_with, counts | {"images_per_second": rate, "seconds": stages}, quality)
+            manifest = commit(out, manifest_of(options, facts, previous))
+        checkpoint.discard()
     return BuildResult(manifest, out)
 
 
-def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: Ahead) -> VectorStore:
+def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: AheadResult) -> VectorStore:
     """The vectors known before this build. What was embedded ahead is this build's own work."""
     interrupted = checkpoint.resumed - ahead.embedded
     if interrupted > 0:

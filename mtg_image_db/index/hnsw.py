@@ -67,8 +67,7 @@ def build_hnsw(vectors: NDArray[np.float32], rows: NDArray[np.int64], parameters
 
 def extend_hnsw(path: Path, vectors: NDArray[np.float32], new_row_of: NDArray[np.int64], rows: NDArray[np.int64],
                 ef_search: int) -> Any | None:
-    """The index in the file, with the rows added that it lacks: as build_hnsw with the file's own parameters, for the
-    work of the new rows alone.
+    """Load the index and add the rows that it lacks. M and efConstruction are the file's.
 
     new_row_of (int64) gives for each row of the file's build its row now, -1 where it is gone. Returns None where a
     node of the file is gone: HNSW cannot remove one. Raises SuiteError where faiss cannot read the file.
@@ -104,14 +103,14 @@ def _move_vectors(graph: Any, vectors: NDArray[np.float32], kept: NDArray[np.int
     """
     import faiss
 
-    old, roomy = graph.storage, faiss.IndexFlat(graph.d, graph.metric_type)
-    roomy.this.disown()
-    graph.storage = roomy
+    old, storage = graph.storage, faiss.IndexFlat(graph.d, graph.metric_type)
+    storage.this.disown()
+    graph.storage = storage
     old.this.own(True)
     del old
-    _reserve(roomy, count)
+    _reserve(storage, count)
     for start in range(0, len(kept), ADD_ROWS):
-        roomy.add(np.ascontiguousarray(vectors[kept[start:start + ADD_ROWS]]))
+        storage.add(np.ascontiguousarray(vectors[kept[start:start + ADD_ROWS]]))
         release_pages(vectors)
 
 

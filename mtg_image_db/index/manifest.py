@@ -69,7 +69,7 @@ class Clock:
 
 def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | None) -> dict[str, Any]:
     """The manifest without `outputs`, which are known when the files are in place. previous is the manifest of the
-    build before: where no vector is new, device and precision are its."""
+    build before. If no vector is new, device and precision are copied from it."""
     before = previous or {}
     made = before.get("parameters", {}) | facts.made_with
     machine = before.get("environment", {}) | facts.made_with

@@ -1,8 +1,7 @@
 """The finished index as a query sees it: files verified and opened, rows found, faces described, the model loaded.
 
-    index = open_index(Path("index_out"))
-    model = open_model(index.manifest, ModelOptions())
-    cosines, rows = index.nearest(model.embed_pictures(pictures), k=5)
+    index, model = open_both(Path("index_out"), False, ModelOptions())
+    cosines, rows = index.nearest(model.embed_photos(photos), k=5)
 
 Reads   build_manifest.json, mtg_meta.jsonl, mtg_pictures.npy and mtg_cards.faiss (mtg_embeddings.npy for an exact
         search) in <index-dir>, and the model's weights
@@ -10,6 +9,8 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,11 +44,11 @@ class Match:
     artist: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class CardIndex:
     """What a query needs, verified. metadata holds the JSON lines, hashes (uint8 [N, 32]) the pictures' perceptual
-    hashes. sharing gives the rows that share the picture of a face_id, artworks the rows with an illustration_id. An
-    exact search has vectors, any other the graph."""
+    hashes. artworks gives the rows with an illustration_id. sharing gives the rows that share the picture of a face_id
+    and are no nodes of the graph. An exact search has vectors and compares every row: then sharing is empty."""
     manifest: dict[str, Any]
     metadata: list[bytes]
     hashes: NDArray[np.uint8]
@@ -64,8 +65,7 @@ class CardIndex:
 
     def face(self, row: int) -> dict[str, Any]:
         """The metadata of a row."""
-        face: dict[str, Any] = orjson.loads(self.metadata[row])
-        return face
+        return orjson.loads(self.metadata[row])
 
     def matches(self, scores: Sequence[float], rows: Sequence[int], k: int) -> list[Match]:
         """At most k faces for rows, best first. Faces that share a picture follow each other."""
@@ -73,19 +73,17 @@ class CardIndex:
         for score, row in zip(scores, rows, strict=True):
             if row < 0 or len(found) == k:
                 continue
-            faces = [self.face(row)]
-            if self.vectors is None:  # an exact search compares with these rows too
-                faces += map(self.face, self.sharing.get(faces[0]["face_id"], ()))
-            for face in faces[:k - len(found)]:
+            face = self.face(row)
+            for shown in [face, *map(self.face, self.sharing.get(face["face_id"], ()))][:k - len(found)]:
                 found.append(Match(len(found) + 1, round(float(score), 6), **{
-                    field.name: face[field.name] for field in fields(Match)[2:]}))
+                    field.name: shown[field.name] for field in fields(Match)[2:]}))
         return found
 
     def rows_of_artwork(self, row: int) -> list[int]:
         """Every row with the row's illustration_id, or with its very picture. The row itself comes first."""
         face = self.face(row)
-        same_picture = self.sharing.get(face["face_id"], []) if self.vectors is None else []
-        return list(dict.fromkeys([row, *same_picture, *self.artworks.get(face.get(ARTWORK) or "", [])]))
+        artwork = self.artworks.get(face.get(ARTWORK) or "", [])
+        return list(dict.fromkeys([row, *self.sharing.get(face["face_id"], []), *artwork]))
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ class ModelOptions:
     precision: str = "auto"
 
 
-def open_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | None = None) -> CardIndex:
-    """Open an index. manifest is its manifest where the caller has read it already.
+def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | None = None) -> CardIndex:
+    """Read and verify an index. manifest is its manifest where the caller has read it already.
 
     Raises SuiteError where the index is missing or does not match its manifest.
     """
@@ -109,19 +107,18 @@ def open_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
                          "Run the build again as before.")
     lines = (index_dir / META).read_bytes().splitlines()
     sharing, artworks = _lookups(lines)
-    index = CardIndex(manifest, lines, np.ascontiguousarray(sources["hash"]), sharing, artworks)
+    hashes = np.ascontiguousarray(sources["hash"])
     if exact:
-        index.vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-    else:
-        index.graph = hnsw.load(index_dir / INDEX)
-    return index
+        vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        return CardIndex(manifest, lines, hashes, {}, artworks, vectors=vectors)
+    return CardIndex(manifest, lines, hashes, sharing, artworks, graph=hnsw.load(index_dir / INDEX))
 
 
 def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:
-    """The model that the index was built with. Its `auto` precision is the one the index was built at, where this
-    device would choose that too: it has been compared with fp32 then.
+    """The model that the index was built with.
 
-    Raises SuiteError where the weights here are not those of the index.
+    With precision `auto`, the build's precision is used if this device would choose it too: the build has compared it
+    with fp32. Raises SuiteError where the weights here are not those of the index.
     """
     spec, precision = spec_from_manifest(manifest, options.pretrained), options.precision
     if precision == "auto":
@@ -129,6 +126,14 @@ def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:
         usual = pick_precision("auto", pick_device(options.device))
         precision = built_at if built_at in ("fp32", usual) else "auto"
     return Embedder(spec, options.device, precision)
+
+
+def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[CardIndex, Embedder]:
+    """The index and its model. PyTorch is imported while the files are checked: both take about a second."""
+    manifest = load_manifest(index_dir)
+    threading.Thread(target=importlib.import_module, args=("torch",)).start()
+    index = read_index(index_dir, exact, manifest)
+    return index, open_model(manifest, options)
 
 
 def _lookups(lines: Sequence[bytes]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:

@@ -32,7 +32,7 @@ WRITE_ROWS = 4096
 
 
 class JsonLines:
-    """JSON objects, one a line, in one buffer. 500,000 objects of their own take 4 GB, so they take 0.4."""
+    """JSON objects, one a line. As dicts 500,000 of them take 4 GB, in one buffer 0.4 GB."""
 
     def __init__(self) -> None:
         self.data, self._ends = bytearray(), array("q", [0])
@@ -42,8 +42,7 @@ class JsonLines:
         self._ends.append(len(self.data))
 
     def __getitem__(self, i: int) -> dict[str, Any]:
-        value: dict[str, Any] = orjson.loads(self.data[self._ends[i]:self._ends[i + 1]])
-        return value
+        return orjson.loads(self.data[self._ends[i]:self._ends[i + 1]])
 
 
 @dataclass(frozen=True)

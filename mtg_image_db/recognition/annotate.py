@@ -1,6 +1,6 @@
 """A photo with its cards outlined and named.
 
-    write(path, drawn(pixels_of(open_picture(photo)), cards))
+    write(path, drawn(open_pixels(photo), cards))
 
 Reads   nothing
 Writes  the picture, as JPEG, PNG or WEBP by its name's ending

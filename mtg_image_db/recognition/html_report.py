@@ -33,7 +33,7 @@ STYLE = """
 body { margin: 0 auto; max-width: 1100px; padding: 32px 20px; background: var(--page);
   font: 15px/1.45 system-ui, sans-serif }
 h1 { font-size: 24px; margin: 0 }
-.about { color: var(--quiet); margin: 4px 0 24px }
+.subtitle { color: var(--quiet); margin: 4px 0 24px }
 section { display: grid; grid-template-columns: minmax(190px, 2fr) 3fr; gap: 28px; padding: 20px; margin-bottom: 16px;
   background: var(--card); border: 1px solid var(--line); border-radius: 12px }
 figure { margin: 0; max-width: 170px }
@@ -42,13 +42,15 @@ h2 { font-size: 16px; margin: 0 0 10px }
 h2.unknown { color: var(--bad) }
 .matches + h2 { margin-top: 22px }
 img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
-figcaption { margin-top: 8px; overflow-wrap: anywhere }
+figcaption { margin-top: 8px; overflow-wrap: break-word; min-width: 0 }
 .matches { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 170px)); gap: 20px }
 .quiet { color: var(--quiet); font-size: 13px }
 .score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
 .score i { display: block; height: 100%; border-radius: 2px; background: var(--good) }
 a { color: inherit }
-@media (max-width: 600px) { section { grid-template-columns: 1fr 2fr; gap: 14px; padding: 14px }
+.unknown + .matches .score i { background: var(--bad) }
+@media (max-width: 600px) { section { grid-template-columns: 1fr; gap: 14px; padding: 14px }
+  figure.query { max-width: none }
   .matches { grid-template-columns: 1fr 1fr; gap: 14px } }
 """
 
@@ -76,7 +78,7 @@ def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
     body = "".join(sections)
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
-            f"<p class=about>{html.escape(subtitle)}</p>{body}</html>\n")
+            f"<p class=subtitle>{html.escape(subtitle)}</p>{body}</html>\n")
     remove_leftovers(path.parent)
     with atomic_file(path) as file:
         file.write(page.encode())

@@ -1,6 +1,6 @@
-"""A photo -> the cards in it, named, or honestly not: places proposed by finder.py, judged by the index.
+"""A photo -> the cards in it, each named or marked as not recognised: finder.py proposes places, the index judges.
 
-    cards = name_cards(pixels_of(open_picture(path)), index, model)
+    cards = name_cards(open_pixels(path), index, model)
 
 Each candidate place is straightened, both ways up, and embedded. The index's nearest rows are ranked again by how alike
 the perceptual hashes of their picture and of the candidate are. The candidate's corners are then moved to where they
@@ -53,7 +53,7 @@ class PictureModel(Protocol):
     def input_size(self) -> int: ...
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
-    def embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
+    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _views(photo: NDArray[np.uint8], quads: Sequence[NDArray[np.float32]], index
     frame, pyramid, width = rectangle(*photo.shape[1::-1]), Pyramid(photo), max(MIN_STRAIGHTENED, model.input_size)
     pictures = [photo if np.array_equal(quad, frame) else straighten(pyramid, quad, width, round(width / CARD_RATIO))
                 for quad in quads]
-    vectors = model.embed_pictures(pictures)
+    vectors = model.embed_photos(pictures)
     finite = np.isfinite(vectors[:, 0])
     cosines, rows = index.nearest(vectors[finite], rows_each, ef_search)
     kept = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite]

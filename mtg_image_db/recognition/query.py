@@ -1,6 +1,6 @@
 """Pictures -> answers: what query_index.py asks and prints.
 
-    for answer, photo in answers(paths, Asked(index, model, k=3)):
+    for answer, photo in answers(paths, Question(index, model, k=3)):
         print("\n".join(text_lines(answer)))
 
 Reads   the pictures
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import annotate, html_report
 from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
@@ -51,11 +51,11 @@ class Answer:
         return [card for card in self.cards if card.accepted]
 
 
-Answered = tuple[Answer, Picture | None]
+AnswerWithPhoto = tuple[Answer, Picture | None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """What is asked of each picture, and of which index. find: look for the cards; else the picture is the card.
     with_photos: the answers come with their pictures."""
     index: CardIndex
@@ -66,56 +66,58 @@ class Asked:
     with_photos: bool = False
 
 
-def answers(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+def answers(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
     """The answer to each picture as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. A picture
     that cannot be read gets an error instead."""
-    return _name_each(paths, asked) if asked.find else _match_each(paths, asked)
+    return _name_each(paths, question) if question.find else _match_each(paths, question)
 
 
-def _name_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+def _name_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
     """Find and name the cards of each picture."""
-    photos = map_ahead(_or_reason(_read), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
+    photos = map_ahead(_or_reason(open_pixels), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
     for path, photo in zip(paths, photos, strict=True):
-        answer = Answer(path, error=photo) if isinstance(photo, str) else _named(path, photo, asked)
-        yield answer, photo if asked.with_photos and not isinstance(photo, str) else None
+        answer = Answer(path, error=photo) if isinstance(photo, str) else _named(path, photo, question)
+        yield answer, photo if question.with_photos and not isinstance(photo, str) else None
 
 
-def _named(path: Path, photo: Picture, asked: Asked) -> Answer:
+def _named(path: Path, photo: Picture, question: Question) -> Answer:
     try:
-        cards = name_cards(photo, asked.index, asked.model, asked.k, asked.ef_search)
+        cards = name_cards(photo, question.index, question.model, question.k, question.ef_search)
     except InvalidContent as error:
         return Answer(path, error=str(error))
     return Answer(path, cards[0].matches, cards) if cards else Answer(path, error=NO_VECTOR)
 
 
-def _match_each(paths: Sequence[Path], asked: Asked) -> Iterator[Answered]:
+def _match_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
     """Match each picture as the card, in batches through the model."""
-    from PIL import Image
-
     def prepared(path: Path) -> tuple[Picture, Picture | None]:
-        photo = _read(path)
-        step = max(1, photo.shape[1] // html_report.PHOTO)  # batches of photos are kept: small ones
-        small = np.asarray(Image.fromarray(photo).reduce(step)) if asked.with_photos else None
-        return asked.model.prepare(photo), small
+        photo = open_pixels(path)
+        return question.model.prepare(photo), _small(photo) if question.with_photos else None
 
     pictures = zip(paths, map_ahead(_or_reason(prepared), paths, os.cpu_count() or 1, QUERY_BATCH), strict=True)
     while batch := list(itertools.islice(pictures, QUERY_BATCH)):
         good = [picture[0] for _, picture in batch if not isinstance(picture, str)]
-        vectors: Iterator[NDArray[np.float32]] = iter(asked.model.embed(np.stack(good)) if good else ())
+        vectors: Iterator[NDArray[np.float32]] = iter(question.model.embed(np.stack(good)) if good else ())
         for path, picture in batch:
             if isinstance(picture, str):
                 yield Answer(path, error=picture), None
                 continue
             vector = next(vectors)
             if np.isfinite(vector[0]):
-                cosines, rows = asked.index.nearest(vector[None], asked.k, asked.ef_search)
-                yield Answer(path, asked.index.matches(cosines[0].tolist(), rows[0].tolist(), asked.k)), picture[1]
+                cosines, rows = question.index.nearest(vector[None], question.k, question.ef_search)
+                matches = question.index.matches(cosines[0].tolist(), rows[0].tolist(), question.k)
+                yield Answer(path, matches), picture[1]
             else:
                 yield Answer(path, error=NO_VECTOR), picture[1]
 
 
-def _read(path: Path) -> Picture:
-    return np.array(open_picture(path))
+def _small(photo: Picture) -> Picture:
+    """As wide as a page shows it: whole batches of these are kept."""
+    import cv2
+
+    scale = min(1.0, html_report.PHOTO / photo.shape[1])
+    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else photo
 
 
 def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]:

@@ -142,7 +142,8 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
     what is resumed always belongs to the same version."""
     version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
     partial = path.with_name(f"{path.name}.{version}{TEMPORARY_SUFFIX}")
-    say(f"Fetching {url} ({f'{compressed_size / 1e6:,.2f} MB' if compressed_size else 'size unknown'}).")
+    size = f"{compressed_size / 1e6:,.2f} MB" if compressed_size else "size unknown"
+    say(f"Fetching {session.address(url)} ({size}).")
 
     def resume() -> dict[str, str]:
         return {"Range": f"bytes={partial.stat().st_size}-"} if partial.exists() else {}
@@ -152,10 +153,10 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
             stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS)
             file.flush()
             os.fsync(file.fileno())
-        size = partial.stat().st_size
+        found = partial.stat().st_size
         try:
-            if compressed_size is not None and size != compressed_size:
-                raise InvalidContent(f"{size} bytes instead of the announced {compressed_size}")
+            if compressed_size is not None and found != compressed_size:
+                raise InvalidContent(f"{found} bytes instead of the announced {compressed_size}")
             _check_form(partial)
         except InvalidContent:
             partial.unlink()

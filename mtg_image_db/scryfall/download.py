@@ -32,9 +32,9 @@ from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces
 from mtg_image_db.scryfall.hosts import API_URL, open_session
 from mtg_image_db.scryfall.image_cache import (
     OUTAGE_FAILURES,
-    Filled,
-    Filling,
+    FillCounts,
     FillInterrupted,
+    FillJob,
     cached_names,
     fill_cache,
     tasks_of,
@@ -76,7 +76,7 @@ class Plan:
 class DownloadResult:
     """What a download did."""
     plan: Plan
-    filled: Filled
+    filled: FillCounts
     seconds: float = 0.0
     retries: int = 0
     rate_limit_pauses: int = 0
@@ -136,10 +136,10 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
 
     with disk_space(bytes_left):
         with atomic_file(out / DOWNLOAD_FAILURES) as failures:
-            filling = Filling(source.cache, session, pace, options.network.workers, plan.to_fetch, failures,
+            filling = FillJob(source.cache, session, pace, options.network.workers, plan.to_fetch, failures,
                               out / DOWNLOAD_CHECKPOINT, on_saved)
             try:
-                filled = fill_cache(tasks_of(faces, source.cache, cached), filling) if plan.to_fetch else Filled()
+                filled = fill_cache(tasks_of(faces, source.cache, cached), filling) if plan.to_fetch else FillCounts()
             except FillInterrupted as error:  # what was lost until then is still listed, and the manifest written
                 filled, interrupted = error.filled, error
         result = DownloadResult(plan, filled, round(time.monotonic() - started, 3), session.retries, pace.pauses,
@@ -148,7 +148,8 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     _say_end(options, result)
     if interrupted is not None:
         raise interrupted
-    return _check_end(options, result)
+    _check_end(options, result)
+    return result
 
 
 def _snapshot(options: DownloadOptions, session: RetryingSession) -> Snapshot:
@@ -212,8 +213,8 @@ def _say_end(options: DownloadOptions, result: DownloadResult) -> None:
             "The same command tries them again.")
 
 
-def _check_end(options: DownloadOptions, result: DownloadResult) -> DownloadResult:
-    """The result, where something usable is in the cache. Raises SuiteError elsewhere."""
+def _check_end(options: DownloadOptions, result: DownloadResult) -> None:
+    """Raise SuiteError where the network was gone, or nothing usable is in the cache."""
     filled, usable = result.filled, result.filled.downloaded + result.cached
     if filled.outage:
         left = result.to_fetch - filled.downloaded - filled.failed
@@ -228,4 +229,3 @@ def _check_end(options: DownloadOptions, result: DownloadResult) -> DownloadResu
                          f"without a scan, {result.plan.refused_urls:,} refused addresses",
                          f"See {options.out / DOWNLOAD_FAILURES}; check the connection, --kind and --bulk-file.",
                          EXIT_NOTHING)
-    return result

@@ -24,7 +24,7 @@ from mtg_image_db.arguments import CACHE, OUT
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, printable
 from mtg_image_db.scryfall.hosts import CARD_HOST, DOMAINS
 
-Card = dict[str, Any]  # a card object of Scryfall's, or one of its card_faces
+CardObject = dict[str, Any]  # a card object of Scryfall's, or one of its card_faces
 
 KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
 # Each key of a whole card's picture, and where to look when a card lacks it: the same pixels in
@@ -92,7 +92,7 @@ METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
 
 @dataclass
 class BulkReport:
-    """What was met in a bulk file. read_faces counts here as it goes."""
+    """What was met in a bulk file. read_faces fills it while iterating."""
     cards: int = 0
     faces: int = 0
     without_picture: int = 0
@@ -148,7 +148,7 @@ def picture_urls(path: Path) -> Iterator[str]:
             yield from filter(lambda url: isinstance(url, str), side["image_uris"].values())
 
 
-def _sides(card: Card) -> list[tuple[str, Card]]:
+def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
     """(face_id, the object that has the picture) of a card. The place of image_uris decides, never the layout: new
     layouts appear every year."""
     if isinstance(card.get("image_uris"), dict):
@@ -158,7 +158,7 @@ def _sides(card: Card) -> list[tuple[str, Card]]:
             if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
 
 
-def _face(card: Card, side: Card, face_id: str, source: Source) -> Face:
+def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> Face:
     def text_or_none(key: str) -> str | None:
         """The field of the side, else of the card. A field that is no text counts as missing."""
         return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), None)
@@ -182,7 +182,7 @@ def _face(card: Card, side: Card, face_id: str, source: Source) -> Face:
         size_fallback=key != source.image_size, skip_reason=_skip_reason(url, card, source.include_placeholders))
 
 
-def _skip_reason(url: str, card: Card, include_placeholders: bool) -> str:
+def _skip_reason(url: str, card: CardObject, include_placeholders: bool) -> str:
     if card.get("image_status") in WITHOUT_SCAN and not include_placeholders:
         return "placeholder"
     try:
@@ -198,7 +198,7 @@ def _skip_reason(url: str, card: Card, include_placeholders: bool) -> str:
 
 # Cards
 
-def _read_cards(path: Path, report: BulkReport) -> Iterator[Card]:
+def _read_cards(path: Path, report: BulkReport) -> Iterator[CardObject]:
     with open(path, "rb") as file:
         packed = file.read(2) == GZIP_MAGIC
     with gzip.open(path) if packed else open(path, "rb") as stream:
@@ -222,7 +222,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[Card]:
                          "Give --bulk-file a file of Scryfall card objects, or leave it away.", EXIT_NOTHING)
 
 
-def _is_card(value: object) -> TypeGuard[Card]:
+def _is_card(value: object) -> TypeGuard[CardObject]:
     return isinstance(value, dict) and value.get("object", "card") == "card" and isinstance(value.get("id"), str)
 
 

@@ -1,6 +1,6 @@
 """Faces -> image cache: workers fetch pictures, check that each is complete, and give it its name.
 
-    filled = fill_cache(tasks_of(faces, cache, cached_names(cache)), Filling(cache, session, pace, ...))
+    counts = fill_cache(tasks_of(faces, cache, cached_names(cache)), FillJob(cache, session, pace, ...))
 
 Reads   card images, through the session
 Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, and while it runs <out>/download_checkpoint.json
@@ -51,7 +51,7 @@ OUTAGE_WARNING, OUTAGE_FAILURES = 16, 300
 CHECKPOINT_SECONDS = 5.0
 STOP_SECONDS = 3.0  # that workers get to finish their picture after Ctrl-C
 LOCK_FILE = "download.lock"
-SHUFFLED = 1024
+SHUFFLED = 1024  # tasks among which the next one is drawn
 
 
 def cached_names(cache: Path, clean: bool = False) -> set[str]:
@@ -75,8 +75,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Filling:
-    """Where the pictures go, what they come through, and who is told. to_fetch is how many tasks there are.
+class FillJob:
+    """What fill_cache needs: the folder, the session, and who is told. to_fetch is how many tasks there are.
 
     on_saved gets the name of each picture that is in the cache now, from whatever thread. failures gets a JSON line
     for each picture that was lost.
@@ -92,7 +92,7 @@ class Filling:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FillCounts:
     """What became of the tasks. already_there counts pictures that another download fetched meanwhile; outage is the
     last cause where the network was gone, else None."""
     downloaded: int = 0
@@ -106,13 +106,14 @@ class Filled:
 class FillInterrupted(KeyboardInterrupt):
     """Ctrl-C while the cache was filled. filled is what was done until then."""
 
-    def __init__(self, filled: Filled) -> None:
+    def __init__(self, filled: FillCounts) -> None:
         super().__init__()
         self.filled = filled
 
 
 def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter[str] | None = None) -> Iterator[Task]:
-    """A task for each picture that is not in the cache, once for all faces that show it. tally counts the faces."""
+    """A task for each picture that is not in the cache, once for all faces that show it. tally is filled while
+    iterating: it counts the faces."""
     tally = Counter() if tally is None else tally
     seen: set[bytes] = set()
     for face in faces:
@@ -131,7 +132,7 @@ def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counte
         seen.add(key)
 
 
-def fill_cache(tasks: Iterator[Task], filling: Filling) -> Filled:
+def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     """Fetch every task's picture.
 
     On Ctrl-C, a full disk or an outage, pictures in flight finish or are dropped within STOP_SECONDS. Raises
@@ -141,17 +142,22 @@ def fill_cache(tasks: Iterator[Task], filling: Filling) -> Filled:
         if not alone:
             say("Another download fills the same cache: this one takes other pictures, in an order of its own.")
             tasks = _shuffled(tasks)
-        work = _Work(tasks, filling, progress)
+        work, interrupted = _Work(tasks, filling, progress), False
         try:
             work.start()
             while not work.finished.wait(CHECKPOINT_SECONDS):
                 work.write_checkpoint()
         except KeyboardInterrupt:
-            work.end()
-            work.write_checkpoint()
-            raise FillInterrupted(work.filled()) from None
-        work.end()
+            interrupted = True
+        finally:  # also where the checkpoint meets a full disk: no worker goes on behind the caller's back
+            filling.pace.stop()
+            work.finished.wait(STOP_SECONDS)
+        if work.error is not None:
+            raise work.error
         filled = work.filled()
+        if interrupted:
+            work.write_checkpoint()
+            raise FillInterrupted(filled)
         if filled.outage:
             work.write_checkpoint()
         else:
@@ -203,7 +209,7 @@ def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
 class _Work:
     """What the workers share: the tasks, one lock, and the counts."""
 
-    def __init__(self, tasks: Iterator[Task], filling: Filling, progress: Progress) -> None:
+    def __init__(self, tasks: Iterator[Task], filling: FillJob, progress: Progress) -> None:
         self.tasks, self.filling, self.progress = tasks, filling, progress
         self.lock = threading.Lock()
         self.counts: Counter[str] = Counter()
@@ -218,17 +224,11 @@ class _Work:
         for _ in range(self.running):
             threading.Thread(target=self._work, daemon=True).start()
 
-    def end(self) -> None:
-        """Let the workers finish or drop their picture. Raises what stopped one of them."""
-        self.filling.pace.stop()
-        self.finished.wait(STOP_SECONDS)
-        if self.error is not None:
-            raise self.error
-
-    def filled(self) -> Filled:
+    def filled(self) -> FillCounts:
         with self.lock:
-            return Filled(self.counts["downloaded"], self.counts["failed"], dict(sorted(self.failed_by_kind.items())),
-                          self.counts["bytes"], self.counts["already_there"], self.outage or None)
+            counts, by_kind = self.counts, dict(sorted(self.failed_by_kind.items()))
+            return FillCounts(counts["downloaded"], counts["failed"], by_kind, counts["bytes"],
+                              counts["already_there"], self.outage or None)
 
     def write_checkpoint(self) -> None:
         filled = self.filled()

@@ -8,6 +8,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.artefacts import EMBEDDINGS, verify
-from mtg_image_db.common import open_picture
-from mtg_image_db.index.reader import Match, ModelOptions, open_index, open_model
+from mtg_image_db.common import InvalidContent, open_pixels
+from mtg_image_db.console import SuiteError
+from mtg_image_db.index.reader import Match, ModelOptions, open_model, read_index
 from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
 
 
@@ -25,7 +27,7 @@ class OpenIndex:
 
     def __init__(self, index_dir: Path, model: ModelOptions) -> None:
         self._index_dir, self._model_options = index_dir, model
-        self._index = open_index(index_dir)
+        self._index = read_index(index_dir)
 
     def __len__(self) -> int:
         """How many faces are indexed."""
@@ -34,19 +36,26 @@ class OpenIndex:
     def name(self, picture: str | Path | bytes | NDArray[np.uint8], k: int = 1) -> list[Card]:
         """The cards in a picture: a file, its bytes, or RGB pixels (uint8 [H, W, 3]). Each has at most k matches.
 
-        Recognised cards come first (accepted is True). Raises InvalidContent for what is no picture of a card's shape,
-        OSError where the file cannot be read.
+        Recognised cards come first (accepted is True). Raises SuiteError for a file that cannot be read, and for a
+        picture of no card's shape.
         """
-        if not isinstance(picture, np.ndarray):
-            picture = np.array(open_picture(picture if isinstance(picture, bytes) else Path(picture)))
-        return name_cards(picture, self._index, self._model, k)
+        shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
+        try:
+            if not isinstance(picture, np.ndarray):
+                picture = open_pixels(picture if isinstance(picture, bytes) else Path(picture))
+            return name_cards(picture, self._index, self._model, k)
+        except (InvalidContent, OSError) as error:
+            reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+            raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
+                             "Give a complete JPEG, PNG, WEBP, GIF, BMP or TIFF.") from error
 
     def similar(self, row: int, k: int = 10) -> list[Match]:
         """The k faces whose pictures are most like that of a row (the line number in mtg_meta.jsonl, from 0)."""
+        face_id = self._index.face(row)["face_id"]
         cosines, rows = self._index.nearest(self._vectors[row][None], k + 1)
-        others = [(cosine, other) for cosine, other in zip(cosines[0].tolist(), rows[0].tolist(), strict=True)
-                  if other != row]
-        return self._index.matches([cosine for cosine, _ in others], [other for _, other in others], k)
+        matches = self._index.matches(cosines[0].tolist(), rows[0].tolist(), k + 1)
+        others = [match for match in matches if match.face_id != face_id][:k]
+        return [replace(match, rank=rank) for rank, match in enumerate(others, 1)]
 
     @cached_property
     def _model(self) -> PictureModel:
@@ -55,5 +64,4 @@ class OpenIndex:
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:
         verify(self._index_dir, self._index.manifest, (EMBEDDINGS,))
-        vectors: NDArray[np.float32] = np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-        return vectors
+        return np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
