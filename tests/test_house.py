@@ -21,11 +21,12 @@ MODULE_LINES, SCRIPT_LINES = 300, 150
 LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.common": 1, "mtg_image_db.console": 1, "mtg_image_db.threads": 1,
           "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2,
           "mtg_image_db.scryfall": 3, "mtg_image_db.embedding": 3, "mtg_image_db.index": 4,
-          "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db": 6, "root": 7, "scripts": 8, "mirror": 8,
-          "benchmarks": 8}
+          "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db": 6, "root": 7,
+          "scripts": 8, "mirror": 8, "benchmarks": 8}
 TOP = 8  # what a person runs beside the five scripts: these folders use each other
 DOOR = "mtg_image_db"
-VAGUE = {"about", "whole", "one", "some", "its", "took", "let_go", "naming", "left_out", "fell_back", "row_now", "likeness"}
+VAGUE = {"about", "whole", "one", "some", "its", "took", "let_go", "naming", "left_out", "fell_back", "row_now",
+         "likeness"}
 HEAVY = {"torch", "open_clip", "faiss", "cv2"}
 
 

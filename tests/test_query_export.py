@@ -239,8 +239,9 @@ def test_a_picture_is_named_from_a_path_bytes_or_pixels(finished):
         assert card.accepted and card.matches[0].face_id == finished.lines("mtg_meta.jsonl")[9]["face_id"]
 
 
-@pytest.mark.parametrize("picture, words", [("nowhere.jpg", "nowhere.jpg: No such file"), (b"no picture", "a picture: "),
-                                            (np.zeros((2, 900, 3), np.uint8), "no card's shape")])
+@pytest.mark.parametrize("picture, words", [
+    ("nowhere.jpg", "nowhere.jpg: No such file"), (b"no picture", "a picture: "),
+    (np.zeros((2, 900, 3), np.uint8), "no card's shape")])
 def test_what_cannot_be_named_is_a_suite_error(finished, picture, words):
     with pytest.raises(mtg_image_db.SuiteError) as error:
         mtg_image_db.open_index(finished.out).name(picture)
