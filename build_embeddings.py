@@ -12,7 +12,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from download_images import source_of
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
 from mtg_image_db.artefacts import BROWSER_META, REJECTED
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, percent, require_directory, say
@@ -23,7 +22,7 @@ from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL, DEFAULT_PRETR
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, source_from_args
 
 MIN_CHECKPOINT = 100
 
@@ -74,8 +73,8 @@ def check_build(args: argparse.Namespace) -> Iterator[str]:
 def options_of(args: argparse.Namespace) -> BuildOptions:
     embed = EmbedOptions(args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency)
     hnsw = HnswParameters(args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
-    return BuildOptions(source_of(args), args.out, args.model, args.pretrained, args.fit, args.size, embed, hnsw,
-                        args.resume, args.rebuild)
+    return BuildOptions(source_from_args(args), args.out, model=args.model, pretrained=args.pretrained, fit=args.fit,
+                        size=args.size, embed=embed, hnsw=hnsw, resume=args.resume, rebuild=args.rebuild)
 
 
 def report(result: BuildResult) -> None:

@@ -16,7 +16,7 @@ from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_fla
 from mtg_image_db.common import NetworkOptions
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, say
 from mtg_image_db.scryfall.download import DownloadOptions, Plan, download, plan_download
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, Source, shown_flags
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, shown_flags, source_from_args
 from mtg_image_db.scryfall.hosts import API_URL
 
 
@@ -38,13 +38,9 @@ def add_download_flags(parser: ArgumentParser) -> None:
     parser.group("run").add_argument("--dry-run", action="store_true", help="count and estimate; fetch no picture")
 
 
-def source_of(args: argparse.Namespace) -> Source:
-    return Source(args.kind, args.cache, args.limit, args.image_size, args.bulk_file, args.include_placeholders)
-
-
 def options_of(args: argparse.Namespace) -> DownloadOptions:
     network = NetworkOptions(args.workers, (args.timeout_connect, args.timeout_read), args.max_retries, args.contact)
-    return DownloadOptions(source_of(args), args.out, network, args.api_url.rstrip("/"))
+    return DownloadOptions(source_from_args(args), args.out, network, args.api_url.rstrip("/"))
 
 
 def print_plan(plan: Plan, image_size: str) -> None:

@@ -9,7 +9,6 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import argparse
-import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable
@@ -36,7 +35,7 @@ class ArgumentParser(argparse.ArgumentParser):
     """
 
     def __init__(self, doc: str | None, positional: str = "") -> None:
-        summary, *paragraphs = inspect.cleandoc(doc or "").split("\n\n")
+        summary, *paragraphs = (doc or "").strip().split("\n\n")
         example = next((part for part in paragraphs if part.startswith("    ")), "")
         super().__init__(prog=f"python {sys.argv[0]}", usage=f"%(prog)s [options]{positional}", allow_abbrev=False,
                          description=textwrap.fill(summary, COLUMNS - 2), epilog=f"example:\n{example}",

@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtg_image_db.common import TEMPORARY_SUFFIX, atomic_file
@@ -55,9 +55,9 @@ _TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
 
 def cache_name(image_url: str) -> str:
     """A picture's file in the cache: the SHA-1 of its whole URL. The URL's query is the epoch of the scan."""
-    suffix = PurePosixPath(image_url.partition("?")[0]).suffix.lower()
-    digest = hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest()
-    return digest + (suffix if suffix in (".png", ".webp") else ".jpg")
+    path = image_url.partition("?")[0].lower()
+    suffix = ".png" if path.endswith(".png") else ".webp" if path.endswith(".webp") else ".jpg"
+    return hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest() + suffix
 
 
 # A build's files as one unit

@@ -7,6 +7,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import argparse
 import gzip
 import io
 import itertools
@@ -54,6 +55,12 @@ class Source:
     image_size: str = "normal"
     bulk_file: Path | None = None
     include_placeholders: bool = False
+
+
+def source_from_args(args: argparse.Namespace) -> Source:
+    """What the flags of arguments.add_source_flags say."""
+    return Source(kind=args.kind, cache=args.cache, limit=args.limit, image_size=args.image_size,
+                  bulk_file=args.bulk_file, include_placeholders=args.include_placeholders)
 
 
 @dataclass(frozen=True, slots=True)
