@@ -1,0 +1,144 @@
+"""Replies that are not tried again, or not for long: missing, invalid, slow, endless, elsewhere."""
+from __future__ import annotations
+
+import io
+
+import pytest
+from conftest import assert_three_lines, image_requests, plain_cards, write_bulk
+from network import CountedPace, picture_path, session_to
+from PIL import Image
+
+from mirror.faults import Fault
+from mtg_image_db.common import TEMPORARY_SUFFIX, FetchError, open_picture, stream_body
+from mtg_image_db.scryfall.hosts import API_URL, request_address
+
+
+@pytest.mark.fault("missing")
+@pytest.mark.parametrize("status", [404, 410, 403])
+def test_a_missing_picture_is_not_retried(workspace, mirror, status):
+    mirror.faults.append(Fault(r"/back/", "status", status=status))
+    done = workspace.download(code=0)
+    failures = workspace.lines("download_failures.jsonl")
+    assert len(failures) == 15 and "15 failed (15 missing)" in done.stderr
+    assert {(line["http_status"], line["attempts"], line["kind"]) for line in failures} == {(status, 1, "missing")}
+    if status == 404:
+        workspace.download("--strict", code=4)
+
+
+@pytest.mark.fault("no-picture")
+@pytest.mark.parametrize("kind, named", [("html", "web page"), ("empty", "empty"), ("truncated", "truncated"),
+                                         ("garbage", "not a picture")])
+def test_what_is_no_picture_never_gets_a_final_name(workspace, mirror, kind, named):
+    mirror.faults.append(Fault(r"/normal/", kind))
+    done = workspace.download("--limit", 2, "--max-retries", 1, code=2)
+    assert_three_lines(done.stderr, "Network Error")
+    failures = workspace.lines("download_failures.jsonl")
+    assert len(failures) == 2 and all(named in failure["error"] for failure in failures)
+    assert {"name", "scryfall_id", "face_id", "url", "error", "http_status", "attempts"} <= failures[0].keys()
+    assert failures[0]["attempts"] == 2
+    assert [path for path in workspace.cache.iterdir() if path.name != "bulk"] == []
+
+
+@pytest.mark.fault("no-picture")
+def test_what_is_no_picture_is_asked_for_three_times_at_most(workspace, mirror):
+    mirror.faults.append(Fault(r"/normal/", "html"))
+    workspace.download("--limit", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert (failure["attempts"], failure["kind"], len(image_requests(mirror))) == (3, "invalid", 3)
+
+
+@pytest.mark.fault("no-picture")
+def test_an_invalid_body_after_network_faults_is_still_asked_for_again(mirror):
+    address = mirror.url + picture_path(mirror, 0).replace("\\", "")
+    mirror.faults += [Fault("/normal/", "reset", times=2), Fault("/normal/", "html", times=1)]
+    client = session_to(mirror, CountedPace())
+
+    def consume(response) -> None:
+        data = io.BytesIO()
+        stream_body(response, data.write, 1 << 20, 10)
+        open_picture(data.getvalue())
+
+    client.fetch(address, consume)
+    assert [request.status for request in mirror.requests] == [0, 0, 200, 200]
+
+
+@pytest.mark.fault("slow-or-large")
+def test_a_body_that_drips_or_never_ends_is_dropped_and_the_rest_goes_on(workspace, mirror):
+    mirror.faults += [Fault(picture_path(mirror, 1), "drip", seconds=60),
+                      Fault(picture_path(mirror, 3), "endless")]
+    done = workspace.download("--limit", 6, "--timeout-read", 5)
+    causes = {line["kind"]: (line["error"], line["attempts"]) for line in workspace.lines("download_failures.jsonl")}
+    assert causes == {"too slow": ("too slow: not complete after 20 s", 1),
+                      "too large": (f"too large: more than {64 << 20:,} bytes", 1)}
+    assert "2 failed (1 too large, 1 too slow)" in done.stderr
+    assert len(workspace.pictures()) == 4 and not list(workspace.cache.glob(f".*{TEMPORARY_SUFFIX}"))
+
+
+@pytest.mark.fault("address")
+@pytest.mark.parametrize("location", ["http://169.254.169.254/latest", "file:///etc/passwd", "http://[bad",
+                                      "/normal/front/0/0/x.jpg"])
+def test_redirects_elsewhere_or_without_end_are_refused(workspace, mirror, location):
+    mirror.faults.append(Fault(r"/normal/", "redirect", location=location))
+    workspace.download("--limit", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert failure["kind"] == "refused" and failure["attempts"] == 1
+
+
+@pytest.mark.fault("address")
+def test_a_redirect_on_the_same_host_is_followed_without_reading_its_body(workspace, mirror):
+    """The body of the redirect never ends, and nobody reads it."""
+    target = picture_path(mirror, 1).replace("\\", "")
+    mirror.faults.append(Fault(picture_path(mirror, 0), "endless-redirect", location=target))
+    workspace.download("--limit", 1)
+    assert workspace.download_statistics()["downloaded"] == 1
+    assert image_requests(mirror)[-1].path.startswith(target)
+
+
+@pytest.mark.fault("address")
+def test_another_scheme_or_port_of_the_mirror_is_refused():
+    for url, api_url in (("http://mirror.example/a", "https://mirror.example"),
+                         ("https://mirror.example:22/a", "https://mirror.example"),
+                         ("http://api.scryfall.com/a", API_URL), ("https://api.scryfall.com:22/a", API_URL)):
+        with pytest.raises(FetchError, match="refused address"):
+            request_address(url, api_url)
+    assert request_address("https://cards.scryfall.io/a?1", "https://mirror.example") == "https://mirror.example/a?1"
+
+
+@pytest.mark.fault("address")
+def test_a_picture_on_a_strange_host_is_never_asked_for(workspace, drawn, mirror):
+    addresses = ["http://169.254.169.254/a.jpg", "https://evil.example/a.jpg",
+                 "https://cards.scryfall.io@evil.example/a.jpg", "https://cards.scryfall.io:8443/a.jpg"]
+    cards = plain_cards(drawn)[:5]
+    for card, address in zip(cards, addresses, strict=False):
+        card["image_uris"]["normal"] = address
+    workspace.download("--bulk-file", write_bulk(workspace.path / "mine", cards))
+    failures = workspace.lines("download_failures.jsonl")
+    assert [failure["kind"] for failure in failures] == ["refused"] * len(addresses)
+    assert len(image_requests(mirror)) == workspace.download_statistics()["downloaded"] == 1
+
+
+@pytest.mark.fault("address")
+def test_what_is_no_address_of_a_picture_is_no_face_to_fetch(workspace, drawn, mirror):
+    addresses = ["file:///etc/passwd", "ftp://cards.scryfall.io/a.jpg", "no address", "http://[bad",
+                 "https://backs.scryfall.io/normal/a.jpg"]
+    cards = plain_cards(drawn)[:6]
+    for card, address in zip(cards, addresses, strict=False):
+        card["image_uris"] = {"normal": address}
+    path = write_bulk(workspace.path / "mine", cards)
+    workspace.download("--bulk-file", path)
+    done = workspace.download_statistics()
+    assert (done["refused_urls"], done["to_fetch"], len(image_requests(mirror))) == (len(addresses), 1, 1)
+    workspace.build("--bulk-file", path, "--size", 64)
+    reasons = [rejected["reason"] for rejected in workspace.lines("rejected.jsonl")]
+    assert len(reasons) == len(addresses) and all(reason.startswith("invalid: ") for reason in reasons)
+
+
+@pytest.mark.fault("other-format")
+def test_the_bytes_decide_the_format(workspace, mirror, tmp_path):
+    data = io.BytesIO()
+    Image.new("RGB", (488, 680), "red").save(data, "WEBP")
+    (tmp_path / "card.webp").write_bytes(data.getvalue())
+    mirror.faults.append(Fault(r"/normal/", "body", file=str(tmp_path / "card.webp")))
+    workspace.download("--limit", 1)
+    path, = workspace.pictures()
+    assert path.suffix == ".jpg" and path.read_bytes() == data.getvalue()
