@@ -1,4 +1,4 @@
-"""The MTG image database: Scryfall's card pictures as a search index, and the cards in a photo named.
+"""The MTG image database: a search index of Scryfall's card pictures, and the names of the cards in a photo.
 
     import mtg_image_db
 
@@ -23,9 +23,10 @@ __all__ = ["SuiteError", "__version__", "open_index"]
 
 def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: str = "auto",
                precision: str = "auto") -> OpenIndex:
-    """Open the index that a build wrote to index_dir. pretrained names the model's weights where they have moved.
+    """Open the index that a build wrote to index_dir. pretrained is the weights file of its model, if moved.
+    device is auto, cpu, cuda or mps. precision is auto, fp32, bf16 or fp16.
 
-    Raises SuiteError where the index is missing or damaged.
+    Raises SuiteError if the index is missing or damaged.
     """
     from pathlib import Path
 

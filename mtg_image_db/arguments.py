@@ -25,13 +25,13 @@ CACHE, OUT = Path("image_cache"), Path("index_out")
 
 
 class Refused(str):
-    """Stands in the namespace for a value that an argument type refused: the sentence that says why."""
+    """A value that an argument type refused. The text is the sentence that says why."""
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse with a help page of 80 columns, and all invalid arguments of a call reported as one SuiteError.
+    """argparse with a help page of 80 columns. It reports all invalid arguments of a call as one SuiteError.
 
-    doc is the script's docstring: its first line becomes the summary, its indented line the example.
+    doc is the script's docstring. Its first line becomes the summary, and its indented line becomes the example.
     """
 
     def __init__(self, doc: str | None, positional: str = "") -> None:
@@ -45,7 +45,7 @@ class ArgumentParser(argparse.ArgumentParser):
                           help="print the version and exit")
 
     def group(self, title: str) -> argparse._ArgumentGroup:
-        """The group of flags with this title, one of GROUPS. A group without flags is not shown."""
+        """The group of flags with this title (one of GROUPS). A group without flags is not shown."""
         return self._groups[title]
 
     def error(self, message: str) -> NoReturn:
@@ -53,7 +53,10 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def parse(self, argv: list[str] | None,
               check: Callable[[argparse.Namespace], Iterable[str]] | None = None) -> argparse.Namespace:
-        """The arguments. check yields a sentence for each combination that makes no sense."""
+        """Parse and return the arguments. check yields a sentence for each combination that is invalid.
+
+        Raises SuiteError with all invalid arguments.
+        """
         args, unknown = self.parse_known_args(argv)
         problems = [f"{word}: no such argument" for word in unknown]
         shown = {action.dest: action.option_strings[-1] if action.option_strings else action.metavar
@@ -61,7 +64,7 @@ class ArgumentParser(argparse.ArgumentParser):
         for name, value in vars(args).items():
             refused = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Refused)]
             problems += [f"{shown[name]} {item}" for item in refused]
-            if refused:  # so that check sees values that make sense
+            if refused:  # check must not see refused values
                 setattr(args, name, self.get_default(name))
         problems += check(args) if check else ()
         if problems:
@@ -74,7 +77,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def number(kind: type[int] | type[float], low: float, high: float | None = None) -> Callable[[str], Any]:
-    """Argument type: an int or a float from low to high (None: no upper end)."""
+    """Argument type: an int or a float from low to high (None: no upper limit)."""
     span = f"at least {low}" if high is None else f"from {low} to {high}"
     noun = "a whole number" if kind is int else "a number"
 
@@ -94,12 +97,12 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def directory(text: str) -> Path | Refused:
-    """Argument type: a directory that is there or can be made."""
+    """Argument type: a directory that exists or can be made."""
     return Refused(f"{text}: is a file, not a directory") if Path(text).is_file() else Path(text)
 
 
 def existing_file(text: str) -> Path | Refused:
-    """Argument type: a file that is there."""
+    """Argument type: a file that exists."""
     path = Path(text)
     return path if path.is_file() else Refused(f"{text}: {'is a directory' if path.is_dir() else 'no such file'}")
 
@@ -122,7 +125,7 @@ def header_text(text: str) -> str | Refused:
 # Flags that several scripts share
 
 def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes: Collection[str]) -> None:
-    """The flags that say which faces are meant, the same for every script that reads a bulk file."""
+    """Add the flags that select faces. They are the same for every script that reads a bulk file."""
     cards = parser.group("which cards")
     cards.add_argument("--kind", type=one_of(*kinds), default=next(iter(kinds)), metavar="KIND",
                        help=f"which bulk file: {', '.join(kinds)} (default: {next(iter(kinds))})")
@@ -138,7 +141,7 @@ def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes
 
 
 def add_run_flags(parser: ArgumentParser) -> None:
-    """The last group of flags, the same for every script that downloads or builds."""
+    """Add the last group of flags. They are the same for every script that downloads or builds."""
     run = parser.group("run")
     run.add_argument("--out", type=directory, default=OUT, metavar="DIR",
                      help="where results and manifests are written (default: index_out)")

@@ -1,10 +1,10 @@
-"""The files of index_out/ and of the cache: their names, and how a build puts its files in place as one unit.
+"""The files of index_out/ and of the cache: their names, and how a build replaces its files as one unit.
 
     for name in OUTPUTS: write(staged(out, name))
     commit(out, manifest)
 
-A build writes its files beside the old ones, then renames them all. The manifest comes last. It carries the size and
-the SHA-256 of every other file, so a reader never mixes two builds. Nothing here knows what is in the files.
+A build writes its files beside the old ones. Then it renames all of them, the manifest last. The manifest has the size
+and the SHA-256 of every other file, so a reader never mixes two builds. This module does not know the files' contents.
 """
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json",
 BROWSER_MODEL, BROWSER_SMALL_MODEL = "model.onnx", "model.int8.onnx"
 
 MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
-# Of the other files that carry a version. The program's own version is mtg_image_db.__version__.
+# The versions of the other files. The program's version is mtg_image_db.__version__.
 FORMAT_VERSIONS = {"checkpoint": "1.1.0", "cache report": "1.1.0", "meta.json records": "1.0",
                    "meta.json columns": "2.0"}
 
 PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
 STAGED_SUFFIX = ".next"
-PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # what a query needs of them
+PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # those that a query needs
 READ_BYTES = 1 << 22
-LEFTOVER_SECONDS = 24 * 3600.0  # age of a temporary file whose process cannot be asked for
+LEFTOVER_SECONDS = 24 * 3600.0  # a temporary file of another machine counts as abandoned after this time
 # common.atomic_file names its temporary files .<name>.<machine>-<process>-<thread>.part
 _TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
 
 
 def cache_name(image_url: str) -> str:
-    """A picture's file in the cache: the SHA-1 of its whole URL. The URL's query is the epoch of the scan."""
+    """A picture's file name in the cache: the SHA-1 of its complete URL. The URL's query is the epoch of the scan."""
     path = image_url.partition("?")[0].lower()
     suffix = ".png" if path.endswith(".png") else ".webp" if path.endswith(".webp") else ".jpg"
     return hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest() + suffix
@@ -63,15 +63,15 @@ def cache_name(image_url: str) -> str:
 # A build's files as one unit
 
 def staged(out: Path, name: str) -> Path:
-    """Where a build writes a file before the whole set is put in place."""
+    """The path at which a build writes a file before all its files are put in place."""
     return out / (name + STAGED_SUFFIX)
 
 
 def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """Put every staged file in place, the manifest last. Returns the manifest with its `outputs`.
 
-    Once the staged manifest is on disk, the new set is the valid one. finish_commit completes it after a crash. A
-    crash before that moment leaves the old set untouched.
+    Once the staged manifest is on disk, the new files are the valid ones, and finish_commit completes the commit after
+    a crash. A crash before that leaves the old files unchanged.
     """
     for name in OUTPUTS:
         _sync(staged(out, name))
@@ -84,7 +84,7 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def finish_commit(out: Path) -> None:
-    """Complete a commit that was cut off. Does nothing where there is none."""
+    """Complete an interrupted commit. Does nothing if there is none."""
     if not staged(out, BUILD_MANIFEST).exists():
         return
     for names in (OUTPUTS, (BUILD_MANIFEST,)):
@@ -95,7 +95,7 @@ def finish_commit(out: Path) -> None:
 
 
 def read_manifest(out: Path) -> dict[str, Any] | None:
-    """The manifest in out, or None where there is none or it lacks what readers rely on."""
+    """The manifest in out. None if there is none or if a key that readers need is missing."""
     manifest = read_json(out / BUILD_MANIFEST)
     if manifest is None or not isinstance(manifest.get("model_fingerprint"), str):
         return None
@@ -106,7 +106,7 @@ def read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def load_manifest(out: Path) -> dict[str, Any]:
-    """The manifest of a finished build. Raises SuiteError where there is none."""
+    """The manifest of a finished build. Raises SuiteError if there is none."""
     require_directory(out, "index", "Run python build_embeddings.py first, or name the directory it wrote to.")
     manifest = read_manifest(out)
     if manifest is None:
@@ -118,7 +118,7 @@ def load_manifest(out: Path) -> dict[str, Any]:
 
 
 def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
-    """Check the named files against the manifest, byte for byte. Raises SuiteError on the first that differs."""
+    """Check the named files against the manifest's sizes and hashes. Raises SuiteError for the first that differs."""
     def check(name: str) -> None:
         expected = manifest["outputs"].get(name, {})
         path = out / name
@@ -135,12 +135,12 @@ def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
 
 def write_json(path: Path, value: object) -> None:
     with atomic_file(path) as handle:
-        # surrogateescape: a path that is no UTF-8 is written as the bytes it has
+        # surrogateescape: a path that is not UTF-8 keeps its bytes
         handle.write(json.dumps(value, indent=2, ensure_ascii=False).encode(errors="surrogateescape") + b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in the file, or None where there is no such file or it holds no JSON object."""
+    """The JSON object in the file. None if there is no such file or if it holds no JSON object."""
     try:
         value = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError, RecursionError):
@@ -149,7 +149,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def file_sha256(path: Path) -> str:
-    """The file's SHA-256 in hex, read a block at a time."""
+    """The file's SHA-256 in hex. Reads one block at a time."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(READ_BYTES):
@@ -162,7 +162,7 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make the renames in a directory survive a power cut."""
+    """Sync a directory, so that its renames survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -176,8 +176,8 @@ def _sync(path: Path) -> None:
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Release the pages read so far of an array mapped from a file. They count as memory of this process: 1 GB for
-    500,000 vectors of 512."""
+    """Release the pages of a mapped array that were read so far. They count as memory of this process: 1 GB for 500,000
+    vectors of 512 numbers."""
     if isinstance(array.base, mmap.mmap):
         array.base.madvise(mmap.MADV_DONTNEED)
 
@@ -185,15 +185,15 @@ def release_pages(array: np.ndarray) -> None:
 # Leftovers
 
 def remove_leftovers(folder: Path) -> int:
-    """Delete the temporary files of processes that ended without deleting them. Returns how many."""
+    """Delete temporary files whose process has ended. Returns their number."""
     return delete_abandoned(folder, (path.name for path in folder.glob(f".*{TEMPORARY_SUFFIX}")))
 
 
 def delete_abandoned(folder: Path, names: Iterable[str]) -> int:
-    """Delete those of the named temporary files that no running process writes. Returns how many."""
+    """Delete those of the named temporary files that no running process writes. Returns their number."""
     deleted = 0
     for path in (folder / name for name in names):
-        with contextlib.suppress(OSError):  # another run was faster, or it is not ours to delete
+        with contextlib.suppress(OSError):  # another run deleted it first, or it belongs to another user
             if _is_abandoned(path):
                 path.unlink()
                 deleted += 1
@@ -201,16 +201,16 @@ def delete_abandoned(folder: Path, names: Iterable[str]) -> int:
 
 
 def _is_abandoned(path: Path) -> bool:
-    """Whether its process has ended. A process of another machine cannot be asked for: there the file's age decides."""
+    """True if the process that wrote the file has ended. For a process of another machine, the file's age decides."""
     owner = _TEMPORARY.fullmatch(path.name)
     if owner is None:
         return False
     if f".{platform.node()}-{owner[1]}-" not in path.name:
         return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
     if int(owner[1]) == os.getpid():
-        return True  # this process has written nothing yet: the number was another's before
+        return True  # this process has written nothing yet, so an earlier process had this number
     try:
-        os.kill(int(owner[1]), 0)  # signal 0 only asks
+        os.kill(int(owner[1]), 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):

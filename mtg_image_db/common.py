@@ -1,10 +1,10 @@
-"""What every script shares: the retrying session, atomic writes, picture validation.
+"""Code that every script shares: the retrying session, atomic writes, picture validation.
 
     session.fetch(url, lambda response: stream_body(response, file.write, MAX_PICTURE_BYTES, 120))
     with atomic_file(path) as file: ...
     picture = open_picture(path)
 
-Reads and writes  what it is given
+Reads and writes  the files and addresses it is given
 """
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ MAX_REDIRECTS = 3
 TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PICTURE_BYTES = 64 << 20
-MAX_PIXELS = 100_000_000  # 300 MB decoded; a card has 0.8 million, most phones' photos 12 to 50
+MAX_PIXELS = 100_000_000  # 300 MB decoded. A card has 0.8 million pixels, a photo from most phones 12 to 50
 
 
 class InvalidContent(Exception):
-    """A file or a body that is not what it should be. The message is the reason, in words."""
+    """A file or a response body is not valid. The message gives the reason."""
 
 
 # The retrying session
 
 class FetchError(Exception):
-    """A URL that could not be fetched. kind is network, missing, invalid, refused, too slow or too large; status is
-    the HTTP status if there was one; retry_after is in seconds."""
+    """A URL could not be fetched. kind is network, missing, invalid, refused, too slow or too large. status is the HTTP
+    status, None without a reply. retry_after is in seconds."""
 
     def __init__(self, cause: str, kind: str, status: int | None = None, retry_after: float = 0.0) -> None:
         super().__init__(cause)
@@ -58,7 +58,7 @@ class FetchError(Exception):
 
 
 class RequestPace(Protocol):
-    """When a request may start, and what a 429 means. Scryfall's rules are in scryfall/pace.py."""
+    """Decides when a request may start and how a 429 is handled. scryfall/pace.py has Scryfall's rules."""
 
     def turn(self) -> contextlib.AbstractContextManager[None]: ...
     def rate_limited(self, seconds: float, api: bool) -> None: ...
@@ -67,8 +67,8 @@ class RequestPace(Protocol):
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """workers: requests at the same time. timeout: seconds to connect, and between two bytes. max_retries: attempts
-    after the first. contact: how the server's owner can reach whoever runs this."""
+    """workers: requests at the same time. timeout: seconds to connect, and seconds between two bytes. max_retries:
+    attempts after the first. contact: an address at which the server's owner can reach the user."""
     workers: int = 16
     timeout: tuple[float, float] = (5.0, 30.0)
     max_retries: int = 5
@@ -76,10 +76,10 @@ class NetworkOptions:
 
 
 class RetryingSession:
-    """One pooled requests.Session and one retry loop for all workers of a run. retries counts attempts after the first.
+    """One requests.Session and one retry loop for all workers of a run. retries counts attempts after the first.
 
-    address(url) gives the URL to request instead, or raises FetchError for a URL that must not be requested. origins
-    are the servers that it leads to.
+    address(url) returns the URL to request instead. It raises FetchError if the URL must not be requested. origins are
+    the servers of these addresses.
     """
 
     def __init__(self, pace: RequestPace, options: NetworkOptions, address: Callable[[str], str],
@@ -95,7 +95,7 @@ class RetryingSession:
         self._session.headers.update({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"})
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=options.workers))
-        # The environment's proxies and certificates are read once: doing it for each picture is a quarter of a request.
+        # The environment's proxies and certificates are read once. To read them for each picture is 1/4 of a request.
         urls = [str(requests.Request("GET", origin).prepare().url) for origin in origins]
         self._settings = {urlsplit(url).netloc: self._session.merge_environment_settings(url, {}, True, None, None)
                           for url in urls}
@@ -103,12 +103,12 @@ class RetryingSession:
 
     def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
               api: bool = False, check: Callable[[], object] = lambda: None) -> Result:
-        """GET the URL and return consume(response), which reads the body with stream_body. check() looks at what was
-        read while another worker's request runs already. Both may raise InvalidContent.
+        """GET the URL and return consume(response), which reads the body with stream_body. check() then validates the
+        body without a turn, so another worker can send its request. Both may raise InvalidContent.
 
-        An attempt is the whole exchange, check included. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at
-        most 60 s, up to a quarter more at random, or Retry-After if that is longer). Invalid content is requested up to
-        two more times. A 429 is the pace's business. Other 4xx are final. Raises FetchError after the last attempt.
+        An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), plus up
+        to 25% at random, or after Retry-After if that is longer. Invalid content is requested up to two more times. A
+        429 is left to the pace. Other 4xx are final. Raises FetchError after the last attempt.
         """
         import requests
         import urllib3
@@ -165,16 +165,16 @@ class RetryingSession:
                     return response
                 response.close()
                 url = urljoin(url, target)
-            except ValueError as error:  # requests parses the target of a redirect even when it does not follow it
+            except ValueError as error:  # requests parses a redirect's target even if it does not follow it
                 raise FetchError(f"no web address: {error}", "refused") from error
             request = self._request(url, request.headers)
         raise FetchError("redirects without end", "refused")
 
 
 def stream_body(response: Response, write: Callable[[bytes], object], max_bytes: int, seconds: float) -> int:
-    """Pass the body's bytes to write as they were sent, with no Content-Encoding undone. Returns their count.
+    """Pass the body's bytes to write exactly as they were sent (no Content-Encoding is undone). Returns their count.
 
-    Raises FetchError past max_bytes, or when the body takes longer than seconds.
+    Raises FetchError if the body has more than max_bytes or takes longer than seconds.
     """
     deadline, total = time.monotonic() + seconds, 0
     while chunk := response.raw.read1(1 << 16, decode_content=False):
@@ -195,14 +195,14 @@ def _check_status(response: Response) -> None:
         return
     try:
         seconds = Retry().parse_retry_after(header) if header else 0.0
-    except Exception:  # urllib3's InvalidHeader: a malformed header asks for nothing
+    except Exception:  # urllib3's InvalidHeader: a malformed Retry-After is ignored
         seconds = 0.0
     kind = "network" if status == 429 or status >= 500 else "missing"
     raise FetchError(f"HTTP {status} {response.reason or ''}".strip(), kind, status, seconds)
 
 
 def _plain_cause(error: BaseException) -> str:
-    """The innermost reason of a requests error without object addresses: the system's words where it has some."""
+    """The innermost reason of a requests error, without object addresses. The system's text is used if there is one."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     system = error.strerror if isinstance(error, OSError) else None
@@ -213,20 +213,20 @@ def _plain_cause(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def name_errors(path: Path) -> Iterator[None]:
-    """Add the path to an OSError of this block: the system names files it cannot open, not files it cannot fill."""
+    """Add the path to an OSError of this block. The system gives no path when a write fails, as on a full disk."""
     try:
         yield
     except OSError as error:
-        if type(error) is OSError and error.filename is None:  # no subclass: requests' errors are OSErrors too
+        if type(error) is OSError and error.filename is None:  # not subclasses: the errors of requests are OSErrors too
             error.filename = str(path)
         raise
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside path. When the block ends well, it is synced to disk and replaces path; else it is
-    deleted. A reader sees the old file or the new one, each complete."""
-    owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"  # artefacts.py reads it from leftovers
+    """Open a temporary file beside path. After the block, it is synced to disk and replaces path. If the block fails,
+    it is deleted. A reader sees either the complete old file or the complete new one."""
+    owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"  # artefacts.py reads it from a leftover
     temporary = path.with_name(f".{path.name}.{owner}{TEMPORARY_SUFFIX}")
     try:
         with name_errors(path), open(temporary, "w+b") as handle:
@@ -244,23 +244,23 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 # Picture validation
 
 def open_pixels(source: Path | bytes, verify: bool = False) -> NDArray[np.uint8]:
-    """open_picture as RGB pixels, uint8 [H, W, 3], a copy that may be written to."""
+    """Like open_picture, but returns RGB pixels, uint8 [H, W, 3]. The array is a writable copy."""
     import numpy as np
 
     return np.array(open_picture(source, verify))
 
 
 def check_picture(source: Path | bytes, verify: bool = False) -> None:
-    """Raise InvalidContent where open_picture would. A JPEG is decoded at an eighth of its size: that reads every
-    byte and takes two thirds of the time."""
+    """Raise InvalidContent if open_picture would. A JPEG is decoded at 1/8 of its size. This still reads every byte and
+    takes two thirds of the time."""
     open_picture(source, verify, smallest=True)
 
 
 def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = False) -> Image:
-    """The picture decoded completely, upright (EXIF), RGB, transparency over white as in Scryfall's JPEGs.
+    """The picture as RGB, completely decoded and upright (EXIF). Transparency becomes white, as in Scryfall's JPEGs.
 
-    verify adds Pillow's own integrity check (PNG checksums). smallest decodes as few pixels as the format allows.
-    Raises InvalidContent where the bytes are not one complete picture of at most MAX_PIXELS.
+    verify adds Pillow's integrity check (PNG checksums). smallest decodes as few pixels as the format allows.
+    Raises InvalidContent unless the bytes are one complete picture of at most MAX_PIXELS.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -274,15 +274,15 @@ def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = Fa
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if verify:
-            picture.verify()  # which leaves the object unusable
+            picture.verify()  # the object cannot be used afterwards
             picture = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
         if smallest:
             picture.draft(None, (1, 1))
         picture.load()
         return _to_rgb(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:  # Pillow's own limit is 179 million
+    except Image.DecompressionBombError as error:  # Pillow's limit is 179 million
         raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+    except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged bytes
         reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
         raise InvalidContent(reason or type(error).__name__) from error
 
@@ -292,7 +292,7 @@ def _to_rgb(picture: Image) -> Image:
 
     if picture.mode == "RGB":
         return picture
-    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's conversion clips instead of scaling
         return picture.point(lambda value: value / 256).convert("L").convert("RGB")
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")

@@ -1,4 +1,4 @@
-"""A script as a process at a terminal: errors in three lines, exit codes, signals, progress.
+"""How a script behaves at a terminal: errors in three lines, exit codes, signals, progress.
 
     @entry_point
     def main(argv: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Errors, and lines for the person at the terminal
 
 class SuiteError(Exception):
-    """An error that a user can cause or meet, printed as three lines. exit_code ends the script."""
+    """An error that a user can cause or meet. It is printed as three lines. The script ends with exit_code."""
 
     def __init__(self, category: str, what: str, details: object, suggestion: str,
                  exit_code: int = EXIT_ERROR) -> None:
@@ -48,12 +48,12 @@ class SuiteError(Exception):
 
 
 def printable(text: object) -> str:
-    """The text with control characters escaped: names come from the network, and terminals obey them."""
+    """The text with control characters escaped. Names come from the network, and a terminal would obey them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def say(text: str) -> None:
-    """Print lines for the person at the terminal on stderr, above the progress bar if there is one."""
+    """Print lines for the user on stderr, above the progress bar if there is one."""
     text = "\n".join(map(printable, text.split("\n")))
     if "tqdm" in sys.modules:
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
@@ -68,7 +68,7 @@ def require_directory(path: Path, what: str, suggestion: str, exit_code: int = E
 
 @contextlib.contextmanager
 def disk_space(needed: Callable[[], float]) -> Iterator[None]:
-    """Turn a disk that fills up in this block into a SuiteError. needed() is the bytes that the block needs."""
+    """Turn the error of a full disk in this block into a SuiteError. needed() gives the bytes that the block needs."""
     try:
         yield
     except OSError as error:
@@ -78,7 +78,7 @@ def disk_space(needed: Callable[[], float]) -> Iterator[None]:
 
 
 def disk_error(error: OSError, needed: float = 0.0) -> SuiteError:
-    """The error for a file that could not be read or written. needed is in bytes, 0 where nobody knows."""
+    """The SuiteError for a file that could not be read or written. needed is in bytes, 0 if unknown."""
     where = f"{error.filename or 'unnamed file'}: {error.strerror or error}"
     if error.errno not in DISK_FULL:
         return SuiteError("Disk Error", "a file could not be read or written", where,
@@ -105,9 +105,9 @@ def utc_now() -> str:
 # The script as a process
 
 def entry_point(main: Callable[..., int]) -> Callable[..., int]:
-    """Turn what ends a script early into three lines on stderr and the contract's exit code.
+    """Turn errors and signals into three lines on stderr and the documented exit code.
 
-    SIGTERM counts as Ctrl-C. A second signal ends the process at once.
+    SIGTERM is handled as Ctrl-C. A second signal ends the process at once.
     """
     def on_signal(*_: object) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -119,11 +119,11 @@ def entry_point(main: Callable[..., int]) -> Callable[..., int]:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
         _end_at_second_signal()
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged EXIF, and from 89 million pixels on
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged EXIF, and 89 million pixels or more
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal without UTF-8
         try:
             code = main(argv)
-            sys.stdout.flush()  # here, where a closed pipe or a full disk is handled
+            sys.stdout.flush()  # a closed pipe or a full disk raises here, where it is handled
             return code
         except SuiteError as error:
             say(str(error))
@@ -146,15 +146,15 @@ def entry_point(main: Callable[..., int]) -> Callable[..., int]:
 
 
 def _silence_stdout() -> None:
-    """Send what is still unwritten nowhere: the interpreter would fail on it once more when it ends."""
+    """Discard unwritten output. Otherwise the interpreter would fail on it again when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end_at_second_signal() -> None:
     """End the process at the second Ctrl-C or SIGTERM, even while the main thread is in native code.
 
-    Python's own handlers wait until native code returns. The system's handler writes the number of each signal into a
-    pipe at once, and a thread reads that.
+    Python's signal handlers wait until native code returns. The system's handler writes each signal's number into a
+    pipe at once, and a thread reads the pipe.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -169,7 +169,7 @@ def _end_at_second_signal() -> None:
 
 
 class Progress:
-    """A tqdm bar on a terminal. Elsewhere a plain line every few seconds. shown=False: neither."""
+    """A tqdm bar on a terminal. Elsewhere a plain line every few seconds. shown=False prints nothing."""
 
     def __init__(self, label: str, total: int, unit: str = "images", shown: bool = True) -> None:
         self.label, self.total, self.unit, self.done, self.shown = label, total, unit, 0, shown

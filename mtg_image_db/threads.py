@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int,
               ahead: int) -> Generator[Result, None, None]:
-    """function(item) for each item, in order. Threads call it for up to `ahead` items before their results are taken.
+    """Yield function(item) for each item, in order. Threads work on up to `ahead` items before their results are taken.
 
-    Executor.map would call it for all items at once and hold every result.
+    Executor.map would start all items at once and hold every result.
     """
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()

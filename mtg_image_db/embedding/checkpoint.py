@@ -3,8 +3,8 @@
     checkpoint = Checkpoint(out, spec.fingerprint)
     checkpoint.append(sources, vectors, model.made_with)
     checkpoint.save()
-
-The rows are in a file that only grows. checkpoint.npz holds where its segments end and their CRC-32. So saving costs
+The rows are in a file that only grows. checkpoint.npz holds the end and the CRC-32 of each segment. So a save writes
+only the rows since the last save, and a damaged segment is detected.
 the rows since the last time, and a damaged segment is noticed.
 Reads and writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows.bin, while a build is unfinished
 """
@@ -26,23 +26,24 @@ from mtg_image_db.common import atomic_file, name_errors
 from mtg_image_db.console import SuiteError, say, utc_now
 from mtg_image_db.embedding.picture_hash import HASH_BYTES
 
-# Which picture a vector was made from. name is the cache file. bytes and mtime_ns tell an unchanged file without
-# opening it. digest (BLAKE2b, 16 bytes, hex) tells equal content under any name. hash is the perceptual hash.
+# The picture that a vector was made from. name is the cache file. bytes and mtime_ns identify an unchanged file
+# without opening it. digest (BLAKE2b, 16 bytes, hex) identifies equal content. hash is the perceptual hash.
 SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
                          ("hash", "u1", (HASH_BYTES,))])
 LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
 
 
 class Checkpoint:
-    """Rows of (source, vector) in the order they were appended. resumed counts those an interrupted build left.
+    """Rows of (source, vector) in the order in which they were appended. resumed is the number of rows that an
+    interrupted build left.
 
-    made_with says on what the last vectors were made. seconds is what saving took.
+    made_with is Embedder.made_with of the last vectors. seconds is the time spent on saving.
     """
 
     def __init__(self, out: Path, fingerprint: str, resume: bool = True) -> None:
-        """Take the folder's checkpoint, and with resume what an interrupted build of the same model left in it.
+        """Take the checkpoint in the folder. With resume, keep the rows that an interrupted build of this model left.
 
-        Raises SuiteError where another process does not let go of it.
+        Raises SuiteError if another process still holds the checkpoint.
         """
         self.out, self.made_with, self.seconds = out, dict[str, str](), 0.0
         self.dimension = self.rows = 0
@@ -55,24 +56,24 @@ class Checkpoint:
 
     @property
     def saved(self) -> int:
-        """How many rows would survive a power cut now."""
+        """The number of rows that would survive a power cut now."""
         return self._ends[-1] if self._ends else 0
 
     @property
     def pending(self) -> int:
-        """How many rows were appended since the last save."""
+        """The number of rows appended since the last save."""
         return self.rows - self.saved
 
     def sources(self) -> NDArray[np.void]:
-        """SOURCE_DTYPE of every row."""
+        """The source of every row, SOURCE_DTYPE [N]."""
         return np.array(self._mapped()["source"]) if self.rows else np.empty(0, SOURCE_DTYPE)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """float32 [n, D] of the rows."""
-        return self._mapped()[rows]["vector"]  # mapped anew each time: its pages go with it
+        """The vectors of the given rows, float32 [n, D]."""
+        return self._mapped()[rows]["vector"]  # mapped anew each time: its memory is freed afterwards
 
     def append(self, sources: NDArray[np.void], vectors: NDArray[np.float32], made_with: Mapping[str, str]) -> None:
-        """Add rows: SOURCE_DTYPE [n] and float32 [n, D]. made_with says on what they were made (Embedder.made_with)."""
+        """Add rows: SOURCE_DTYPE [n] and float32 [n, D]. made_with is Embedder.made_with."""
         path = self.out / CHECKPOINT_ROWS
         if self._file is None:
             self.dimension = self.dimension or vectors.shape[1]
@@ -89,7 +90,7 @@ class Checkpoint:
         self.made_with = dict(made_with)
 
     def save(self) -> None:
-        """Make everything appended so far survive a power cut."""
+        """Write the appended rows so that they survive a power cut."""
         if self._file is None or not self.pending:
             return
         started = time.monotonic()
@@ -103,18 +104,18 @@ class Checkpoint:
                     "made_with": self.made_with})
         with atomic_file(self.out / CHECKPOINT) as file:
             np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
-        # only now: an interruption in between must leave these rows to the next save
+        # last: if an interruption comes before, the next save writes these rows
         self._ends, self._crcs, self._crc = ends, crcs, 0
         self.seconds += time.monotonic() - started
 
     def discard(self) -> None:
-        """Remove the checkpoint and end it: the finished build holds its rows."""
+        """Delete the checkpoint and close it. The finished build holds its rows."""
         for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
             (self.out / name).unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """End, and leave the checkpoint to the next build. The end of the process does the same."""
+        """Close the checkpoint and leave it to the next build. The end of the process does the same."""
         if self._file is not None:
             self._file.close()
         self._lock.release()
@@ -129,7 +130,7 @@ class Checkpoint:
         return np.memmap(self.out / CHECKPOINT_ROWS, self._row_dtype(), "r", shape=(self.rows,))
 
     def _resume(self) -> None:
-        """Read how far an interrupted build came, as far as the checksums hold."""
+        """Read the rows of an interrupted build, up to the first segment whose checksum differs."""
         meta, path = read_json(self.out / CHECKPOINT_META), self.out / CHECKPOINT_ROWS
         if meta is None or meta.get("model_fingerprint") != self._fingerprint or not path.exists():
             return
@@ -139,7 +140,7 @@ class Checkpoint:
             made_with = _texts(meta.get("made_with", {}))
             self.dimension = int(meta["dimension"])
             size = self._row_dtype().itemsize
-        except Exception:  # zipfile raises nearly anything on damaged bytes
+        except Exception:  # zipfile raises many kinds of errors on damaged bytes
             say(f"The checkpoint in {self.out} is damaged and is not used.")
             self.dimension = 0
             return
@@ -164,8 +165,8 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lock(out: Path) -> FileLock:
-    """The checkpoint belongs to one process at a time. A killed build_mtg_faiss.py leaves a second process, which ends
-    just after it."""
+    """Lock the checkpoint for this process. After a kill of build_mtg_faiss.py, its second process still holds it for a
+    moment."""
     lock = FileLock(out / LOCK_FILE)
     try:
         lock.acquire(timeout=1)

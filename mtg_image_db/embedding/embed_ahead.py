@@ -5,7 +5,7 @@
     build(options, spec, ahead.result)
 
 A thread would wait for the interpreter lock behind the download: 24 pictures/s instead of 90 on 2 cores.
-Reads and writes  nothing: the process does (embed_arrivals.py), and leaves a checkpoint that the build resumes
+Reads and writes  nothing. The process (embed_arrivals.py) leaves a checkpoint that the build resumes
 """
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from typing import NamedTuple
 from mtg_image_db.embedding import embed_arrivals
 from mtg_image_db.embedding.embed_arrivals import Job
 
-INTERRUPT_SECONDS = 3.0  # that the process gets after Ctrl-C, for the pass under way and a checkpoint
+INTERRUPT_SECONDS = 3.0  # time for the process after Ctrl-C, to finish its pass and save a checkpoint
 
 
 class AheadResult(NamedTuple):
-    """Pictures in the checkpoint, and the seconds of work for them without the waiting for pictures."""
+    """The number of pictures in the checkpoint, and the seconds of work for them without waiting for pictures."""
     embedded: int = 0
     seconds: float = 0.0
 
 
 class EmbedAhead:
-    """The process. The first picture starts it. result says what it did, once the block has ended well."""
+    """The second process. The first picture starts it. After the block, result says what it did."""
 
     def __init__(self, job: Job) -> None:
         self.result, self._job, self._lock, self._ended = AheadResult(), job, threading.Lock(), False
         self._process: subprocess.Popen[str] | None = None
 
     def add(self, name: str) -> None:
-        """A picture is in the cache now. Any thread may call this."""
-        with self._lock, contextlib.suppress(BrokenPipeError):  # it failed: the build meets the same error, and says so
+        """Tell the process that a picture is in the cache. Any thread may call this."""
+        with self._lock, contextlib.suppress(BrokenPipeError):  # it failed: the build meets and reports the same error
             if self._process is None and not self._ended:
                 self._process = self._start()
                 name = f"{pickle.dumps(self._job).hex()}\n{name}"
@@ -54,7 +54,7 @@ class EmbedAhead:
         with self._lock:
             self._ended = True
         if self._process:
-            with contextlib.suppress(subprocess.TimeoutExpired, ValueError):  # ValueError: it failed, and said so
+            with contextlib.suppress(subprocess.TimeoutExpired, ValueError):  # ValueError: it failed and said so
                 answer, _stderr = self._process.communicate(timeout=INTERRUPT_SECONDS if error else None)
                 embedded, seconds = answer.split()[-2:]
                 self.result = AheadResult(int(embedded), float(seconds))
@@ -63,7 +63,7 @@ class EmbedAhead:
 
     def _start(self) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
-        # in a session of its own, a Ctrl-C in the terminal does not reach it: the closed input is what ends it
+        # In a separate session, Ctrl-C in the terminal does not reach it. It ends when its input is closed.
         return subprocess.Popen([sys.executable, "-m", embed_arrivals.__name__], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True, start_new_session=True,
                                 env={**os.environ, "PYTHONPATH": path})

@@ -2,10 +2,10 @@
 
     python -m mtg_image_db.embedding.embed_arrivals
 
-The first line of its standard input is the job, each further line the name of a picture (embed_ahead.py). It stops when
-the input is closed, and the build embeds what is left.
+The first line of its standard input is the job. Each further line is the name of a picture (embed_ahead.py). It stops
+when the input is closed. The build embeds the rest.
 Reads   the pictures in the cache
-Writes  the checkpoint in <out>, and on stdout how many pictures it embedded and in how many seconds of work
+Writes  the checkpoint in <out>, and on stdout the number of embedded pictures and the seconds of work
 """
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previ
 
 
 class Job(NamedTuple):
-    """What to embed where, and how. resume and rebuild are as in a build."""
+    """The folders, the model and the options. resume and rebuild have the same meaning as in a build."""
     cache: Path
     out: Path
     spec: ModelSpec
@@ -54,7 +54,7 @@ def embed_names(job: Job) -> None:
             waited[0] += time.monotonic() - started
             for loaded in read_pictures(job.cache, chunk, range(len(chunk)), store, job.spec, job.embed):
                 if closed.is_set():
-                    raise EOFError  # not a return: what still waits for a full batch is left to the build
+                    raise EOFError  # not a return: the build embeds the pictures of an unfilled batch
                 yield loaded
 
     with contextlib.closing(Checkpoint(job.out, job.spec.fingerprint, job.resume)) as checkpoint:

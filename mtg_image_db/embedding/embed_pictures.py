@@ -1,4 +1,4 @@
-"""Cached pictures -> vectors: decoded by threads ahead of the model, embedded in batches, kept in the store.
+"""Cached pictures -> vectors. Threads decode ahead of the model, which embeds in batches. The store keeps the vectors.
 
     embedded = embed_pictures(cache, names, store, spec, EmbedOptions())
 
@@ -29,7 +29,7 @@ from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.threads import map_ahead
 
-DECODE_AHEAD = 3  # batches of decoded pictures that wait for the model, at most
+DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model
 NO_HASH, NO_PIXELS = np.zeros(HASH_BYTES, np.uint8), np.zeros((0, 0, 3), np.uint8)
 
 SourceFields = tuple[str, str, int, int, Any]  # of SOURCE_DTYPE
@@ -37,8 +37,8 @@ SourceFields = tuple[str, str, int, int, Any]  # of SOURCE_DTYPE
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """How to embed, beyond what decides the vectors (ModelSpec). batch is in pictures; verify adds Pillow's integrity
-    check; checkpoint_frequency is the number of new pictures between two saves, 0 for none."""
+    """Options that do not change the vectors. batch is in pictures. verify adds Pillow's integrity check.
+    checkpoint_frequency is the number of new pictures between two saves (0: no saves)."""
     batch: int = 64
     device: str = "auto"
     precision: str = "auto"
@@ -47,15 +47,15 @@ class EmbedOptions:
 
 
 class Loaded(NamedTuple):
-    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store knows the content already. reason is
-    empty if it is a picture."""
+    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store already knows the content. reason is
+    empty if the file is a valid picture."""
     source: SourceFields
     pixels: NDArray[np.uint8] = NO_PIXELS
     reason: str = ""
 
 
 class Outcome(NamedTuple):
-    """What became of picture i: the ref of its vector in the store, or -1 and the reason."""
+    """The result for picture i: the ref of its vector in the store, or -1 and the reason."""
     i: int
     source: SourceFields
     ref: int
@@ -64,11 +64,11 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Embedded:
-    """What became of all pictures. refs (int64 [N]) are their vectors in the store, -1 where reasons[i] says why there
-    is none. sources (SOURCE_DTYPE [N]) says which file each was read from.
+    """The results for all pictures. refs (int64 [N]) are their vectors in the store, or -1 if there is none: then
+    reasons[i] says why. sources (SOURCE_DTYPE [N]) are the files that they were read from.
 
-    reused counts pictures whose vector was there before. new counts the vectors made now: byte-identical pictures
-    share one. made_with is Embedder.made_with of the vectors since the previous build.
+    reused counts pictures whose vector existed before. new counts the vectors made now. Byte-identical pictures share
+    a vector. made_with is Embedder.made_with of the vectors since the previous build.
     """
     refs: NDArray[np.int64]
     sources: NDArray[np.void]
@@ -80,16 +80,16 @@ class Embedded:
 
     @property
     def kept(self) -> NDArray[np.int64]:
-        """The pictures that have a vector, int64, ascending."""
+        """The pictures that have a vector: their positions, int64, ascending."""
         return np.flatnonzero(self.refs >= 0).astype(np.int64)
 
 
 def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
                    options: EmbedOptions) -> Embedded:
-    """A vector in the store for every named file that is a complete picture. Known ones are not opened.
+    """Put a vector into the store for every named file that is a complete picture. Known files are not opened.
 
-    Loads the model when the first new picture needs it. Saves the new vectors every checkpoint_frequency pictures,
-    and when the build is interrupted. Raises SuiteError where the model fails.
+    Loads the model when the first new picture needs it. Saves the new vectors every checkpoint_frequency pictures, and
+    when the build is interrupted. Raises SuiteError if the model fails.
     """
     started = time.monotonic()
     refs, sources = np.full(len(names), -1, np.int64), np.zeros(len(names), SOURCE_DTYPE)
@@ -123,7 +123,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
 
 
 def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) -> Loaded:
-    """Read a cache file once: its bytes give the digest, and decoding them for the model is the validation."""
+    """Read a cache file once. The digest comes from its bytes. Decoding them for the model validates the picture."""
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
@@ -141,7 +141,7 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
 
 def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
                   options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
-    """(i, the picture of names[i]) for each i of which."""
+    """Yield (i, the picture of names[i]) for each i of which."""
     def load(i: int) -> tuple[int, Loaded]:
         return i, load_picture(cache / names[i], store, spec, options.verify)
 
@@ -151,15 +151,15 @@ def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store
 
 def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spec: ModelSpec, options: EmbedOptions,
                  model: Embedder | None = None) -> Iterator[Outcome]:
-    """What becomes of each picture, in batches through the model. Byte-identical pictures are embedded once.
+    """Yield the outcome of each picture. The model works in batches. Byte-identical pictures are embedded once.
 
-    model is the spec's where the caller has loaded it; else the first new picture loads it. Saves the checkpoint every
-    checkpoint_frequency new pictures. Raises SuiteError where the model fails.
+    model is the spec's model, if the caller has loaded it. Otherwise the first new picture loads it. Saves the
+    checkpoint every checkpoint_frequency new pictures. Raises SuiteError if the model fails.
     """
     waiting: dict[str, list[tuple[int, Loaded]]] = {}
     for i, loaded in pictures:
         digest = loaded.source[1]
-        ref = store.with_content(digest)  # also where it was embedded after this picture was read
+        ref = store.with_content(digest)  # also finds a vector that was made after this picture was read
         if loaded.reason:
             yield Outcome(i, loaded.source, -1, loaded.reason)
         elif ref is not None:
@@ -177,7 +177,7 @@ def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spe
 
 def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store: VectorStore,
                  options: EmbedOptions) -> list[Outcome]:
-    """Embed the first of each group of byte-identical pictures."""
+    """Embed the first picture of each group of byte-identical pictures."""
     firsts = [group[0][1] for group in waiting]
     vectors = model.embed(np.stack([loaded.pixels for loaded in firsts]))
     good = np.isfinite(vectors[:, 0])
@@ -193,7 +193,7 @@ def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store
 
 
 def _unchanged(cache: Path, names: Sequence[str], store: VectorStore) -> Iterator[int | None]:
-    """For each file the ref of its vector, where size and time are those it was made from."""
+    """Yield for each file the ref of its vector, or None if its size or time has changed."""
     for name in names:
         status = _status(cache / name)
         yield store.unchanged(name, status.st_size, status.st_mtime_ns) if status else None
@@ -202,7 +202,7 @@ def _unchanged(cache: Path, names: Sequence[str], store: VectorStore) -> Iterato
 def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except OSError:  # gone since the folder was listed: reading it gives the reason
+    except OSError:  # deleted since the folder was listed: reading it gives the reason
         return None
 
 

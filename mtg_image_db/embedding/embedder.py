@@ -1,9 +1,10 @@
-"""Pictures -> unit vectors: prepared as the model expects, at the precision the machine is good at.
+"""Pictures -> unit vectors: prepared as the model expects, at the precision that suits the machine.
 
     spec = models.describe_model("ViT-B-32-quickgelu", "openai", fit="crop")
     vectors = Embedder(spec).embed(np.stack([prepare(open_pixels(path), spec)]))
 
-Reads and writes  nothing beyond the model's weights
+Reads   the model's weights
+Writes  nothing
 """
 from __future__ import annotations
 
@@ -26,22 +27,22 @@ if TYPE_CHECKING:
 
 FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16", "fp16")
 MIN_SIZE = 64
-MAX_RATIO = 100  # of the sides. Cropping resizes the picture first: 10 x 1,000,000 would need 15 GB
-AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine of a lower precision to fp32, on the first pictures
-PASS_SECONDS = 2.0  # of one pass through the model on a CPU: Ctrl-C waits for its end
-QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would take 2.5 GB
+MAX_RATIO = 100  # of the longer side to the shorter. Cropping resizes first: a picture of 10 x 1,000,000 would need 15 GB
+AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine to fp32 at least; first pictures compared
+PASS_SECONDS = 2.0  # limit of one pass through the model on a CPU: Ctrl-C waits for its end
+QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would need 2.5 GB
 ENOUGH_FOR_A_CPU = 8  # pictures in a batch: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
 
 def prepare(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
-    """The model's input picture, uint8 [size, size, 3], of an RGB picture, uint8 [H, W, 3].
+    """Turn an RGB picture (uint8 [H, W, 3]) into the model's input picture (uint8 [size, size, 3]).
 
-    `crop` is open_clip's own preprocessing: the shortest side becomes size (bicubic), and the centre square is kept.
-    `pad` keeps the whole card between black bars, `squash` ignores its shape. PyTorch's resizing takes a fifth of the
+    `crop` is open_clip's preprocessing: the shorter side becomes size (bicubic), and the centre square is kept. `pad`
+    adds black bars around the complete card. `squash` ignores the card's shape. PyTorch's resizing takes a fifth of the
     time of Pillow's (0.6 ms against 3.0 ms for 488 x 680). Some 0.2% of the values differ from Pillow's, by 1 of 255.
-    Raises InvalidContent for a picture more than MAX_RATIO times as long as wide.
+    Raises InvalidContent if one side is more than MAX_RATIO times the other.
     """
     import torch
 
@@ -57,14 +58,14 @@ def prepare(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
     tensor = torch.nn.functional.interpolate(tensor, (height, width), mode="bicubic", antialias=True)
     pixels = tensor[0].permute(1, 2, 0).numpy()
     left, top = round((width - size) / 2), round((height - size) / 2)
-    prepared = np.zeros((size, size, 3), np.uint8)  # outside the picture is black
+    prepared = np.zeros((size, size, 3), np.uint8)  # black outside the picture
     prepared[max(-top, 0):max(-top, 0) + height, max(-left, 0):max(-left, 0) + width] = \
         pixels[max(top, 0):max(top, 0) + size, max(left, 0):max(left, 0) + size]
     return prepared
 
 
 def input_tensor(pictures: NDArray[np.uint8], spec: ModelSpec, device: str = "cpu") -> torch.Tensor:
-    """uint8 [B, size, size, 3] -> normalised float32 [B, 3, size, size]."""
+    """Turn uint8 [B, size, size, 3] into normalised float32 [B, 3, size, size] on the device."""
     import torch
 
     pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float().div(255)
@@ -73,16 +74,16 @@ def input_tensor(pictures: NDArray[np.uint8], spec: ModelSpec, device: str = "cp
 
 
 class Embedder:
-    """A loaded model. `device` and `precision` are what it runs on, after `auto` is decided."""
+    """A loaded model. `device` and `precision` are those in use: never `auto`."""
 
     def __init__(self, spec: ModelSpec, device: str = "auto", precision: str = "auto") -> None:
-        """Load the weights. Raises SuiteError where they do not fit or the machine lacks the device."""
+        """Load the weights. Raises SuiteError if they do not fit or if the machine lacks the device."""
         import torch
 
         _keep_freed_memory()
         self.spec, self.device = spec, pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        # auto checks itself against fp32 on the first pictures; an explicit precision is the user's word
+        # auto is checked against fp32 on the first pictures. An explicit precision is not checked.
         self._unchecked = precision == "auto" and self.precision != "fp32"
         self._batch_limit = sys.maxsize
         try:
@@ -95,7 +96,7 @@ class Embedder:
 
     @property
     def made_with(self) -> dict[str, str]:
-        """What the vectors are made with, for the manifest."""
+        """The device, precision and CPU instructions that make the vectors, for the manifest."""
         import torch
 
         return {"device": self.device, "precision": self.precision,
@@ -107,24 +108,24 @@ class Embedder:
         return self.spec.size
 
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As the function prepare, for this model."""
+        """The function prepare, for this model."""
         return prepare(picture, self.spec)
 
     def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """RGB pictures of any size, uint8 [H, W, 3] -> float32 [len(pictures), D], as embed gives them.
+        """Prepare and embed RGB pictures of any size (uint8 [H, W, 3]). Returns float32 [len(pictures), D], as embed.
 
-        Raises InvalidContent for a picture of no card's shape.
+        Raises InvalidContent if a picture is too long for a card.
         """
         prepared = np.stack([prepare(picture, self.spec) for picture in pictures])
         return np.concatenate([self.embed(prepared[start:start + QUERY_BATCH])
                                for start in range(0, len(prepared), QUERY_BATCH)])
 
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8 [B, size, size, 3] from prepare() -> float32 [B, D], each row of norm 1.
+        """Embed pictures from prepare(), uint8 [B, size, size, 3]. Returns float32 [B, D], each row of norm 1.
 
-        A row that the model could not make (zero or not finite) is all NaN. A batch that the device has no memory for
-        is halved, for every later call too. So is a pass through a CPU that takes longer than Ctrl-C should wait.
-        Raises SuiteError where the model fails otherwise.
+        If the model gives a zero or non-finite vector, the row is all NaN. If the device lacks memory for a batch, the
+        batch size is halved, also for later calls. It is also halved if a pass on a CPU takes longer than PASS_SECONDS.
+        Raises SuiteError if the model fails otherwise.
         """
         vectors: list[NDArray[np.float32]] = []
         start = 0
@@ -169,10 +170,10 @@ class Embedder:
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
     def _check_precision(self, pixels: torch.Tensor) -> None:
-        """Turn the model to the lower precision, or stay at fp32 where the first pictures disagree."""
+        """Use the lower precision if it agrees with fp32 on the first pictures. Otherwise keep fp32."""
         import torch
 
-        # weights made in inference mode take a slower path through attention: 22 pictures/s instead of 37
+        # Weights made in inference mode take a slower path through attention: 22 pictures/s instead of 37.
         with torch.inference_mode(False):
             lower = copy.deepcopy(self._model).to(self._dtype())
         exact, rounded = self._model(pixels), lower(pixels.to(self._dtype())).float()
@@ -182,7 +183,7 @@ class Embedder:
         else:
             say(f"{self.precision} agrees with fp32 only to cosine {cosine:.4f} on this model: using fp32.")
             self.precision = "fp32"
-        self._unchecked = False  # last: a check that ran out of memory is repeated
+        self._unchecked = False  # last: if the check ran out of memory, it is repeated
 
 
 def _lacks_memory(error: Exception) -> bool:
@@ -190,15 +191,15 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Without this the allocator maps and zeroes each large buffer anew: EfficientNet-Lite0 at batch 64
-    runs at a third of its speed (28 instead of 81 pictures/s, fp32, 2 cores)."""
+    """Keep freed memory. By default, the allocator maps and zeroes each large buffer anew. EfficientNet-Lite0 at batch 64
+    then runs at a third of its speed (28 instead of 81 pictures/s, fp32, 2 cores)."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
 
 
 def give_back_memory() -> None:
-    """Give the memory that was kept for a model back to the system, once no model is needed any more."""
+    """Return the kept memory to the system, once no model is needed any more."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
@@ -206,7 +207,7 @@ def give_back_memory() -> None:
 
 
 def pick_device(name: str) -> str:
-    """The device for --device. Raises SuiteError for one this machine lacks."""
+    """The device for --device. Raises SuiteError if this machine does not have it."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -219,7 +220,7 @@ def pick_device(name: str) -> str:
 
 
 def pick_precision(name: str, device: str) -> str:
-    """The precision for --precision: auto is fp16 on CUDA, bf16 on CPUs with bf16 units, else fp32."""
+    """The precision for --precision. auto is fp16 on CUDA, bf16 on CPUs with bf16 units, otherwise fp32."""
     import torch
 
     if name != "auto":

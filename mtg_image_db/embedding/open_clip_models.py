@@ -3,8 +3,8 @@
     weights, native_size, mean, std = find_weights("ViT-B-32-quickgelu", "openai", offline_model)
     tower = load_tower("ViT-B-32-quickgelu", weights, native_size)
 
-Importing open_clip takes 3 to 5 s longer than importing PyTorch alone. 45 of its 144 architectures, the default among
-them, need only its tables and a plain vision transformer (vision_transformer.py).
+To import open_clip takes 3 to 5 s longer than to import PyTorch alone. 45 of its 144 architectures do not need it, the
+default among them. They need only its tables and a plain vision transformer (vision_transformer.py).
 
 Reads   weights: a file, the hub's local cache, or the hub itself
 Writes  nothing
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_MODEL, DEFAULT_PRETRAINED = "ViT-B-32-quickgelu", "openai"
-# of OpenAI's models, and so of all that were not published with others
+# of OpenAI's models. open_clip uses them for every model that was published without other values.
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HUB_SECONDS = 10
-# what a plain vision transformer's configuration may hold; the others are open_clip's own to build
+# The keys of a plain vision transformer's configuration. open_clip builds every model with other keys.
 PLAIN_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"}
 # open_clip's modules of tables are imported under this name. Under their own, Python would first import open_clip with
 # its 40 modules and torchvision: 4 s more for a build that has nothing new to embed (2.2 s).
@@ -39,10 +39,10 @@ TABLES = "open_clip_tables"
 
 def find_weights(model: str, pretrained: str,
                  offline_model: str) -> tuple[Path, int, tuple[float, ...], tuple[float, ...]]:
-    """(weights file, native size in pixels, mean, std) of an open_clip architecture and a tag or file.
+    """(weights file, native size in pixels, mean, std) of an open_clip architecture. pretrained is a tag or a file.
 
-    Fetches the file from the hub where pretrained is a tag that is not in the hub's cache. Raises SuiteError, which
-    names offline_model as the alternative where there is no network.
+    Fetches the file from the hub if pretrained is a tag that is not in the hub's cache. Raises SuiteError. If there is
+    no network, the error suggests offline_model.
     """
     config = _config(model)
     if config is None:
@@ -61,7 +61,7 @@ def find_weights(model: str, pretrained: str,
     if tag:
         weights = _tag_weights(published, tag, model, pretrained, offline_model)
     elif (weights := Path(pretrained)).is_file():
-        tag = next(iter(tags.values()), {})  # the mean and std this architecture is published with
+        tag = next(iter(tags.values()), {})  # the mean and std with which this architecture was published
     else:
         raise SuiteError("Configuration Error", "--pretrained is neither a file nor a tag of this architecture",
                          f"--model {model} --pretrained {pretrained}",
@@ -70,8 +70,8 @@ def find_weights(model: str, pretrained: str,
 
 
 def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
-    """The image tower [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises whatever torch, safetensors or
-    open_clip raise where the file is damaged or of another architecture."""
+    """Load the image tower [B, 3, size, size] -> [B, D], fp32, on the CPU. If the file is damaged or belongs to another
+    architecture, raises the error of torch, safetensors or open_clip."""
     config = _config(model) or {}
     vision = config["vision_cfg"]
     if vision.keys() <= PLAIN_KEYS and isinstance(vision.get("layers"), int) and size == _native_size(config) \
@@ -83,15 +83,15 @@ def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
         positions = state.get("positional_embedding")
         if positions is None or positions.shape == tower.positional_embedding.shape:
             tower.load_state_dict(state, assign=True)
-            return tower  # else it was trained at another size, for which open_clip interpolates
+            return tower  # otherwise it was trained at another size: open_clip interpolates its positions
     return _open_clip_tower(model, weights, None if size == _native_size(config) else size)
 
 
 def import_open_clip() -> Any:
-    """open_clip, also where torchvision's CUDA wheel stands beside a CPU build of torch.
+    """Import open_clip, also if torchvision is a CUDA wheel and torch a CPU build.
 
-    There `import torchvision` fails because its compiled operators cannot load; open_clip never calls
-    them, so declaring their schemas is enough.
+    In that case `import torchvision` fails, because its compiled operators cannot load. open_clip never calls them, so
+    it is enough to declare their schemas.
     """
     global _torchvision_schemas
     import torch
@@ -127,7 +127,7 @@ def _architectures() -> list[str]:
 
 
 def _config(model: str) -> dict[str, Any] | None:
-    """The architecture as open_clip describes it, or None where it knows none of this name."""
+    """open_clip's configuration of the architecture. None if open_clip does not know the name."""
     return json.loads((_folder() / "model_configs" / f"{model}.json").read_bytes()) if model in _architectures() \
         else None
 
@@ -138,7 +138,7 @@ def _native_size(config: dict[str, Any]) -> int:
 
 
 def _published() -> Any:
-    """open_clip's module of published weights, without the package around it."""
+    """open_clip's module of published weights, imported without the open_clip package."""
     if TABLES not in sys.modules:
         package = types.ModuleType(TABLES)
         package.__path__ = [str(_folder())]
@@ -149,7 +149,7 @@ def _published() -> Any:
 # Weights
 
 def _tag_weights(published: Any, tag: dict[str, Any], model: str, pretrained: str, offline_model: str) -> Path:
-    """The local file of a published tag; touches the network only when it is not in the hub's cache."""
+    """The local file of a published tag. Uses the network only if the file is not in the hub's cache."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -164,11 +164,11 @@ def _tag_weights(published: Any, tag: dict[str, Any], model: str, pretrained: st
             return Path(published.download_pretrained(tag))
         for name in names:
             with contextlib.suppress(EntryNotFoundError):
-                # fails at once where there is no network; a download repeats itself for a minute
+                # This fails at once without a network. A download would retry for a minute.
                 get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_SECONDS)
                 return Path(hf_hub_download(repository, name))
         raise FileNotFoundError(names)
-    except Exception as error:  # the hub client raises many kinds; all mean that the file is not here
+    except Exception as error:  # the hub client raises many kinds of errors; all mean that the file is not available
         source = f"{names[0]} of {repository}" if repository else tag.get("url", "")
         raise SuiteError("Network Error", f"the weights of {model} {pretrained} could not be fetched",
                          f"{source}: {type(error).__name__}",
@@ -177,7 +177,7 @@ def _tag_weights(published: Any, tag: dict[str, Any], model: str, pretrained: st
 
 
 def _image_side(weights: Path) -> dict[str, torch.Tensor]:
-    """The tensors of the image tower in an open_clip state dict, float32; none where the file is something else."""
+    """The image tower's tensors in an open_clip state dict, float32. Empty if the file is something else."""
     import torch
 
     state: dict[str, Any]

@@ -1,9 +1,9 @@
-"""Every vector that is known for a model: those of the previous build, and those made since.
+"""All known vectors of a model: those of the previous build, and those made since.
 
     store = VectorStore(previous_vectors(out, manifest, spec.fingerprint), Checkpoint(out, spec.fingerprint))
     ref = store.with_content(digest)
 
-A ref is the number of a vector in the store: first the previous build's rows, then the checkpoint's.
+A ref is the number of a vector in the store. The previous build's rows come first, then the checkpoint's.
 Reads   <out>/mtg_embeddings.npy and mtg_pictures.npy
 Writes  through the checkpoint
 """
@@ -24,14 +24,14 @@ from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, Checkpoint
 
 @dataclass(frozen=True)
 class KnownVectors:
-    """What a finished build made: which picture each row was made from (SOURCE_DTYPE [N]) and its vector (float32
-    [N, D], mapped from disk)."""
+    """The vectors of a finished build: for each row the picture (SOURCE_DTYPE [N]) and the vector (float32 [N, D],
+    mapped from disk)."""
     sources: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SOURCE_DTYPE))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: str) -> KnownVectors:
-    """The vectors of the finished build in out, where its manifest says that it used the same model. Else none."""
+    """The vectors of the finished build in out, if its manifest names the same model. Otherwise none."""
     if manifest is None or manifest["model_fingerprint"] != fingerprint:
         return KnownVectors()
     try:
@@ -47,18 +47,18 @@ def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: st
 
 
 class VectorStore:
-    """Looks vectors up by cache file and by content, and adds new ones to the checkpoint.
+    """Finds vectors by cache file and by content. Adds new vectors to the checkpoint.
 
-    known counts the vectors that were there before this run: the refs from there on are new. None means all.
+    known is the number of vectors that existed before this run. Refs from known on are new. None means that all existed.
     """
 
     def __init__(self, previous: KnownVectors, checkpoint: Checkpoint, known: int | None = None) -> None:
         self.previous, self.checkpoint = previous, checkpoint
         resumed = checkpoint.sources()
-        self._added = bytearray(resumed.tobytes())  # SOURCE_DTYPE: objects of their own would take four times as much
+        self._added = bytearray(resumed.tobytes())  # SOURCE_DTYPE. Separate objects would need four times the memory
         first = len(previous.sources)
         self.known = first + len(resumed) if known is None else known
-        # The previous build's refs win: its index holds them, and an index and its rows must be of the same vectors.
+        # A ref of the previous build wins: its index holds that vector, and the index and its rows must agree.
         self._by_name: dict[bytes, int] = {}
         self._by_digest: dict[bytes, int] = {}
         for lookup, key in ((self._by_name, "name"), (self._by_digest, "digest")):
@@ -67,7 +67,7 @@ class VectorStore:
 
     @property
     def dimension(self) -> int:
-        """D, or 0 where no vector is known."""
+        """The number of dimensions D. 0 if no vector is known."""
         return self.checkpoint.dimension or self.previous.vectors.shape[1]
 
     def source(self, ref: int) -> np.void:
@@ -75,11 +75,11 @@ class VectorStore:
         first = len(self.previous.sources)
         if ref < first:
             return self.previous.sources[ref]
-        # a copy: while a view of it exists, a bytearray cannot grow
+        # copied: a bytearray cannot grow while a view of it exists
         return np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
-        """The ref of a cache file that is as it was when its vector was made."""
+        """The ref of a cache file that has not changed since its vector was made. None if there is none."""
         ref = self._by_name.get(name.encode())
         if ref is None:
             return None
@@ -87,11 +87,11 @@ class VectorStore:
         return ref if (source["bytes"], source["mtime_ns"]) == (size, mtime_ns) else None
 
     def with_content(self, digest: str) -> int | None:
-        """The ref of a picture with these bytes, by their digest."""
+        """The ref of a picture with these bytes (its digest). None if there is none."""
         return self._by_digest.get(digest.encode())
 
     def add(self, sources: NDArray[np.void], vectors: NDArray[np.float32], made_with: Mapping[str, str]) -> list[int]:
-        """Keep the vectors (float32 [n, D]) of n pictures (SOURCE_DTYPE [n]). Returns their refs."""
+        """Add the vectors (float32 [n, D]) of n pictures (SOURCE_DTYPE [n]). Returns their refs."""
         first = len(self.previous.sources) + self.checkpoint.rows
         self.checkpoint.append(sources, vectors, made_with)
         self._added += sources.tobytes()
@@ -100,7 +100,7 @@ class VectorStore:
         return list(range(first, first + len(sources)))
 
     def vectors(self, refs: NDArray[np.int64]) -> NDArray[np.float32]:
-        """float32 [n, D] of the refs."""
+        """The vectors of the refs, float32 [n, D]."""
         first = len(self.previous.sources)
         old = refs < first
         vectors = np.empty((len(refs), self.dimension), np.float32)

@@ -3,7 +3,7 @@
     tower = VisionTransformer(VisionConfig(512, layers=12, width=768, patch_size=32, quick_gelu=True))
     tower.load_state_dict(state, assign=True)
 
-It is made on PyTorch's meta device, which needs no memory and draws no random numbers: the weights come from a file.
+It is built on PyTorch's meta device, which needs no memory and draws no random numbers. The weights come from a file.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """A transformer's shape: the names and the defaults of open_clip's model_configs. Sizes are in pixels."""
+    """The shape of a transformer, with the names and defaults of open_clip's model_configs. Sizes are in pixels."""
     embed_dim: int
     layers: int
     width: int
@@ -36,7 +36,7 @@ class QuickGELU(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer: attention and a two-layer perceptron, each added to what came in."""
+    """One layer: attention and a two-layer perceptron. Each result is added to its input."""
 
     def __init__(self, width: int, heads: int, hidden: int, activation: type[nn.Module]) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Block(nn.Module):
                                              c_proj=nn.Linear(hidden, width)))
 
     def forward(self, x: torch.Tensor, positions: int | None = None) -> torch.Tensor:
-        """[B, N, width] -> [B, positions, width]: what comes out at the first positions only (None: at all)."""
+        """[B, N, width] -> [B, positions, width]: the output at the first positions (None: at all N)."""
         normed = self.ln_1(x)
         x = x[:, :positions] + self.attn(normed[:, :positions], normed, normed, need_weights=False)[0]
         return x + self.mlp(self.ln_2(x))
@@ -76,5 +76,5 @@ class VisionTransformer(nn.Module):
         *blocks, last = list(self.transformer["resblocks"].children())
         for block in blocks:
             x = block(x)
-        # of the last layer only the first position is used: 7% of the time of ViT-B/32 is in the others
+        # Only the first position of the last layer is used. The others would take 7% of the time of ViT-B/32.
         return self.ln_post(last(x, positions=1)[:, 0]) @ self.proj
