@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FITS, DEVICES, PRECISIONS = ("crop", "pad", "squash"), ("auto", "cpu", "cuda", "mps"), ("auto", "fp32", "bf16", "fp16")
 MIN_SIZE = 64
-MAX_RATIO = 100  # of the longer side to the shorter. Cropping resizes first: a picture of 10 x 1,000,000 would need 15 GB
+MAX_RATIO = 100  # of the longer side to the shorter. Cropping resizes first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine to fp32 at least; first pictures compared
 PASS_SECONDS = 2.0  # limit of one pass through the model on a CPU: Ctrl-C waits for its end
 QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would need 2.5 GB
@@ -191,7 +191,7 @@ def _lacks_memory(error: Exception) -> bool:
 
 
 def _keep_freed_memory() -> None:
-    """Keep freed memory. By default, the allocator maps and zeroes each large buffer anew. EfficientNet-Lite0 at batch 64
+    """Keep freed memory. Otherwise the allocator maps and zeroes each large buffer anew. EfficientNet-Lite0 at batch 64
     then runs at a third of its speed (28 instead of 81 pictures/s, fp32, 2 cores)."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)

@@ -49,7 +49,7 @@ def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: st
 class VectorStore:
     """Finds vectors by cache file and by content. Adds new vectors to the checkpoint.
 
-    known is the number of vectors that existed before this run. Refs from known on are new. None means that all existed.
+    known is the number of vectors that existed before this run. Refs from known on are new. None means all.
     """
 
     def __init__(self, previous: KnownVectors, checkpoint: Checkpoint, known: int | None = None) -> None:

@@ -1,1 +1,1 @@
-"""Faces and vectors -> the files of index_out/, and the finished index as a query sees it."""
+"""Faces and vectors -> the files of index_out/, and the finished index as a query reads it."""

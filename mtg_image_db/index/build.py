@@ -30,25 +30,25 @@ from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.scryfall.bulk import local_snapshot
 from mtg_image_db.scryfall.faces import shown_flags
 
-NORM_TOLERANCE = 1e-5  # of every row's L2 norm to 1; float32 rounding stays below 1e-6
+NORM_TOLERANCE = 1e-5  # of each row's L2 norm from 1. float32 rounding stays below 1e-6
 LOCK_FILE = ".build.lock"
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What a build wrote: its manifest, and where."""
+    """The manifest of a finished build, and the folder it wrote to."""
     manifest: dict[str, Any]
     out: Path
 
     @property
     def failed(self) -> int:
-        """Faces without a vector: not in the cache, or not valid."""
+        """The number of faces without a vector: their picture is not in the cache or not valid."""
         return self.manifest["statistics"]["failed_embeddings"]
 
 
 @contextlib.contextmanager
 def alone_in(out: Path) -> Iterator[None]:
-    """Be the only build that writes to out, and mend what a crash left there. Raises SuiteError where another runs."""
+    """Lock out for this build, and repair what a crash left there. Raises SuiteError if another build runs in it."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / LOCK_FILE, timeout=0):
@@ -61,15 +61,15 @@ def alone_in(out: Path) -> Iterator[None]:
 
 
 def spec_from_options(options: BuildOptions) -> ModelSpec:
-    """The model to embed with. Raises SuiteError where its weights cannot be had."""
+    """The model to embed with. Raises SuiteError if its weights are not available."""
     return describe_model(options.model, options.pretrained, options.fit, options.size)
 
 
 def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResult | None = None) -> BuildResult:
-    """The build, inside alone_in(options.out). spec is the model, where it is known already. ahead is what was embedded
-    during the download.
+    """Run the build. The caller holds alone_in(options.out). spec is the model, if it is known already. ahead counts
+    what was embedded during the download.
 
-    Raises SuiteError. What was embedded until then is kept for the next build.
+    Raises SuiteError. The next build reuses the vectors made until then.
     """
     clock, out, ahead = Clock(), options.out, ahead or AheadResult()
     previous = read_manifest(out)
@@ -93,7 +93,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             clock.lap("write")
             counts, made_with = count(table, embedded, rows), embedded.made_with
             seconds = embedded.seconds + ahead.seconds
-            del known, table, store, embedded  # they are written: 1.1 GB of 500,000 faces, which the index needs
+            del known, table, store, embedded  # now on disk. The index needs their 1.1 GB (500,000 faces)
             index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
             hnsw.save(index, staged(out, INDEX))
             clock.lap("index")
@@ -110,7 +110,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
 
 
 def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: AheadResult) -> VectorStore:
-    """The vectors known before this build. What was embedded ahead is this build's own work."""
+    """The vectors known before this build. Vectors embedded ahead count as made by this build."""
     interrupted = checkpoint.resumed - ahead.embedded
     if interrupted > 0:
         say(f"Continuing an interrupted build: {interrupted:,} pictures are embedded already.")
@@ -118,8 +118,8 @@ def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: AheadResult)
 
 
 def _grown_index(options: BuildOptions, previous: dict[str, Any] | None, rows: Rows) -> Any | None:
-    """The previous build's index with the new pictures added. None where it is to be built anew: other parameters,
-    another model, --rebuild, a picture that is gone, or a damaged file."""
+    """The previous build's index with the new pictures added. None if it must be built anew: because of other
+    parameters, another model, --rebuild, a picture that is gone, or a damaged file."""
     built = previous["parameters"] if previous else {}
     same = (built.get("hnsw_m"), built.get("hnsw_ef_construction")) == (options.hnsw.m, options.hnsw.ef_construction)
     if previous is None or not len(rows.new_row_of) or not same:
@@ -139,7 +139,7 @@ def _check_norms(quality: hnsw.Quality) -> None:
 
 
 def _bytes_to_write(rows: int, dimension: int, m: int) -> int:
-    """Of a whole build, about: the vectors three times (checkpoint, npy, index), the links, a line of metadata."""
+    """Estimate the bytes of a build: the vectors three times (checkpoint, npy, index), the links, the metadata."""
     return rows * (3 * 4 * dimension + 10 * m + 1000)
 
 

@@ -1,4 +1,4 @@
-"""Vectors -> FAISS HNSW index: building it, adding to it, searching it, and how good it is.
+"""Vectors -> FAISS HNSW index: build it, add to it, search it, and measure its quality.
 
     index = build_hnsw(vectors, np.arange(len(vectors)), HnswParameters())
     cosines, rows = search(index, queries, k=10)
@@ -18,19 +18,19 @@ from mtg_image_db.artefacts import release_pages
 from mtg_image_db.common import name_errors
 from mtg_image_db.console import Progress, SuiteError, say
 
-MAX_EF = (1 << 31) - 1  # faiss keeps it in 32 bits
-ADD_ROWS = 2048  # between two steps of the progress bar
+MAX_EF = (1 << 31) - 1  # faiss stores it as a 32-bit integer
+ADD_ROWS = 2048  # rows added between two steps of the progress bar
 EXACT_ROWS = 1 << 12
 WRITE_BYTES = 1 << 20
 QUALITY_SAMPLE = 1000
 NEIGHBOURS = 10
 
-Found = tuple[NDArray[np.float32], NDArray[np.int64]]  # cosines and rows, as search gives them
+Found = tuple[NDArray[np.float32], NDArray[np.int64]]  # cosines float32 [Q, k] and rows int64 [Q, k]
 
 
 @dataclass(frozen=True)
 class HnswParameters:
-    """m: links of a node. ef_construction: effort of building. ef_search: effort of a search, stored in the index."""
+    """m: links of a node. ef_construction: build effort. ef_search: search effort, stored in the index."""
     m: int = 32
     ef_construction: int = 200
     ef_search: int = 128
@@ -38,8 +38,8 @@ class HnswParameters:
 
 @dataclass(frozen=True)
 class Quality:
-    """Norms of all rows, and recall measured on sample_size rows drawn at random (seed 0). A row finds itself first in
-    self_recall_at_1 of the cases; the index finds recall_at_10 of a row's true 10 nearest rows."""
+    """Norms of all rows, and recall measured on sample_size random rows (seed 0). self_recall_at_1 is the share of
+    rows that find themselves first. recall_at_10 is the share of the true 10 nearest rows that the index finds."""
     min_norm: float
     max_norm: float
     self_recall_at_1: float
@@ -48,9 +48,9 @@ class Quality:
 
 
 def build_hnsw(vectors: NDArray[np.float32], rows: NDArray[np.int64], parameters: HnswParameters) -> Any:
-    """A faiss IndexIDMap over the rows of vectors (float32 [N, D]). Its ids are the rows (int64).
+    """Build a faiss IndexIDMap over the given rows (int64) of vectors (float32 [N, D]). Its ids are these row numbers.
 
-    Raises SuiteError for no rows: an empty array never reaches faiss.
+    Raises SuiteError if there are no rows.
     """
     import faiss
 
@@ -67,10 +67,10 @@ def build_hnsw(vectors: NDArray[np.float32], rows: NDArray[np.int64], parameters
 
 def extend_hnsw(path: Path, vectors: NDArray[np.float32], new_row_of: NDArray[np.int64], rows: NDArray[np.int64],
                 ef_search: int) -> Any | None:
-    """Load the index and add the rows that it lacks. M and efConstruction are the file's.
+    """Load the index and add the rows that it lacks. It keeps the M and efConstruction of the file.
 
-    new_row_of (int64) gives for each row of the file's build its row now, -1 where it is gone. Returns None where a
-    node of the file is gone: HNSW cannot remove one. Raises SuiteError where faiss cannot read the file.
+    new_row_of (int64) gives the present row of each row of the file's build, or -1 if it is gone. Returns None if a
+    node of the file is gone, because HNSW cannot remove one. Raises SuiteError if faiss cannot read the file.
     """
     import faiss
 
@@ -90,16 +90,16 @@ def extend_hnsw(path: Path, vectors: NDArray[np.float32], new_row_of: NDArray[np
 
 
 def _reserve(storage: Any, count: int) -> None:
-    """Make room for all vectors at once: growing by doubling holds them twice while it copies."""
+    """Reserve memory for all vectors at once. To grow by doubling, faiss holds them twice while it copies."""
     storage.codes.resize(count * storage.code_size)
     storage.codes.resize(0)
 
 
 def _move_vectors(graph: Any, vectors: NDArray[np.float32], kept: NDArray[np.int64], count: int) -> None:
-    """Put the graph's vectors, which are vectors[kept], where there is room for count.
+    """Put the graph's vectors, which are vectors[kept], into memory reserved for count vectors.
 
-    faiss can only grow them, and holds them twice while it copies: 871 MB at the peak instead of 524 for 200,000
-    vectors of 512. So the old ones are freed first, which needs their ownership.
+    To grow them, faiss holds them twice while it copies: 871 MB at the peak instead of 524 for 200,000 vectors of 512
+    numbers. So the old ones are freed first. For that, this function takes over their ownership.
     """
     import faiss
 
@@ -125,10 +125,10 @@ def _add(index: Any, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> N
 
 
 def save(index: Any, path: Path) -> None:
-    """Write the index. Raises OSError where the disk does not take it.
+    """Write the index. Raises OSError if the disk does not take it.
 
-    It goes through a file of Python's. faiss's own ignores an error when it closes the file, and that is when a full
-    disk refuses the last bytes.
+    It is written through a Python file. faiss ignores an error when it closes its own file, and a full disk may refuse
+    the last bytes only then.
     """
     import faiss
 
@@ -137,7 +137,7 @@ def save(index: Any, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """The index in the file. Raises SuiteError where faiss cannot read it."""
+    """Load an index file. Raises SuiteError if faiss cannot read it."""
     import faiss
 
     try:
@@ -148,15 +148,15 @@ def load(path: Path) -> Any:
 
 
 def search(index: Any, queries: NDArray[np.float32], k: int, ef_search: int | None = None) -> Found:
-    """(cosines float32 [Q, k], rows int64 [Q, k], -1 where there is none) for unit queries [Q, D].
+    """Search for unit queries, float32 [Q, D]. Returns (cosines float32 [Q, k], rows int64 [Q, k], -1 for no row).
 
-    ef_search overrides the stored one for this search. The index is not rebuilt.
+    ef_search overrides the stored value for this search. The index is not rebuilt.
     """
     import faiss
 
     k = min(k, index.ntotal)
     stored = faiss.downcast_index(index.index).hnsw.efSearch
-    effort = max(k, min(ef_search or stored, index.ntotal))  # more than every row finds nothing more
+    effort = max(k, min(ef_search or stored, index.ntotal))  # an effort above the number of rows finds nothing more
     parameters = faiss.SearchParametersHNSW(efSearch=effort)
     cosines, rows = index.search(np.ascontiguousarray(queries), k, params=parameters)
     return cosines, rows
@@ -164,9 +164,9 @@ def search(index: Any, queries: NDArray[np.float32], k: int, ef_search: int | No
 
 def search_exact(vectors: NDArray[Any], queries: NDArray[np.float32], k: int,
                  rows: NDArray[np.int64] | None = None) -> Found:
-    """As search, but compares with every row of vectors (of any number type), or with the given rows only.
+    """Like search, but compares with every row of vectors (of any number type), or with the given rows only.
 
-    Holds a block of EXACT_ROWS rows in memory at a time.
+    Holds one block of EXACT_ROWS rows in memory at a time.
     """
     import faiss
 
@@ -184,7 +184,7 @@ def search_exact(vectors: NDArray[Any], queries: NDArray[np.float32], k: int,
 
 
 def measure(index: Any, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -> Quality:
-    """The quality of an index over the rows of vectors."""
+    """Measure the quality of an index over the given rows of vectors."""
     sample = np.sort(np.random.default_rng(0).choice(len(rows), min(QUALITY_SAMPLE, len(rows)), replace=False))
     norms, queries = np.empty(len(vectors), np.float32), np.empty((len(sample), vectors.shape[1]), np.float32)
     for start in range(0, len(vectors), EXACT_ROWS):
@@ -201,6 +201,6 @@ def measure(index: Any, vectors: NDArray[np.float32], rows: NDArray[np.int64]) -
 
 
 def recall(found: NDArray[np.int64], true: NDArray[np.int64]) -> float:
-    """The mean share of each query's true rows that are among those found, int64 [Q, k] both."""
+    """The mean share of each query's true rows that were found. Both arrays are int64 [Q, k]."""
     return float(np.mean([len(np.intersect1d(mine, exact)) / len(exact)
                           for mine, exact in zip(found, true, strict=True)]))

@@ -1,9 +1,9 @@
-"""What a build is asked to do, and what build_manifest.json says of it.
+"""The options of a build, and the contents of build_manifest.json.
 
     manifest = manifest_of(options, facts, previous)
 
 Reads   the download's manifest in <out>
-Writes  nothing: artefacts.commit writes the manifest, last of all files
+Writes  nothing: artefacts.commit writes the manifest, after all other files
 """
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from mtg_image_db.scryfall.faces import Source
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What to index, with which model, and how. resume continues an interrupted build; rebuild ignores the vectors of
-    the previous one."""
+    """The faces, the model and the parameters of a build. resume continues an interrupted build. rebuild ignores the
+    previous build's vectors."""
     source: Source = field(default_factory=Source)
     out: Path = OUT
     model: str = DEFAULT_MODEL
@@ -46,7 +46,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a build at its end. made_with says on what the new vectors were made, if there are any."""
+    """Facts known at the end of a build. made_with is Embedder.made_with of the new vectors, if there are any."""
     snapshot: Snapshot
     spec: ModelSpec
     made_with: Mapping[str, str]
@@ -55,7 +55,7 @@ class Facts:
 
 
 class Clock:
-    """Seconds of each stage, in order."""
+    """Seconds of each stage, in the order of the stages."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -68,8 +68,8 @@ class Clock:
 
 
 def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | None) -> dict[str, Any]:
-    """The manifest without `outputs`, which are known when the files are in place. previous is the manifest of the
-    build before. If no vector is new, device and precision are copied from it."""
+    """The manifest without `outputs`, which are known only when the files are in place. previous is the previous
+    build's manifest. If no vector is new, device and precision are copied from it."""
     before = previous or {}
     made = before.get("parameters", {}) | facts.made_with
     machine = before.get("environment", {}) | facts.made_with

@@ -1,4 +1,4 @@
-"""The finished index as a query sees it: files verified and opened, rows found, faces described, the model loaded.
+"""The finished index as a query reads it: verify and open the files, find rows, describe faces, load the model.
 
     index, model = open_both(Path("index_out"), False, ModelOptions())
     cosines, rows = index.nearest(model.embed_photos(photos), k=5)
@@ -31,7 +31,7 @@ ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
 
 @dataclass(frozen=True)
 class Match:
-    """One face of the index for a query. score is the cosine of the two vectors."""
+    """A face of the index that matches a query. score is the cosine of the two vectors."""
     rank: int
     score: float
     name: str
@@ -46,9 +46,9 @@ class Match:
 
 @dataclass(frozen=True)
 class CardIndex:
-    """What a query needs, verified. metadata holds the JSON lines, hashes (uint8 [N, 32]) the pictures' perceptual
-    hashes. artworks gives the rows with an illustration_id. sharing gives the rows that share the picture of a face_id
-    and are no nodes of the graph. An exact search has vectors and compares every row: then sharing is empty."""
+    """An opened index, verified. metadata holds the JSON lines. hashes (uint8 [N, 32]) are the pictures' perceptual
+    hashes. artworks maps an illustration_id to its rows. sharing maps a face_id to the rows that share its picture and
+    are not nodes of the graph. For an exact search, vectors is set: every row is compared, and sharing is empty."""
     manifest: dict[str, Any]
     metadata: list[bytes]
     hashes: NDArray[np.uint8]
@@ -58,17 +58,17 @@ class CardIndex:
     vectors: NDArray[np.float32] | None = None
 
     def nearest(self, vectors: NDArray[np.float32], k: int, ef_search: int | None = None) -> hnsw.Found:
-        """(cosines float32 [Q, k], rows int64 [Q, k], -1 where there is none) for unit vectors [Q, D]."""
+        """The k nearest rows of unit vectors [Q, D]: (cosines float32 [Q, k], rows int64 [Q, k], -1 for no row)."""
         if self.vectors is not None:
             return hnsw.search_exact(self.vectors, vectors, k)
         return hnsw.search(self.graph, vectors, k, ef_search)
 
     def face(self, row: int) -> dict[str, Any]:
-        """The metadata of a row."""
+        """The metadata of a row, parsed."""
         return orjson.loads(self.metadata[row])
 
     def matches(self, scores: Sequence[float], rows: Sequence[int], k: int) -> list[Match]:
-        """At most k faces for rows, best first. Faces that share a picture follow each other."""
+        """The matches of rows, at most k, best first. Faces that share a picture are listed one after the other."""
         found: list[Match] = []
         for score, row in zip(scores, rows, strict=True):
             if row < 0 or len(found) == k:
@@ -80,7 +80,7 @@ class CardIndex:
         return found
 
     def rows_of_artwork(self, row: int) -> list[int]:
-        """Every row with the row's illustration_id, or with its very picture. The row itself comes first."""
+        """Every row with the same illustration_id or with the same picture. The given row comes first."""
         face = self.face(row)
         artwork = self.artworks.get(face.get(ARTWORK) or "", [])
         return list(dict.fromkeys([row, *self.sharing.get(face["face_id"], []), *artwork]))
@@ -88,16 +88,16 @@ class CardIndex:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to run the index's model. pretrained names its weights where they have moved."""
+    """How to run the index's model. pretrained is the path of its weights, if they have moved."""
     pretrained: str | None = None
     device: str = "auto"
     precision: str = "auto"
 
 
 def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | None = None) -> CardIndex:
-    """Read and verify an index. manifest is its manifest where the caller has read it already.
+    """Read and verify an index. manifest is its manifest, if the caller has read it already.
 
-    Raises SuiteError where the index is missing or does not match its manifest.
+    Raises SuiteError if the index is missing or does not match its manifest.
     """
     manifest = manifest or load_manifest(index_dir)
     verify(index_dir, manifest, (META, PICTURES, EMBEDDINGS if exact else INDEX))
@@ -115,10 +115,10 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
 
 
 def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:
-    """The model that the index was built with.
+    """Load the model that the index was built with.
 
-    With precision `auto`, the build's precision is used if this device would choose it too: the build has compared it
-    with fp32. Raises SuiteError where the weights here are not those of the index.
+    With precision `auto`, the build's precision is used if `auto` gives the same on this device: the build has already
+    compared it with fp32. Raises SuiteError if the weights here are not those of the index.
     """
     spec, precision = spec_from_manifest(manifest, options.pretrained), options.precision
     if precision == "auto":
@@ -129,7 +129,7 @@ def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:
 
 
 def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[CardIndex, Embedder]:
-    """The index and its model. PyTorch is imported while the files are checked: both take about a second."""
+    """Open the index and its model. PyTorch is imported while the files are checked: each takes about a second."""
     manifest = load_manifest(index_dir)
     threading.Thread(target=importlib.import_module, args=("torch",)).start()
     index = read_index(index_dir, exact, manifest)
@@ -137,7 +137,7 @@ def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[Card
 
 
 def _lookups(lines: Sequence[bytes]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """(rows by the face_id whose picture they share, rows by illustration_id)."""
+    """(rows by the face_id whose picture they share, rows by their illustration_id)."""
     sharing: dict[str, list[int]] = {}
     artworks: dict[str, list[int]] = {}
     for row, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""Faces and their vectors -> the rows of the index: which face is row i, and which faces have no row and why.
+"""Faces and their vectors -> the rows of the index: which face has which row, and why the other faces have none.
 
     table = read_face_table(snapshot.path, source)
     rows = stage_rows(out, table, embedded, store)
@@ -32,7 +32,7 @@ WRITE_ROWS = 4096
 
 
 class JsonLines:
-    """JSON objects, one a line. As dicts 500,000 of them take 4 GB, in one buffer 0.4 GB."""
+    """JSON objects as lines in one buffer. 500,000 of them take 0.4 GB. As dicts they would take 4 GB."""
 
     def __init__(self) -> None:
         self.data, self._ends = bytearray(), array("q", [0])
@@ -47,10 +47,10 @@ class JsonLines:
 
 @dataclass(frozen=True)
 class FaceTable:
-    """The faces of a bulk file: those with a cached picture, and those rejected.
+    """The faces of a bulk file: those with a cached picture, and the rejected ones.
 
-    positions (int64), names (cache files) and metadata describe the former. rejected are lines of rejected.jsonl, and
-    counts says how many for each reason: missing, placeholder, invalid. report is what was met in the bulk file.
+    positions (int64), names (cache files) and metadata describe the faces with a picture. rejected holds lines of
+    rejected.jsonl. counts has the number for each reason: missing, placeholder, invalid. report is that of read_faces.
     """
     positions: NDArray[np.int64]
     names: list[str]
@@ -62,10 +62,10 @@ class FaceTable:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows that were written: their vectors (float32 [N, D], mapped from disk) and which of them are nodes of the
-    index (int64). Byte-identical pictures are one node: identical vectors side by side cut the recall of all others.
+    """The written rows: their vectors (float32 [N, D], mapped from disk), and the nodes of the index among them
+    (int64). Byte-identical pictures get one node, because identical vectors lower the recall of all others.
 
-    new_row_of (int64) gives for each row of the previous build the node that shows its picture now, -1 where none does.
+    new_row_of (int64) gives for each row of the previous build the node that shows its picture now, or -1.
     """
     vectors: NDArray[np.float32]
     nodes: NDArray[np.int64]
@@ -73,7 +73,7 @@ class Rows:
 
 
 def read_face_table(bulk: Path, source: Source) -> FaceTable:
-    """Every face of the bulk file, sorted into those whose picture is in the cache and those rejected."""
+    """Read every face of the bulk file. Separate faces with a cached picture from rejected ones."""
     positions, names, cached, report = array("q"), list[str](), cached_names(source.cache), BulkReport()
     metadata, rejected, counts = JsonLines(), JsonLines(), Counter[str]()
     for position, face in enumerate(read_faces(bulk, source, report)):
@@ -90,17 +90,17 @@ def read_face_table(bulk: Path, source: Source) -> FaceTable:
 
 
 def stage_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorStore) -> Rows:
-    """Stage everything but the index: vectors, what they were made from, kept indices, rejections and metadata. The
-    rows are in the order of the faces."""
+    """Stage all files but the index: vectors, their sources, kept indices, rejections and metadata. The rows are in the
+    order of the faces."""
     kept = embedded.kept
     with _writing(out, EMBEDDINGS) as file:
-        # written, not mapped: on a full disk a write fails with an error, a mapped page with a bus error
+        # Written, not mapped: on a full disk, a write raises an error, but a mapped page ends the process (SIGBUS).
         np.lib.format.write_array_header_1_0(
             file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
         for start in range(0, len(kept), WRITE_ROWS):
             file.write(store.vectors(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
     for name, values in ((PICTURES, embedded.sources[kept]), (KEPT, table.positions[kept])):
-        packed = io.BytesIO()  # numpy writes to a real file through C and does not notice when closing it fails
+        packed = io.BytesIO()  # numpy writes to a real file through C, and misses an error when the file is closed
         np.save(packed, values)
         with _writing(out, name) as file:
             file.write(packed.getbuffer())
@@ -119,8 +119,8 @@ def _rejection(face: Mapping[str, Any], name: str, reason: str) -> dict[str, Any
 
 
 def _write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> NDArray[np.int64]:
-    """Stage the metadata lines. Returns the rows (int64) that become nodes of the index. The other rows name the node's
-    face in same_image_as."""
+    """Stage the metadata lines. Returns the rows (int64) that become nodes of the index. Every other row names the face
+    of its node in same_image_as."""
     nodes, first_face, kept = array("q"), dict[bytes, str](), embedded.kept
     with _writing(out, META) as file:
         for row, (i, digest) in enumerate(zip(kept.tolist(), embedded.sources["digest"][kept].tolist(), strict=True)):
@@ -134,8 +134,8 @@ def _write_metadata(out: Path, table: FaceTable, embedded: Embedded) -> NDArray[
 
 
 def _new_rows(previous: NDArray[np.void], embedded: Embedded, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 [len(previous)]: the node that shows the picture each row of the previous build was made from
-    (SOURCE_DTYPE), -1 where none does."""
+    """For each row of the previous build, the node that shows its picture now, or -1: int64 [len(previous)]. previous
+    holds the pictures of these rows (SOURCE_DTYPE)."""
     digests = embedded.sources["digest"][embedded.kept][nodes]
     order = np.argsort(digests)
     places = order[np.searchsorted(digests, previous["digest"], sorter=order).clip(max=len(order) - 1)]

@@ -1,1 +1,1 @@
-"""A photo -> the cards in it: where they lie, which they are, and how that is shown."""
+"""A photo -> the cards in it: find their places, name them, and show the result."""

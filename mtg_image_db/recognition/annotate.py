@@ -3,7 +3,7 @@
     write(path, drawn(open_pixels(photo), cards))
 
 Reads   nothing
-Writes  the picture, as JPEG, PNG or WEBP by its name's ending
+Writes  the picture, as JPEG, PNG or WEBP according to the file name
 """
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-RECOGNISED, NOT_RECOGNISED = ("#35c77f", "#1a7a4c"), ("#ff8a3c", "#b3541e")  # line, and background of the caption
+RECOGNISED, NOT_RECOGNISED = ("#35c77f", "#1a7a4c"), ("#ff8a3c", "#b3541e")  # outline, background of the caption
 NOT_KNOWN = "Not recognised"
 WEBP_SIDE = 16_383  # pixels, the format's limit
-LINE_PART, TEXT_PART = 250, 36  # of the picture's longer side
+LINE_PART, TEXT_PART = 250, 36  # the longer side divided by these gives the width of the line and the size of the text
 
 
 def shown(cards: Sequence[Card]) -> Sequence[Card]:
-    """What a person is shown: the recognised cards, or the best guess where there are none."""
+    """The cards to show to a user: the recognised ones. If there are none, the best guess."""
     return [card for card in cards if card.accepted] or cards[:1]
 
 
 def caption(card: Card, number: int) -> str:
-    """What is said of the shown card with this number."""
+    """The caption of the shown card with this number."""
     return f"{number}. {card.matches[0].name}" if card.accepted else NOT_KNOWN
 
 
 def drawn(photo: NDArray[np.uint8], cards: Sequence[Card]) -> Image:
-    """The upright RGB photo (uint8 [H, W, 3]) with each shown card's outline, its top side double, and its caption."""
+    """Draw each shown card's outline and caption on the upright RGB photo (uint8 [H, W, 3]). The top side is double."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.fromarray(photo)
@@ -60,7 +60,7 @@ def drawn(photo: NDArray[np.uint8], cards: Sequence[Card]) -> Image:
 
 
 def write(path: Path, picture: Image) -> None:
-    """Write the picture in the format of the path's ending (FORMATS), smaller where that cannot hold it."""
+    """Write the picture in the format of the path's suffix (one of FORMATS). It is shrunk if the format requires it."""
     if max(picture.size) > WEBP_SIDE and path.suffix.lower() == ".webp":
         picture.thumbnail((WEBP_SIDE, WEBP_SIDE))
     remove_leftovers(path.parent)

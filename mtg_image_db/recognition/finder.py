@@ -1,11 +1,11 @@
-"""A photo -> quadrilaterals that may be cards, and each of them cut out straight.
+"""A photo -> quadrilaterals that may be cards, and the straightened picture of each.
 
     for candidate in find_quads(photo):
         card = straighten(Pyramid(photo), candidate.quad, 244, 340)
 
-It makes many cheap guesses instead of one good guess: edges and thresholds of several strengths, and each closed
-outline's hull as a quadrilateral. Where the picture's border cuts a card off, it completes the missing part. namer.py
-asks the index which guesses are cards.
+It makes many cheap guesses: from edges and thresholds of several strengths. The hull of each closed outline becomes a
+quadrilateral. If the picture's border cuts a card off, the missing part is completed. namer.py then asks the index
+which guesses are cards.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -17,22 +17,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CARD_RATIO = 63 / 88  # a card's width to its height, mm
-WORK_SIDE = 800  # pixels of the longer side in which outlines are looked for
-MIN_AREA, MAX_AREA = 0.008, 0.98  # of the picture: 40 cards in one photo take 0.017 each
-MIN_FILL = 0.9  # of its quadrilateral an outline's hull takes: rounded corners cost 0.01, a circle has 0.79
-MIN_RATIO, MAX_RATIO = 0.5, 0.98  # of the sides, seen at a slant
-MAX_NEARER = 1.7  # times nearer to the camera one corner of a card is than another; 1.5 in photos taken at a slant
-MIN_SEEN = 0.35  # of a card that the picture's border cuts off
-SAME = 0.05  # of its size, in which the corners of two quadrilaterals differ that are one guess
-SAME_PLACE = 0.5  # of the smaller quadrilateral that two have in common
+CARD_RATIO = 63 / 88  # a card's width divided by its height, both in mm
+# The other numbers were chosen on the development photos: docs/naming.md, "How often it is right".
+WORK_SIDE = 800  # length in pixels of the longer side of the working picture, in which outlines are found
+MIN_AREA, MAX_AREA = 0.008, 0.98  # share of the picture. In a photo of 40 cards, each takes 0.017
+MIN_FILL = 0.9  # share of the quadrilateral that its outline fills. Round corners cost 0.01, a circle fills 0.79
+MIN_RATIO, MAX_RATIO = 0.5, 0.98  # shorter side divided by the longer one, at any camera angle
+MAX_NEARER = 1.7  # the farthest corner's distance to the camera divided by the nearest one's. 1.5 in slanted photos
+MIN_SEEN = 0.35  # share of a cut-off card that must be in the picture
+SAME = 0.05  # two guesses are equal if their corners differ by less than this share of their size
+SAME_PLACE = 0.5  # two quadrilaterals are at one place if they share more than this part of the smaller one
 MAX_CANDIDATES = 60
-MAX_COMPARED = 400  # guesses among which nearly equal ones are sought, pair by pair; photos have 5 to 200
+MAX_COMPARED = 400  # guesses compared pair by pair to remove equal ones. A photo gives 5 to 200
 CUT_CONFIDENCE = 0.8
-CANNY = (20, 60), (50, 120), (90, 200)  # weak and strong gradient: dark on dark, a plain table, a busy one
-ADAPTIVE = (51, 7), (151, 10), (51, -7)  # window and difference of an outline darker (or lighter) than around it
-PERCENTILES = 10, 25, 40, 55  # of the grey values, the threshold that parts dark cards from a lighter table
-BORDER = 3  # pixels of the working picture
+CANNY = (20, 60), (50, 120), (90, 200)  # weak and strong gradient: for dark on dark, a plain table, a busy table
+ADAPTIVE = (51, 7), (151, 10), (51, -7)  # window and difference, for outlines darker (or lighter) than around them
+PERCENTILES = 10, 25, 40, 55  # of the grey values: thresholds that separate dark cards from a lighter table
+BORDER = 3  # in pixels of the working picture: what is nearer to its edge touches the border
 
 
 Quad = NDArray[np.float32]  # [4, 2] corners, or [2, 2] ends of a side, [x, y] in pixels
@@ -41,20 +42,20 @@ Picture = NDArray[np.uint8]  # [H, W] or [H, W, 3]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A guess. quad: float32 [4, 2], the corners clockwise in pixels of the photo from one where a short side
-    begins (the card's top or bottom); they may lie outside. confidence 0-1: how well its shape is a card's."""
+    """A guess. quad: float32 [4, 2], the corners clockwise in pixels of the photo. The first side is a short one (the
+    card's top or bottom). Corners may lie outside the photo. confidence: 0-1, how close the shape is to a card's."""
     quad: Quad
     confidence: float
 
 
 class Pyramid:
-    """A picture (uint8 [H, W] or [H, W, 3]) at halved sizes, made when asked for."""
+    """A picture (uint8 [H, W] or [H, W, 3]) and its halved sizes. A size is made when it is first needed."""
 
     def __init__(self, picture: Picture) -> None:
         self._levels = {1.0: picture}
 
     def near(self, scale: float) -> tuple[Picture, float]:
-        """The picture at the smallest halving that is no smaller than scale, and that halving."""
+        """The smallest of the halved pictures that is not smaller than scale, and its scale."""
         import cv2
 
         level = 1.0
@@ -67,11 +68,11 @@ class Pyramid:
 
 
 def straighten(photo: Pyramid, quad: Quad, width: int, height: int, reflect: bool = True) -> Picture:
-    """The quadrilateral's inside as uint8 [height, width(, 3)], quad[0] its top left.
+    """Cut out the quadrilateral as uint8 [height, width(, 3)]. quad[0] becomes the top left.
 
-    What lies outside the photo is its reflection, which the embedding takes best (of 81 cut-off cards it names 41;
-    with the border's pixels repeated, 32), or with reflect=False the border's pixels repeated, which the hash takes
-    best (53, reflected 29).
+    Outside the photo, the photo is mirrored: this suits the embedding. Of 81 cut-off cards it names 41. With the border
+    pixels repeated it names 32. reflect=False repeats the border pixels: this suits the hash. It then names 53 cards,
+    with mirroring 29.
     """
     import cv2
 
@@ -83,7 +84,7 @@ def straighten(photo: Pyramid, quad: Quad, width: int, height: int, reflect: boo
 
 
 def find_quads(photo: Picture) -> list[Candidate]:
-    """At most MAX_CANDIDATES in an RGB photo (uint8 [H, W, 3]): first those that overlap none better."""
+    """At most MAX_CANDIDATES guesses in an RGB photo (uint8 [H, W, 3]). Those that overlap no better one come first."""
     import cv2
 
     scale = min(1.0, WORK_SIDE / max(photo.shape[:2]))
@@ -99,12 +100,12 @@ def find_quads(photo: Picture) -> list[Candidate]:
 
 
 def rectangle(width: float, height: float) -> Quad:
-    """float32 [4, 2]: the corners of an upright rectangle at the origin, clockwise from the top left."""
+    """The corners of an upright rectangle at the origin: float32 [4, 2], clockwise from the top left."""
     return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
 
 def upright(quad: Any) -> Quad:
-    """The corners clockwise, from one where a short side begins."""
+    """The corners clockwise, float32 [4, 2], so that the first side is a short one."""
     import cv2
 
     quad = np.asarray(quad, np.float32).reshape(4, 2)
@@ -115,7 +116,7 @@ def upright(quad: Any) -> Quad:
 
 
 def overlap(quad: ArrayLike, other: ArrayLike) -> float:
-    """The common area of two convex quadrilaterals, 0-1 of the smaller one."""
+    """The common area of two convex quadrilaterals, as a share (0-1) of the smaller one."""
     import cv2
 
     corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
@@ -134,8 +135,8 @@ def _ratio(quad: Quad) -> float:
 
 
 def _is_card_shaped(quad: Quad) -> bool:
-    """Whether it is a card's rectangle as a camera can see it: the sides' ratio, and no corner much nearer than the
-    others (what is no view of a rectangle at all fails that too)."""
+    """True if a camera can see a card's rectangle in this shape. Checks the ratio of the sides, and that no corner is
+    much nearer to the camera than the others. A shape that is no view of a rectangle fails this too."""
     import cv2
 
     unit = rectangle(1, 1)
@@ -145,7 +146,7 @@ def _is_card_shaped(quad: Quad) -> bool:
 
 
 def _outlines(work: Picture) -> Iterator[Picture]:
-    """Black and white pictures (uint8 0 or 255) in some of which a card's outline is closed."""
+    """Yield black and white pictures (uint8 0 or 255). In some of them, a card's outline is closed."""
     import cv2
 
     lab = cv2.GaussianBlur(cv2.cvtColor(work, cv2.COLOR_RGB2LAB), (5, 5), 0)
@@ -162,7 +163,7 @@ def _outlines(work: Picture) -> Iterator[Picture]:
     for value in np.percentile(grey, PERCENTILES):
         yield np.uint8(255) * (grey > value)
     edge = np.concatenate([side.reshape(-1, 3) for side in (lab[:8], lab[-8:], lab[:, :8], lab[:, -8:])])
-    far = np.linalg.norm(lab - np.median(edge, axis=0), axis=2)  # from the table's colour
+    far = np.linalg.norm(lab - np.median(edge, axis=0), axis=2)  # distance to the table's colour
     far = np.uint8(np.clip(2 * far, 0, 255))
     split, _ = cv2.threshold(far, 0, 255, cv2.THRESH_OTSU)
     for limit in (split, split / 2):
@@ -184,7 +185,7 @@ def _quads(outlines: Picture, area: int) -> Iterator[Candidate]:
         if min(left, top) < BORDER or left + wide > width - BORDER or top + high > height - BORDER:
             for quad in _completed(hull, width, height):
                 yield Candidate(quad, CUT_CONFIDENCE)
-        if len(hull) > 4:  # sides along the hull's: their corners are the card's, as if they were not round
+        if len(hull) > 4:  # fit four sides along the hull. They meet where the card's corners would be without rounding
             hull = cv2.approxPolyN(hull, 4, ensure_convex=True)
         quad_area = cv2.contourArea(hull) if hull.size == 8 else 0
         if not quad_area or hull_area < MIN_FILL * quad_area:
@@ -196,8 +197,8 @@ def _quads(outlines: Picture, area: int) -> Iterator[Candidate]:
 
 
 def _completed(hull: NDArray[Any], width: int, height: int) -> Iterator[Quad]:
-    """A card cut off by the picture's border, whole: where four sides are seen, their corners; where three, the
-    outer two made as long as a card's are."""
+    """Complete a card that the picture's border cuts off. If four sides are visible, they give the corners. If three
+    are, the outer two get the length of a card's side."""
     import cv2
 
     shapes = [cv2.approxPolyDP(hull, 0.015 * cv2.arcLength(hull, True), True)]
@@ -221,8 +222,8 @@ def _completed(hull: NDArray[Any], width: int, height: int) -> Iterator[Quad]:
 
 
 def _visible_runs(corners: NDArray[np.float32], width: int, height: int) -> list[list[Quad]]:
-    """The polygon's sides ([2, 2]) that are not the picture's border: all in one list where there are four, else
-    those that follow each other. None where no side is on the border."""
+    """The polygon's sides ([2, 2]) that are not on the picture's border. Four sides are in one list. Otherwise, each
+    list holds at least three consecutive sides. Empty if no side is on the border."""
     def on_border(side: Quad) -> bool:
         return any((np.abs(side[:, axis] - place) <= BORDER).all()
                    for axis, place in ((0, 0), (0, width - 1), (1, 0), (1, height - 1)))
@@ -245,7 +246,7 @@ def _visible_runs(corners: NDArray[np.float32], width: int, height: int) -> list
 
 
 def _from_three(left: Quad, middle: Quad, right: Quad) -> Iterator[list[Quad]]:
-    """The cards of which `middle` is a full_side side, a short or a long one, and the others what is seen of theirs."""
+    """Yield cards of which `middle` is a complete side (short or long). `left` and `right` are only partly visible."""
     start, end = _meet(left, middle), _meet(middle, right)
     if start is None or end is None:
         return
@@ -260,7 +261,7 @@ def _from_three(left: Quad, middle: Quad, right: Quad) -> Iterator[list[Quad]]:
 
 
 def _meet(side: Quad, other: Quad) -> Quad | None:
-    """Where the lines of two sides meet; None where they are parallel."""
+    """The point where the lines of two sides meet. None if they are parallel."""
     along, across = side[1] - side[0], other[1] - other[0]
     turn = along[0] * across[1] - along[1] * across[0]
     if abs(turn) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(across) + 1e-9:
@@ -270,7 +271,7 @@ def _meet(side: Quad, other: Quad) -> Quad | None:
 
 
 def _distinct(candidates: list[Candidate]) -> list[Candidate]:
-    """Without those whose corners are nearly an earlier one's."""
+    """Remove each candidate whose corners nearly equal those of an earlier one."""
     kept: list[Candidate] = []
     for candidate in candidates:
         near = SAME * np.sqrt(_sides(candidate.quad)[:2].prod())

@@ -1,4 +1,4 @@
-"""How alike a place in a photo and an indexed picture are, and the corners at which they are most alike.
+"""Measure the similarity of a place in a photo and an indexed picture, and move the corners to raise it.
 
     similarity, quad = fit_corners(quad, similarity, index.hashes[row], Pyramid(grey_photo))
 
@@ -15,25 +15,26 @@ from numpy.typing import NDArray
 from mtg_image_db.embedding import picture_hash
 from mtg_image_db.recognition.finder import Pyramid, rectangle, straighten
 
-SIZES = -0.03, 0.0, 0.03, 0.07  # a candidate's sides are moved outward by these parts: some are of the inner frame
-STEPS = 0.03, 0.015, 0.008  # of the card's size, by which corners and sides are moved
-MOVES = 4  # at most with each step
-HOPELESS = 0.4  # similarity after the first step's moves, below which finer steps do not make a card
-HASHED = 96, 128  # pixels to which a card is straightened before it is hashed
+# The numbers were chosen on the development photos: docs/naming.md, "How often it is right".
+SIZES = -0.03, 0.0, 0.03, 0.07  # sides are moved outward by these shares: some candidates are a card's inner frame
+STEPS = 0.03, 0.015, 0.008  # share of the card's size by which corners and sides are moved
+MOVES = 4  # the most moves with each step
+HOPELESS = 0.4  # if the similarity is lower after the first step, finer steps do not make it a card
+HASHED = 96, 128  # size in pixels of the straightened card that is hashed
 
 
 def similarity_to(hashes: NDArray[np.uint8], grey: Pyramid,
                   quads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """float32 [len(quads), len(hashes)]: how alike the straightened quads of a grey photo and the hashed pictures are.
+    """The similarity of each straightened quad of a grey photo to each hash: float32 [len(quads), len(hashes)].
 
-    hashes is uint8 [N, 32]. The similarity is 1 for equal pictures and about 0 for unrelated ones.
+    hashes is uint8 [N, 32]. Equal pictures have 1, unrelated pictures about 0.
     """
     squares = np.stack([picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads])
     return picture_hash.similarity(picture_hash.signs(squares), picture_hash.unpack(hashes))
 
 
 def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
-    """The quadrilateral with each side moved outward by a part of the card's width or height."""
+    """The quadrilateral with each side moved outward by a share of the card's width or height."""
     import cv2
 
     unit = rectangle(1, 1)
@@ -44,9 +45,9 @@ def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
 
 def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[np.uint8],
                 grey: Pyramid) -> tuple[float, NDArray[np.float32]]:
-    """(similarity, quad) after corners and sides were moved, each time to where quad and picture are most alike.
+    """Move corners and sides, each time to the highest similarity. Returns (similarity, quad) after the last move.
 
-    picture is a perceptual hash (uint8 [32]), similarity how alike the quad's inside is to it before any move.
+    picture is a perceptual hash (uint8 [32]). similarity is that of the quad before any move.
     """
     import cv2
 
@@ -63,7 +64,7 @@ def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[n
 
 
 def _moved(quad: NDArray[np.float32], pixels: float) -> list[NDArray[np.float32]]:
-    """The quadrilateral with one corner moved along an axis, or one side outward or inward."""
+    """All quadrilaterals with one corner moved along an axis, or with one side moved outward or inward."""
     moves = []
     for corner in range(4):
         following = (corner + 1) % 4

@@ -1,9 +1,9 @@
-"""One self-contained HTML page: each queried picture beside the faces that its cards matched.
+"""One self-contained HTML page: each queried picture beside the faces that match its cards.
 
     write(path, "54,000 faces, ViT-B-32", [section(Row("photo.jpg", picture, None, groups))])
 
 Reads   nothing
-Writes  the page. Pictures and style are inside it; it fetches only card pictures that are not at hand
+Writes  the page, with pictures and style inside. It links only card pictures that are not available here
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mtg_image_db.index.reader import Match
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-THUMBNAIL, PHOTO = 340, 840  # pixels wide, twice what is shown: sharp on a dense screen
+THUMBNAIL, PHOTO = 340, 840  # pixels wide, twice the shown width: sharp on a dense screen
 WEB_ADDRESS = ("https://", "http://")
 STYLE = """
 :root { color-scheme: light dark; --line: #d4d4d0; --quiet: #63635e; --page: #faf9f6; --card: #fff; --good: #1a7a4c;
@@ -57,8 +57,8 @@ a { color: inherit }
 
 @dataclass(frozen=True)
 class Group:
-    """A card of a query: what is said of it, whether it is recognised, and its matches with their reference pictures
-    (None links to the match's image_url)."""
+    """A card of a query: its title, whether it is recognised, and its matches with their reference pictures (None:
+    the page links to the match's image_url)."""
     title: str
     accepted: bool
     matches: Sequence[tuple[Match, Image | None]]
@@ -66,7 +66,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Row:
-    """A query of the page: its name, its picture, why it has no matches, and its cards."""
+    """A query on the page: its name, its picture, its cards, or the reason why it has no matches."""
     name: str
     picture: Image | None
     error: str | None
@@ -74,7 +74,7 @@ class Row:
 
 
 def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
-    """Write the page. Card pictures are shown whole, with the artist named."""
+    """Write the page. Card pictures are shown complete, with the artist's name."""
     body = "".join(sections)
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
             f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
@@ -85,7 +85,7 @@ def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
 
 
 def section(row: Row) -> str:
-    """The HTML of one query. Made at once, it holds a small copy of the picture: a photo of 12 megapixels is 36 MB."""
+    """The HTML of one query. It holds a small copy of the picture: a photo of 12 megapixels would take 36 MB."""
     shown = f"<img src='{_data_uri(row.picture, PHOTO)}' alt='query'>" if row.picture else ""
     groups = "".join(map(_group, row.groups))
     if not any(group.matches for group in row.groups):

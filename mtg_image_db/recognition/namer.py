@@ -1,11 +1,11 @@
-"""A photo -> the cards in it, each named or marked as not recognised: finder.py proposes places, the index judges.
+"""A photo -> the cards in it, named or marked as not recognised. finder.py proposes places, the index decides.
 
     cards = name_cards(open_pixels(path), index, model)
 
-Each candidate place is straightened, both ways up, and embedded. The index's nearest rows are ranked again by how alike
-the perceptual hashes of their picture and of the candidate are. The candidate's corners are then moved to where they
-are most alike. How alike that is, and how much less alike the next different card is, decides whether the card is
-recognised. This measure is the same for every embedding model.
+Each candidate place is straightened both ways up and embedded. The perceptual hashes then rank the nearest rows again,
+by the similarity of their picture and the candidate. The candidate's corners are moved to where the similarity is
+highest. The similarity and its margin to the next different card decide whether the card is recognised. They are the
+same measure for every embedding model.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -31,23 +31,24 @@ from mtg_image_db.recognition.finder import (
 )
 from mtg_image_db.recognition.fitting import HOPELESS, MOVES, SIZES, STEPS, fit_corners, grown, similarity_to
 
-# Similarity + margin from which on a card is recognised. Measured with efficientnet-lite0: see accepted().
+# RETRIEVED, RIVALS, VIEWS_RANKED, VIEWS_FITTED and COSINE_WEIGHT were chosen on the development photos: docs/naming.md.
+# A card is recognised from this similarity + margin on. Measured with efficientnet-lite0: see accepted().
 ACCEPTED = 0.8
-PRINTING_DECIDED = 0.1  # of similarity between two printings of one artwork: 13 of 256 bits
-RETRIEVED = 50  # rows nearest to a view, at least, that are ranked again by their hashes
-RIVALS = 3  # different cards that a view's corners are fitted to
-VIEWS_RANKED, VIEWS_FITTED = 4, 2  # of one place in the photo: guesses overlap
+PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
+RETRIEVED = 50  # at least this many rows nearest to a view are ranked again by their hashes
+RIVALS = 3  # the number of different cards that a view's corners are fitted to
+VIEWS_RANKED, VIEWS_FITTED = 4, 2  # at most this many views of one place: candidates overlap
 MAX_PLACES = 40
-COSINE_WEIGHT = 1.0  # beside the similarity, in ranking
-MIN_STRAIGHTENED = 244  # pixels of a straightened card's width: a little more than models look at
-NEAR_EQUAL = 0.02  # cosines of two rows of one name that count as one artwork where no illustration_id tells
-# What web/likeness.js decides with: an export writes these constants into meta.json.
+COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
+MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
+NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
+# The constants that web/likeness.js needs: an export writes them into meta.json.
 DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "rivals": RIVALS, "sizes": SIZES, "steps": STEPS,
             "moves": MOVES, "hopeless": HOPELESS, "cosine_weight": COSINE_WEIGHT}
 
 
 class PictureModel(Protocol):
-    """What makes vectors of pictures: the Embedder of the index's model."""
+    """Makes vectors of pictures. The Embedder of the index's model is one."""
 
     @property
     def input_size(self) -> int: ...
@@ -58,7 +59,7 @@ class PictureModel(Protocol):
 
 @dataclass(frozen=True)
 class Printing:
-    """A face that shows a card's artwork. similarity: how alike its picture and the card in the photo are."""
+    """A face that shows a card's artwork. similarity is that of its picture and the card in the photo."""
     similarity: float
     name: str
     set: str
@@ -69,12 +70,13 @@ class Printing:
 
 @dataclass(frozen=True)
 class Card:
-    """A card of a photo.
+    """A card in a photo.
 
-    quad: its corners clockwise from the card's own top left, [x, y] in pixels of the upright photo. rotation: degrees
-    that it is turned clockwise. score: the similarity to the first match, 1 for equal pictures and about 0 for
-    unrelated ones. margin: how much less similar the next different card is. matches: best first, with cosines as
-    their scores. printings: of a recognised card every face that shows the first match's artwork, the most similar
+    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
+    (0-359) by which it is turned clockwise. score: the similarity to the first match, 1 for equal pictures and about
+    0 for unrelated ones. margin: score minus the similarity to the next different card. matches: best first, their scores
+    are cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if the card
+    is not recognised. printing_decided: whether the first match can be told from the other printings.
     first. printing_decided: whether the first match is the one in the photo.
     """
     quad: list[list[float]]
@@ -88,14 +90,14 @@ class Card:
 
 
 class _View(NamedTuple):
-    """A candidate one way up, and its nearest rows with their cosines."""
+    """A candidate in one orientation, and its nearest rows with their cosines."""
     quad: NDArray[np.float32]
     cosines: NDArray[np.float32]
     rows: NDArray[np.int64]
 
 
 class _Ranked(NamedTuple):
-    """A view's rows ranked again: their similarity at the best of SIZES, the number of that size, the new ranking."""
+    """A view and its rows ranked again: their similarity at the best of SIZES, that size's number, the new ranking."""
     view: _View
     similarity: NDArray[np.float32]
     size: NDArray[np.int64]
@@ -111,7 +113,7 @@ Number = TypeVar("Number", float, NDArray[np.float32])
 
 
 class _Fit(NamedTuple):
-    """A view whose corners are fitted to a row's picture."""
+    """A view's corners fitted to the picture of a row."""
     similarity: float
     cosine: float
     row: int
@@ -123,22 +125,22 @@ class _Fit(NamedTuple):
 
 
 def accepted(score: float, margin: float) -> bool:
-    """Whether a similarity and its margin are those of a card that is in the index.
+    """True if a card with this similarity (score) and margin is recognised.
 
-    ACCEPTED was set on 207 photos and 80 pictures of other cards, with 1,537 cards indexed: the smallest value with
-    which no card is recognised that is not among them. scripts/eval_photos.py --hold-out counts it again.
+    ACCEPTED was set on 207 photos and 80 pictures of other cards, with 1,537 cards indexed. It is the smallest value at
+    which no card is recognised that is not indexed. scripts/eval_photos.py --hold-out counts this again.
     """
     return score + margin >= ACCEPTED
 
 
 def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
                ef_search: int | None = None, quads: Sequence[NDArray[np.float32]] | None = None) -> list[Card]:
-    """The cards in an upright RGB photo (uint8 [H, W, 3]): recognised ones first, then the better ranked. Each has at
-    most k matches. What is not recognised is there too, with accepted False. The list is empty only where the model
-    gives no finite vector.
+    """Find and name the cards in an upright RGB photo (uint8 [H, W, 3]). Recognised cards come first, then the better
+    ranked. Each has at most k matches. Cards that are not recognised have accepted=False. The list is empty only if
+    the model gives no finite vector.
 
-    quads (float32 [4, 2], top left first) are the places where the cards are known to be. Without them finder.py looks
-    for them. Raises InvalidContent for a picture that is far too long for a card's.
+    quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise finder.py
+    finds them. Raises InvalidContent if the picture is too long for a card.
     """
     quads = guesses(photo) if quads is None else quads
     views = sorted(_views(photo, quads, index, model, max(k, RETRIEVED), ef_search), key=lambda view: -view.cosines[0])
@@ -161,8 +163,8 @@ def _grey(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Where cards may be, float32 [4, 2] each, top left first: the whole picture as it is, the whole picture as an
-    upright card, and every candidate, the last two both ways up."""
+    """Places where cards may be, float32 [4, 2] each, top left first: the photo as it is, the photo as an upright card,
+    and every candidate. The last two are given both ways up."""
     height, width = photo.shape[:2]
     frame = rectangle(width, height)
     places = [upright(frame), *(candidate.quad for candidate in find_quads(photo))]
@@ -172,8 +174,8 @@ def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
 
 def _views(photo: NDArray[np.uint8], quads: Sequence[NDArray[np.float32]], index: CardIndex, model: PictureModel,
            rows_each: int, ef_search: int | None) -> list[_View]:
-    """The quads straightened and embedded, with the rows_each rows nearest to them. The whole picture stays as it is: a
-    scan of an indexed picture has a cosine of 1."""
+    """Straighten and embed the quads, and find the rows_each nearest rows of each. The complete picture is not
+    resampled: so a scan of an indexed picture has a cosine of 1."""
     if not len(quads):
         return []
     frame, pyramid, width = rectangle(*photo.shape[1::-1]), Pyramid(photo), max(MIN_STRAIGHTENED, model.input_size)
@@ -187,7 +189,7 @@ def _views(photo: NDArray[np.uint8], quads: Sequence[NDArray[np.float32]], index
 
 
 def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
-    """The first of what has a quad, at most `each` of those that overlap."""
+    """Keep the first items of each place: at most `each` of those whose quads overlap."""
     kept: list[Placed] = []
     for item in ranked:
         if sum(overlap(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
@@ -206,7 +208,7 @@ def _rank_again(view: _View, grey: Pyramid, index: CardIndex) -> _Ranked:
 
 
 def _rivals(ranked: _Ranked, index: CardIndex) -> list[int]:
-    """Where in the view's rows the best of RIVALS different cards stand."""
+    """The positions, among the view's rows, of the best row of each of RIVALS different cards."""
     best: dict[str, int] = {}
     for at in np.argsort(-ranked.ranking).tolist():
         best.setdefault(index.face(ranked.view.rows[at])["name"], at)
@@ -216,7 +218,7 @@ def _rivals(ranked: _Ranked, index: CardIndex) -> list[int]:
 
 
 def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
-    """The view with its corners fitted to the picture of its row number `at`."""
+    """Fit the view's corners to the picture of its row number `at`."""
     view, start = ranked.view, grown(ranked.quad, SIZES[ranked.size[at]])
     similarity, quad = fit_corners(start, float(ranked.similarity[at]), index.hashes[view.rows[at]], grey)
     return _Fit(similarity, float(view.cosines[at]), int(view.rows[at]), quad)
@@ -224,9 +226,9 @@ def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
 
 def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
     view, best = ranked.view, fits[0]
-    rival = max((fit.similarity for fit in fits[1:]), default=best.similarity)  # none: nothing tells them apart
+    rival = max((fit.similarity for fit in fits[1:]), default=best.similarity)  # no rival: the margin is 0
     is_card = accepted(best.similarity, best.similarity - rival)
-    quad = best.quad if is_card else view.quad  # fitted to a card it is not, it would be farther off
+    quad = best.quad if is_card else view.quad  # corners fitted to the wrong card would be farther off
     rows = view.rows.tolist()
     cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
     order = dict(zip(rows, ranked.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
@@ -242,7 +244,7 @@ def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k:
 
 
 def _printings(ranked: _Ranked, best: _Fit, grey: Pyramid, index: CardIndex) -> dict[int, float]:
-    """row -> similarity of every row that shows the fitted card's artwork, the most alike first."""
+    """The similarity of every row that shows the fitted card's artwork, by row, the most similar first."""
     name, view = index.face(best.row)["name"], ranked.view
     same = {row: None for row in (best.row, *index.rows_of_artwork(best.row)) if index.face(row)["name"] == name}
     for row in view.rows[np.abs(view.cosines - best.cosine) <= NEAR_EQUAL].tolist():
@@ -259,6 +261,6 @@ def _printing(face: dict[str, Any], similarity: float) -> Printing:
 
 
 def _rotation(quad: NDArray[np.float32]) -> int:
-    """Degrees clockwise from upright, 0-359, of the line from the middle of the bottom to that of the top."""
+    """Degrees clockwise from upright, 0-359, of the line from the middle of the bottom side to that of the top side."""
     across, down = (quad[0] + quad[1] - quad[2] - quad[3]) / 2
     return round(math.degrees(math.atan2(across, -down))) % 360

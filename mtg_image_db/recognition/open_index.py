@@ -1,9 +1,9 @@
-"""What other programs call: an index that is open, with its model.
+"""The interface for other programs: an open index with its model.
 
     index = mtg_image_db.open_index("index_out")
     for card in index.name("photo.jpg", k=3): ...
 
-Reads   the index, and the model's weights when the first picture comes
+Reads   the index, and the model's weights when the first picture is named
 Writes  nothing
 """
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
 
 
 class OpenIndex:
-    """A finished index of index_out/. Opening it raises SuiteError where it is missing or damaged."""
+    """A finished index in index_out/. Opening raises SuiteError if the index is missing or damaged."""
 
     def __init__(self, index_dir: Path, model: ModelOptions) -> None:
         self._index_dir, self._model_options = index_dir, model
         self._index = read_index(index_dir)
 
     def __len__(self) -> int:
-        """How many faces are indexed."""
+        """The number of indexed faces."""
         return len(self._index.metadata)
 
     def name(self, picture: str | Path | bytes | NDArray[np.uint8], k: int = 1) -> list[Card]:
-        """The cards in a picture: a file, its bytes, or RGB pixels (uint8 [H, W, 3]). Each has at most k matches.
+        """Name the cards in a picture: a path, a file's bytes, or RGB pixels (uint8 [H, W, 3]).
 
-        Recognised cards come first (accepted is True). Raises SuiteError for a file that cannot be read, and for a
-        picture of no card's shape.
+        Each card has at most k matches. Recognised cards (accepted is True) come first. Raises SuiteError if
+        the file cannot be read, or if the picture is too long for a card.
         """
         shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
         try:
@@ -50,7 +50,7 @@ class OpenIndex:
                              "Give a complete JPEG, PNG, WEBP, GIF, BMP or TIFF.") from error
 
     def similar(self, row: int, k: int = 10) -> list[Match]:
-        """The k faces whose pictures are most like that of a row (the line number in mtg_meta.jsonl, from 0)."""
+        """The k faces whose pictures are most similar to that of a row (its line in mtg_meta.jsonl, counted from 0)."""
         face_id = self._index.face(row)["face_id"]
         cosines, rows = self._index.nearest(self._vectors[row][None], k + 1)
         matches = self._index.matches(cosines[0].tolist(), rows[0].tolist(), k + 1)

@@ -1,4 +1,4 @@
-"""Pictures -> answers: what query_index.py asks and prints.
+"""Pictures -> answers: the work of query_index.py, and the text and JSON that it prints.
 
     for answer, photo in answers(paths, Question(index, model, k=3)):
         print("\n".join(text_lines(answer)))
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 QUERY_BATCH = 64
-PHOTOS_AHEAD = 2  # decoded while another is named: 36 MB each at 12 megapixels
+PHOTOS_AHEAD = 2  # photos decoded while another is named: 36 MB each at 12 megapixels
 MOST_LIKE = ". Most like:"
 NO_VECTOR = "the model gave no finite vector"
 
@@ -39,8 +39,8 @@ Picture = NDArray[np.uint8]  # RGB, [H, W, 3]
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of a picture: its cards, the first card's matches, or the error that there are none. A picture that
-    was taken for the card has matches alone."""
+    """The answer to a picture: its cards and the first card's matches, or an error. With --find off there are matches
+    but no cards."""
     path: Path
     matches: Sequence[Match] = ()
     cards: Sequence[Card] = ()
@@ -56,8 +56,8 @@ AnswerWithPhoto = tuple[Answer, Picture | None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of each picture, and of which index. find: look for the cards; else the picture is the card.
-    with_photos: the answers come with their pictures."""
+    """The options of a query, and the index it asks. find=True looks for the cards. Otherwise the picture is the card.
+    with_photos=True returns each picture with its answer."""
     index: CardIndex
     model: PictureModel
     k: int = 1
@@ -67,8 +67,8 @@ class Question:
 
 
 def answers(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
-    """The answer to each picture as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. A picture
-    that cannot be read gets an error instead."""
+    """Yield the answer to each picture as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. If a
+    picture cannot be read, the answer has an error."""
     return _name_each(paths, question) if question.find else _match_each(paths, question)
 
 
@@ -89,7 +89,7 @@ def _named(path: Path, photo: Picture, question: Question) -> Answer:
 
 
 def _match_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Match each picture as the card, in batches through the model."""
+    """Match each picture as one card, in batches through the model."""
     def prepared(path: Path) -> tuple[Picture, Picture | None]:
         photo = open_pixels(path)
         return question.model.prepare(photo), _small(photo) if question.with_photos else None
@@ -112,7 +112,7 @@ def _match_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWit
 
 
 def _small(photo: Picture) -> Picture:
-    """As wide as a page shows it: whole batches of these are kept."""
+    """The photo at the width that a page shows. Complete batches of these are kept in memory."""
     import cv2
 
     scale = min(1.0, html_report.PHOTO / photo.shape[1])
@@ -121,7 +121,7 @@ def _small(photo: Picture) -> Picture:
 
 
 def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]:
-    """read, but with the reason in words where there is no picture."""
+    """Wrap read so that it returns the reason as text if a picture cannot be read."""
     def result_or_reason(path: Path) -> Result | str:
         try:
             return read(path)
@@ -135,7 +135,7 @@ def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]
 # Output
 
 def text_lines(answer: Answer) -> Iterator[str]:
-    """A line a match. Where there are several cards, or where none is recognised, a line comes before them."""
+    """Yield a line for each match. If there are several cards, or if none is recognised, a heading comes first."""
     if not answer.recognised:
         if answer.cards:
             yield annotate.NOT_KNOWN + MOST_LIKE
@@ -155,7 +155,7 @@ def _match_line(match: Match) -> str:
 
 
 def json_line(answer: Answer) -> str:
-    """One JSON object. Names come from the network: what a terminal would obey stays escaped, as JSON allows."""
+    """The answer as one JSON object. Names come from the network, so control characters stay escaped."""
     line = json.dumps({"query": str(answer.path), "matches": [asdict(match) for match in answer.matches],
                        "cards": [asdict(card) for card in answer.cards],
                        **({"error": answer.error} if answer.error else {})}, ensure_ascii=False)
@@ -163,7 +163,7 @@ def json_line(answer: Answer) -> str:
 
 
 def html_section(answer: Answer, photo: Picture | None, reference: Callable[[str], Image | None]) -> str:
-    """The answer on a page of html_report.py. reference gives the picture of an image_url where it is at hand."""
+    """The answer as HTML for html_report.py. reference gives the picture of an image_url, or None."""
     from PIL import Image
 
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image.Image | None]]:
