@@ -1,11 +1,11 @@
-"""Index -> browser files: int8 vectors, the metadata in one JSON file, and with the model what picture search needs.
+"""Index -> browser files: int8 vectors, the metadata in one JSON file, and the files for picture search.
 
     result = export(ExportOptions(Path("index_out"), Path("web/data"), cache=Path("image_cache")))
 
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; for the model also mtg_pictures.npy,
-        the model's weights, and a few pictures in <cache> to measure on
+        the model's weights, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
-        with the model also model.onnx, model.int8.onnx (where it is as good) and hashes.bin (uint8, N*32 bytes)
+        with the model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*32 bytes)
 """
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ if TYPE_CHECKING:
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
 SCALE = 127
-BLOCK_ROWS = 8192  # rounded at a time
+BLOCK_ROWS = 8192  # rows that are rounded at a time
 FIDELITY_SAMPLE = 500  # rows
 MODEL_SAMPLE = 32  # pictures
-SAME_VECTOR = 0.99  # cosine, at least, of an ONNX model's vectors to the index's
+SAME_VECTOR = 0.99  # the lowest cosine allowed between an ONNX model's vectors and the index's
 GZIP_LEVEL = 6
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export where. compact writes the metadata in columns. cache has pictures to measure the model on; without
-    it the model is left out. pretrained names the model's weights where they have moved."""
+    """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
+    the model on. Without it, the model is not exported. pretrained is the path of the model's weights, if moved."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
@@ -69,7 +69,7 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written. fidelity: how often int8 finds what float32 finds (recall@1, recall@10)."""
+    """The exported files. fidelity is the share of float32's results that int8 finds too (recall@1, recall@10)."""
     rows: int
     dimension: int
     fidelity: dict[str, float]
@@ -78,15 +78,15 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class BrowserModel:
-    """What a page needs to search for pictures: the files by name, and what meta.json says of them."""
+    """The files that a page needs to search for pictures, by name, and their entry in meta.json."""
     files: dict[str, bytes] = field(default_factory=dict)
     described: dict[str, Any] = field(default_factory=dict)
 
 
 def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> ExportResult:
-    """Write the browser's files. manifest is the build's where the caller has read it already.
+    """Write the browser's files. manifest is the build's, if the caller has read it already.
 
-    Raises SuiteError where the input is no complete build, or its model cannot be given.
+    Raises SuiteError if the input is not a complete build, or if its model cannot be exported.
     """
     source, target = options.input_dir, options.output_dir
     manifest = manifest or load_manifest(source)
@@ -127,8 +127,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
 
 
 def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> None:
-    """Write all files to the disk before any is put in place, the metadata last. Only an interruption between two
-    renames can leave files of two exports."""
+    """Write all files to the disk. Then put them in place, the metadata last. Only an interruption between two renames
+    can leave files of two exports."""
     with contextlib.ExitStack() as opened:
         plain, gz_file, *others = [opened.enter_context(atomic_file(target / name))
                                    for name in (BROWSER_META, f"{BROWSER_META}.gz", *files)]
@@ -150,13 +150,13 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
 
 
 def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32]) -> BrowserModel:
-    """The model as ONNX, and the hashes that decide. Raises SuiteError where its vectors are not those of the index."""
+    """The model as ONNX, and the hashes. Raises SuiteError if its vectors are not those of the index."""
     spec = spec_from_manifest(manifest, options.pretrained)
     sources = np.load(options.input_dir / PICTURES, allow_pickle=False)
     rows, prepared = _sample_pictures(sources, options.cache or Path(), spec)
 
     def cosine(model: onnx.ModelProto) -> float:
-        """The least one to the index's vectors."""
+        """The lowest cosine between the model's vectors and the index's."""
         return float((onnx_model.embed(model, prepared, spec) * vectors[rows]).sum(axis=1).min())
 
     full = onnx_model.export_tower(spec)
@@ -169,7 +169,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
     small = onnx_model.with_int8_weights(full)
     if (agreement := cosine(small)) >= SAME_VECTOR:
         files[BROWSER_SMALL_MODEL] = small.SerializeToString()
-        # A page takes the first: a quarter of the bytes where nearly nothing is lost, as with a lower precision.
+        # A page uses the first model. int8 takes a quarter of the bytes, and is used if it changes almost nothing.
         models.insert(0 if agreement >= AGREEMENT else 1,
                       _identity(BROWSER_SMALL_MODEL, files[BROWSER_SMALL_MODEL]) | {"cosine": round(agreement, 5)})
     else:
@@ -187,11 +187,11 @@ def _identity(name: str, data: bytes) -> dict[str, Any]:
 
 def _sample_pictures(sources: NDArray[np.void], cache: Path,
                      spec: ModelSpec) -> tuple[Sequence[int], NDArray[np.uint8]]:
-    """(rows, what the model is shown of their pictures) of at most MODEL_SAMPLE whose cached picture is unchanged."""
+    """(rows, input pictures for the model) of at most MODEL_SAMPLE rows whose cached picture has not changed."""
     rows, prepared = [], []
     for row in np.random.default_rng(0).permutation(len(sources)).tolist():
         path = cache / sources[row]["name"].decode()
-        with contextlib.suppress(InvalidContent):  # damaged since: another one does
+        with contextlib.suppress(InvalidContent):  # damaged since the build: another picture is used
             if path.is_file() and path.stat().st_mtime_ns == sources[row]["mtime_ns"]:
                 prepared.append(prepare(open_pixels(path), spec))
                 rows.append(row)
@@ -204,11 +204,11 @@ def _sample_pictures(sources: NDArray[np.void], cache: Path,
 
 
 def measure_fidelity(vectors: NDArray[np.float32], quantised: NDArray[np.int8]) -> dict[str, float]:
-    """recall@1 and recall@10 of int8 rows against float32 rows, float32 queries, on sample rows (seed 0)."""
+    """recall@1 and recall@10 of int8 rows against float32 rows. The float32 queries are sample rows (seed 0)."""
     sample = np.sort(np.random.default_rng(0).choice(len(vectors), min(FIDELITY_SAMPLE, len(vectors)), replace=False))
     exact_scores, exact = search_exact(vectors, vectors[sample], NEIGHBOURS)
     _, found = search_exact(quantised, vectors[sample], NEIGHBOURS)
-    # a row whose picture several faces share ties with them: any row as near as the nearest is right
+    # Faces that share a picture have equal vectors. Any row that is as near as the nearest is right.
     nearest = np.einsum("qd,qd->q", vectors[sample], vectors[found[:, 0]]) >= exact_scores[:, 0] - 1e-6
     return {"recall_at_1": round(float(nearest.mean()), 4), "recall_at_10": round(recall(found, exact), 4),
             "sample_size": len(sample)}

@@ -1,12 +1,13 @@
-"""The index's metadata as the browser reads it: one object a row, or in columns, which are a quarter of it.
+"""The index's metadata for the browser: one object for each row, or in columns, which take a quarter of the bytes.
 
     for part in columns(lines):  # of mtg_meta.jsonl
         file.write(part)
 
-In columns a value is written without what the row or the column says already. A reader undoes it in this order:
-a column that is a string is the same as the column of that name, which is none; `dictionary` holds the values and
-`values` their places in it; `prefix` goes before every value; with `with_id`, `{id}`, also in the prefix, stands for
-the row's scryfall_id.
+In columns, each value is shortened. A reader restores it in this order:
+- A column that is a string equals the column with that name, which is not a string itself.
+- If there is a `dictionary`, `values` are positions in it.
+- `prefix` goes before every value.
+- If `with_id` is true, `{id}` stands for the row's scryfall_id, also in the prefix.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -19,13 +20,13 @@ import orjson
 
 ID, ID_SIGN = "scryfall_id", "{id}"
 WITH_ID = {"face_id", "image_url", "card_url"}
-# a few values over and over; face_id is {id} but for cards with two sides
+# Fields with few different values. face_id is {id}, except for cards with two sides.
 DICTIONARIES = {"face_id", "set", "frame", "layout", "lang", "colors", "artist", "released_at", "image_status",
                 "same_image_as"}
 
 
 def rows(lines: list[bytes]) -> Iterator[bytes]:
-    """The JSON array of the records, in parts; a line is JSON already, so 500,000 of them are not parsed again."""
+    """Yield the JSON array of the records in parts. The lines are JSON already, so they are not parsed (500,000)."""
     yield b"["
     for row, line in enumerate(lines):
         yield b"," * (row > 0) + line
@@ -33,7 +34,7 @@ def rows(lines: list[bytes]) -> Iterator[bytes]:
 
 
 def columns(lines: list[bytes]) -> Iterator[bytes]:
-    """The JSON object of the columns, in parts. It holds the text of the columns, not the 500,000 objects."""
+    """Yield the JSON object of the columns in parts. It holds the columns' text in memory, not 500,000 objects."""
     prefixes, same = _survey(lines)
     written = {name: _Column(name, prefix) for name, prefix in prefixes.items() if name not in same}
     for line in lines:
@@ -74,7 +75,7 @@ def _shortened(name: str, record: dict[str, Any]) -> Any:
 
 
 def _survey(lines: list[bytes]) -> tuple[dict[str, str], dict[str, str]]:
-    """(field -> what all its values begin with, field -> an earlier field with the same values)."""
+    """(field -> the common prefix of its values, field -> an earlier field with the same values)."""
     prefixes: dict[str, str] = {}
     pairs: list[tuple[str, str]] = []
     for line in lines:
@@ -87,5 +88,5 @@ def _survey(lines: list[bytes]) -> tuple[dict[str, str], dict[str, str]]:
         pairs = [(name, other) for name, other in pairs if record[name] == record[other]]
         for name, prefix in prefixes.items():
             if prefix and not str(value := _shortened(name, record) or "").startswith(prefix):
-                prefixes[name] = os.path.commonprefix([prefix, str(value)])  # noqa: RUF071 - of texts, character by character
-    return prefixes, dict(reversed(pairs))  # of several equal ones the earliest, which equals no earlier one
+                prefixes[name] = os.path.commonprefix([prefix, str(value)])  # noqa: RUF071 - texts, by character
+    return prefixes, dict(reversed(pairs))  # the earliest of several equal fields, which equals no earlier one

@@ -1,4 +1,4 @@
-"""The image tower as ONNX, for programs without PyTorch: as it is, and with its weights as int8.
+"""The image tower as ONNX, for programs without PyTorch: with float32 weights and with int8 weights.
 
     full = export_tower(spec)
     small = with_int8_weights(full)
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "pixels", "vectors"
 OPSET = 18
-MIN_QUANTISED = 1024  # numbers in a weight: smaller ones are biases and the like, and save nothing
-MAX_BYTES = 2**31 - 1  # of one ONNX file: protocol buffers hold no more
+MIN_QUANTISED = 1024  # numbers in a weight. Smaller ones are biases and the like, and would save almost nothing
+MAX_BYTES = 2**31 - 1  # the limit of one ONNX file: protocol buffers hold no more
 
 
 def export_tower(spec: ModelSpec) -> onnx.ModelProto:
-    """The network: float32 [1, 3, size, size], normalised -> float32 [1, D], not of norm 1.
+    """Export the network: float32 [1, 3, size, size], normalised -> float32 [1, D], not of norm 1.
 
-    It takes one picture: a browser embeds what it is shown. Raises SuiteError where PyTorch cannot write this
-    architecture as ONNX, or in one file.
+    It takes one picture at a time, as a browser needs. Raises SuiteError if PyTorch cannot write this architecture as
+    ONNX, or if it does not fit into one file.
     """
     import torch
 
@@ -46,7 +46,7 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # of PyTorch about itself
+            warnings.simplefilter("ignore")  # PyTorch warns about its own code
             program = torch.onnx.export(model, (torch.zeros(1, 3, spec.size, spec.size),), dynamo=True, verbose=False,
                                         input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET)
     except torch.onnx.OnnxExporterError as error:
@@ -57,8 +57,8 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
 
 
 def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with each weight stored as int8 and a scale for each of its first axis: a quarter of the
-    bytes to fetch. It calculates in float32, so only the rounding of the weights changes its vectors."""
+    """The same network with int8 weights: a quarter of the bytes to fetch. Each weight has a scale for every entry of
+    its first axis. The network calculates in float32, so only the rounded weights change its vectors."""
     import onnx
     from onnx import helper, numpy_helper
 
@@ -84,9 +84,9 @@ def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def embed(model: onnx.ModelProto, pictures: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.float32]:
-    """uint8 [B, size, size, 3] from embedder.prepare() -> float32 [B, D], each of norm 1, by ONNX Runtime.
+    """Embed pictures from embedder.prepare() with ONNX Runtime: uint8 [B, size, size, 3] -> float32 [B, D], norm 1.
 
-    Raises SuiteError where it cannot run the network.
+    Raises SuiteError if ONNX Runtime cannot run the network.
     """
     import onnxruntime
 
@@ -94,7 +94,7 @@ def embed(model: onnx.ModelProto, pictures: NDArray[np.uint8], spec: ModelSpec) 
         session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         vectors = np.concatenate([session.run([OUTPUT], {INPUT: input_tensor(picture[None], spec).numpy()})[0]
                                   for picture in pictures])
-    except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
+    except Exception as error:  # ONNX Runtime raises a different exception for each error code
         raise _failure(spec, f"ONNX Runtime: {next(iter(str(error).splitlines()), '')[:200]}") from error
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

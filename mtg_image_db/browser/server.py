@@ -4,8 +4,8 @@
     with start(site, port=8000) as server:
         server.serve_forever()
 
-Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, so that none is fetched from Scryfall
-Writes  the browser's files in <index-dir>, where they are missing or old (export.py)
+Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
+Writes  the browser's files in <index-dir>, if they are missing or old (export.py)
 """
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from mtg_image_db.console import SuiteError, say
 from mtg_image_db.recognition.namer import DECISION
 from mtg_image_db.scryfall.image_cache import cached_names
 
-PICTURE_PATH = "picture?"  # followed by a picture's address, quoted
-HEAD_BYTES = 1 << 16  # of meta.json, more than comes before its cards
-COMPACT_FROM = 100_000  # cards: as records, 500,000 take 382 MB, near what a browser can parse
+PICTURE_PATH = "picture?"  # followed by a picture's quoted address
+HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
+COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
 
 
 @dataclass(frozen=True)
 class Site:
-    """What is served: the folders of the page's files, of the index, and of card pictures, which need not exist."""
+    """The folders that are served: the page's files, the index, and the card pictures, which may be missing."""
     web: Path
     index_dir: Path
     cache: Path
@@ -51,13 +51,13 @@ class Site:
 
 @functools.cache
 def page_files(web: Path) -> dict[str, str]:
-    """The files of the page, by their names in a request."""
+    """The files of the page, by the name in a request."""
     return {file.relative_to(web).as_posix(): str(file) for file in web.rglob("*")
             if file.is_file() and "node_modules" not in file.parts}
 
 
 class PageHandler(SimpleHTTPRequestHandler):
-    """The files of web/ and, beside them, the browser's files of the index and the cached pictures."""
+    """Serves the files of web/, the browser's files of the index, and the cached pictures."""
     protocol_version = "HTTP/1.1"
 
     def __init__(self, *args: Any, site: Site, **options: Any) -> None:
@@ -65,7 +65,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         super().__init__(*args, **options)
 
     def translate_path(self, path: str) -> str:
-        """The file for a request: only what the page is made of. A folder's name leads nowhere."""
+        """The file for a request. Only files of the page are served. A folder's name gives nothing."""
         name, _, query = path.lstrip("/").partition("?")
         name = name or "index.html"
         self.packed = False
@@ -102,11 +102,11 @@ class PageHandler(SimpleHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, *_: object) -> None:
-        """Print nothing: a line for each picture would bury what was said."""
+        """Print nothing: a line for each picture would hide the other messages."""
 
 
 class PageServer(ThreadingHTTPServer):
-    """A thread for each connection. A browser that closes one in the middle is no error."""
+    """Uses a thread for each connection. If a browser closes a connection early, that is not an error."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -114,8 +114,8 @@ class PageServer(ThreadingHTTPServer):
 
 
 def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
-    """Write the browser's files where there are none of this build, without the model where it cannot be had. manifest
-    is the build's. Returns whether the export has the model. Raises SuiteError."""
+    """Write the browser's files if they are missing or of another build. If the model cannot be exported, it is left
+    out. manifest is the build's. Returns True if the export has the model. Raises SuiteError."""
     head, with_model = _head(site.index_dir / BROWSER_META), bool(cached_names(site.cache))
     if _is_current(site.index_dir, head) and ("embedding" in head or not with_model):
         return "embedding" in head
@@ -134,7 +134,7 @@ def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
 
 
 def _is_current(index_dir: Path, head: dict[str, Any]) -> bool:
-    """Whether meta.json is no older than the build, says what the page decides with, and its files have their sizes."""
+    """True if meta.json is of this build, has the constants of the decision, and its files have the right sizes."""
     if not head or (index_dir / BROWSER_META).stat().st_mtime < (index_dir / BUILD_MANIFEST).stat().st_mtime:
         return False
     rows, dimension = head["shape"]
@@ -150,7 +150,7 @@ def _is_current(index_dir: Path, head: dict[str, Any]) -> bool:
 
 
 def _head(meta: Path) -> dict[str, Any]:
-    """What meta.json says before its cards, which may be 400 MB. Empty where there is no such file."""
+    """The part of meta.json before its cards, which may be 400 MB. Empty if there is no such file."""
     if not meta.exists():
         return {}
     with open(meta, "rb") as file:
@@ -162,7 +162,7 @@ def _head(meta: Path) -> dict[str, Any]:
 
 
 def start(site: Site, port: int) -> PageServer:
-    """A server of the page, bound to this machine. Port 0 takes any. Raises SuiteError where the port is taken."""
+    """Bind the page's server to this machine. Port 0 takes a free one. Raises SuiteError if the port is taken."""
     try:
         return PageServer(("127.0.0.1", port), functools.partial(PageHandler, site=site))
     except OSError as error:

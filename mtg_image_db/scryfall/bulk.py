@@ -1,7 +1,7 @@
-"""Scryfall's bulk data on disk: one snapshot of each kind, at most a day behind the server.
+"""Scryfall's bulk files on disk: one snapshot of each kind. It is at most a day older than the server's.
 
 Reads   the API's bulk descriptor and the file it names
-Writes  <cache>/bulk/<kind>.jsonl.gz and, beside it, <kind>.json: what was fetched, and when
+Writes  <cache>/bulk/<kind>.jsonl.gz and <kind>.json, which says what was fetched and when
 """
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A bulk file on disk, and the updated_at of the API's descriptor (None for a file of one's own)."""
+    """A bulk file on disk. updated_at is from the API's descriptor (None for a --bulk-file)."""
     path: Path
     kind: str
     updated_at: str | None
 
 
 def local_snapshot(source: Source) -> Snapshot:
-    """The bulk file to read without touching the network: a file of one's own, or what the download left.
+    """The bulk file to read without a network: the --bulk-file, or the snapshot that a download left.
 
-    Raises SuiteError where there is none.
+    Raises SuiteError if there is none.
     """
     if source.bulk_file is not None:
         return Snapshot(source.bulk_file, source.kind, None)
@@ -54,14 +54,14 @@ def local_snapshot(source: Source) -> Snapshot:
 
 
 def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Snapshot:
-    """The bulk file of this kind, from disk while it is younger than a day, else from Scryfall.
+    """The bulk file of this kind. If the one on disk is a day old, Scryfall is asked for a newer one.
 
-    One conditional request asks for the descriptor. The file is fetched only when it changed, resumed by Range where
-    an earlier run was cut off, checked completely, then put in place. Raises SuiteError.
+    One conditional request fetches the descriptor. The file is fetched only if it has changed. An interrupted fetch is
+    resumed by Range. The file is checked completely before it is put in place. Raises SuiteError.
     """
     path, kind = _snapshot_path(source), source.kind
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # two downloads at the same time fetch it once
+    with FileLock(path.with_suffix(".lock")):  # if two downloads run at the same time, only one fetches it
         remove_leftovers(path.parent)
         known = _descriptor(path)
         if known and known["api_url"] != api_url:
@@ -98,7 +98,7 @@ def _snapshot_path(source: Source) -> Path:
 
 
 def _descriptor(path: Path) -> dict[str, Any] | None:
-    """What is known of the snapshot at path. None where the two do not belong together."""
+    """The descriptor saved with the snapshot at path. None if the two do not belong together."""
     known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
     if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
@@ -116,7 +116,7 @@ def _hours_since(timestamp: str) -> float:
 
 def _request_descriptor(session: RetryingSession, url: str,
                         known: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str | None]:
-    """(descriptor, ETag), or (None, None) where the API says that nothing changed."""
+    """(descriptor, ETag), or (None, None) if the API says that nothing has changed."""
     headers = {"Accept": "application/json;q=0.9,*/*;q=0.8"}
     if known and known.get("etag"):
         headers["If-None-Match"] = known["etag"]
@@ -138,8 +138,8 @@ def _request_descriptor(session: RetryingSession, url: str,
 
 
 def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None, path: Path) -> None:
-    """Fetch url into place. The partial file carries the URL's hash, and Scryfall's URLs carry the time of the file:
-    what is resumed always belongs to the same version."""
+    """Fetch url and put the file in place. The partial file's name has the URL's hash, and Scryfall's URLs have the
+    file's time. So only a partial file of the same version is resumed."""
     version = hashlib.sha1(url.encode(), usedforsecurity=False).hexdigest()[:12]
     partial = path.with_name(f"{path.name}.{version}{TEMPORARY_SUFFIX}")
     size = f"{compressed_size / 1e6:,.2f} MB" if compressed_size else "size unknown"
@@ -163,7 +163,7 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
             raise
 
     if partial.exists() and partial.stat().st_size >= (compressed_size or 0):
-        partial.unlink()  # cut off between its last byte and its check, or another file: nothing to resume
+        partial.unlink()  # a complete but unchecked file, or another file: it cannot be resumed
     with disk_space(lambda: compressed_size or 0):
         session.fetch(url, consume, resume)
     partial.replace(path)
@@ -172,7 +172,7 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
 
 
 def _check_form(path: Path) -> None:
-    """Raises InvalidContent where the file is neither complete gzip data nor begins like JSON."""
+    """Raise InvalidContent if the file is not complete gzip data and does not begin like JSON."""
     with open(path, "rb") as file:
         head = file.read(64)
     if not head.startswith(GZIP_MAGIC):

@@ -1,4 +1,4 @@
-"""Scryfall -> image cache: the whole download, from the bulk file to its manifest.
+"""Scryfall -> image cache: all steps of a download, from the bulk file to the manifest.
 
     result = download(DownloadOptions(Source(), out=Path("index_out")))
 
@@ -41,15 +41,15 @@ from mtg_image_db.scryfall.image_cache import (
 )
 from mtg_image_db.scryfall.pace import Pace
 
-# Mean bytes of a picture, for --dry-run: the table of image sizes in Scryfall's documentation, and live measurements
-# of 2026.
+# Mean bytes of a picture, for --dry-run. From the table of image sizes in Scryfall's documentation, and from live
+# measurements of 2026.
 MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000, "large": 181_000,
               "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000}
 
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """What to download, where to write the manifest, and how to talk to the server."""
+    """The faces to download, the folder of the manifest, and the network options."""
     source: Source
     out: Path
     network: NetworkOptions = field(default_factory=NetworkOptions)
@@ -58,7 +58,7 @@ class DownloadOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What there is to do, counted in one pass over the bulk file. The names are keys of the manifest."""
+    """The work of a download, counted in one pass over the bulk file. The names are keys of the manifest."""
     faces: int
     cached: int
     to_fetch: int
@@ -74,7 +74,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class DownloadResult:
-    """What a download did."""
+    """The results of a download."""
     plan: Plan
     filled: FillCounts
     seconds: float = 0.0
@@ -84,7 +84,7 @@ class DownloadResult:
 
     @property
     def cached(self) -> int:
-        """Pictures that were in the cache already, or that another download fetched meanwhile."""
+        """The number of pictures that were in the cache before, or that another download fetched meanwhile."""
         return self.plan.cached + self.filled.already_there
 
     @property
@@ -92,7 +92,7 @@ class DownloadResult:
         return self.plan.to_fetch - self.filled.already_there
 
     def statistics(self) -> dict[str, Any]:
-        """The manifest's `statistics`."""
+        """The manifest's entry `statistics`."""
         filled = asdict(self.filled)
         del filled["already_there"]
         return asdict(self.plan) | filled | {
@@ -101,20 +101,20 @@ class DownloadResult:
 
 
 def plan_download(options: DownloadOptions) -> Plan:
-    """Count what a download would do. Fetches the bulk file where it is missing or a day old, and no picture.
+    """Count the work of a download. Fetches the bulk file if it is missing or a day old. Fetches no picture.
 
-    Raises SuiteError where there is no bulk data.
+    Raises SuiteError if there is no bulk data.
     """
     session = open_session(options.api_url, options.network, Pace(options.network.workers))
     return _plan(options, _snapshot(options, session), cached_names(options.source.cache))
 
 
 def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda _: None) -> DownloadResult:
-    """Fetch what is missing from the cache, write the manifest, and say how it ended.
+    """Fetch the pictures missing from the cache, write the manifest, and print a summary.
 
-    on_saved gets the name of each picture as it comes into the cache, from whatever thread. Raises SuiteError where
-    there is no bulk data, the network is gone or the cache has nothing usable, OSError where the disk fails, and
-    KeyboardInterrupt after Ctrl-C, when the manifest says what was done until then.
+    on_saved gets the file name of each new picture in the cache. Any thread may call it. Raises SuiteError if there is
+    no bulk data, if the network is gone or if nothing usable is in the cache. Raises OSError if the disk fails. Raises
+    KeyboardInterrupt after Ctrl-C: the manifest then describes the work done so far.
     """
     started, source, out = time.monotonic(), options.source, options.out
     pace = Pace(options.network.workers)
@@ -125,7 +125,7 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     source.cache.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
-    # takewhile: after Ctrl-C no worker searches a full cache for the next picture to fetch
+    # takewhile: after Ctrl-C, no worker searches a full cache for its next picture
     faces = itertools.takewhile(lambda _: not pace.stopping.is_set(), read_faces(snapshot.path, source))
 
     interrupted: FillInterrupted | None = None
@@ -140,7 +140,7 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
                               out / DOWNLOAD_CHECKPOINT, on_saved)
             try:
                 filled = fill_cache(tasks_of(faces, source.cache, cached), filling) if plan.to_fetch else FillCounts()
-            except FillInterrupted as error:  # what was lost until then is still listed, and the manifest written
+            except FillInterrupted as error:  # the failures are still listed, and the manifest is written
                 filled, interrupted = error.filled, error
         result = DownloadResult(plan, filled, round(time.monotonic() - started, 3), session.retries, pace.pauses,
                                 interrupted is not None)
@@ -214,7 +214,7 @@ def _say_end(options: DownloadOptions, result: DownloadResult) -> None:
 
 
 def _check_end(options: DownloadOptions, result: DownloadResult) -> None:
-    """Raise SuiteError where the network was gone, or nothing usable is in the cache."""
+    """Raise SuiteError if the network was gone or if nothing usable is in the cache."""
     filled, usable = result.filled, result.filled.downloaded + result.cached
     if filled.outage:
         left = result.to_fetch - filled.downloaded - filled.failed

@@ -1,8 +1,8 @@
-"""Bulk file -> faces: Scryfall's card objects read one at a time, a face for each picture.
+"""Bulk file -> faces: read Scryfall's card objects one at a time, and give a face for each picture.
 
     for face in read_faces(Path("unique-artwork.jsonl.gz"), Source(image_size="normal")): ...
 
-Reads   JSON Lines or a JSON array, plain or gzip, told apart by their first bytes
+Reads   JSON Lines or a JSON array, plain or gzip. The first bytes decide
 Writes  nothing
 """
 from __future__ import annotations
@@ -25,17 +25,17 @@ from mtg_image_db.arguments import CACHE, OUT
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, printable
 from mtg_image_db.scryfall.hosts import CARD_HOST, DOMAINS
 
-CardObject = dict[str, Any]  # a card object of Scryfall's, or one of its card_faces
+CardObject = dict[str, Any]  # a Scryfall card object, or one of its card_faces
 
 KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
-# Each key of a whole card's picture, and where to look when a card lacks it: the same pixels in
-# the other format, then the next larger. From the table of image sizes in Scryfall's documentation.
+# Each image size, and the sizes to use if a card lacks it: first the same pixels in the other format, then the next
+# larger. From the table of image sizes in Scryfall's documentation.
 _ASCENDING = ("thumb", "small", "grid", "normal", "display", "large", "png")
 IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
-WITHOUT_SCAN = ("missing", "placeholder")  # image_status of cards whose image_uris all show "no image"
+WITHOUT_SCAN = ("missing", "placeholder")  # a card with this image_status has a "no image" picture in every size
 BYTE_ORDER_MARK, GZIP_MAGIC = b"\xef\xbb\xbf", b"\x1f\x8b"
 READ_BYTES = 1 << 20
 MAX_LINE_BYTES = 16 << 20  # a card object is about 5 KB
@@ -44,10 +44,10 @@ SHOWN_BAD_LINES = 5
 
 @dataclass(frozen=True)
 class Source:
-    """Which faces are meant, and where their bulk file and their pictures are.
+    """The faces to use, their bulk file and the folder of their pictures.
 
-    image_size is a key of IMAGE_KEYS. limit is the number of usable faces, None for all. bulk_file is a file of one's
-    own instead of the snapshot of this kind.
+    image_size is a key of IMAGE_KEYS. limit is the number of usable faces (None: all). bulk_file is a file to read
+    instead of the snapshot of this kind.
     """
     kind: str = KINDS[0]
     cache: Path = CACHE
@@ -58,17 +58,17 @@ class Source:
 
 
 def source_from_args(args: argparse.Namespace) -> Source:
-    """What the flags of arguments.add_source_flags say."""
+    """The Source that the flags of arguments.add_source_flags describe."""
     return Source(kind=args.kind, cache=args.cache, limit=args.limit, image_size=args.image_size,
                   bulk_file=args.bulk_file, include_placeholders=args.include_placeholders)
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One picture of a card: the card itself, or one side of it.
+    """One picture of a card: of the card itself, or of one side.
 
-    The fields up to image_status are the metadata line of the index. size_fallback: the card lacks the wanted size.
-    skip_reason is why this face has no place in the index, or "".
+    The fields up to image_status are the metadata line of the index. size_fallback is true if the card lacks the wanted
+    size. skip_reason says why the face is not indexed. It is "" if the face is indexed.
     """
     name: str
     scryfall_id: str
@@ -99,7 +99,7 @@ METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
 
 @dataclass
 class BulkReport:
-    """What was met in a bulk file. read_faces fills it while iterating."""
+    """Counts of a bulk file. read_faces fills it while iterating."""
     cards: int = 0
     faces: int = 0
     without_picture: int = 0
@@ -108,15 +108,15 @@ class BulkReport:
     shown_bad_lines: list[str] = field(default_factory=list)
 
     def skip(self, line: str) -> None:
-        """Count something that is no card; line says where and why, and the first few are kept."""
+        """Count an entry that is not a card. line says where and why. The first few lines are kept."""
         self.bad_lines += 1
         if len(self.shown_bad_lines) < SHOWN_BAD_LINES:
             self.shown_bad_lines.append(line)
 
 
 def shown_flags(source: Source, out: Path) -> str:
-    """What the next command needs to mean the same faces: each source flag that is not its default, a space before
-    each."""
+    """The flags that the next command needs for the same faces. Each flag without its default value is given, with a
+    space before it."""
     values = {"kind": source.kind, "cache": source.cache, "out": out, "image_size": source.image_size,
               "limit": source.limit, "bulk_file": source.bulk_file}
     defaults = {"kind": Source.kind, "cache": CACHE, "out": OUT, "image_size": Source.image_size}
@@ -128,10 +128,10 @@ def shown_flags(source: Source, out: Path) -> str:
 # Faces
 
 def read_faces(path: Path, source: Source | None = None, report: BulkReport | None = None) -> Iterator[Face]:
-    """Every face of the bulk file in its order, also those without a usable picture (Face.skip_reason). Ends after
-    source.limit usable ones. Holds one card in memory at a time.
+    """Yield every face of the bulk file in order, also faces without a usable picture (see Face.skip_reason). Stops
+    after source.limit usable faces. Holds one card in memory at a time.
 
-    Raises SuiteError where the file is not a bulk file or is cut short.
+    Raises SuiteError if the file is not a bulk file or is cut short.
     """
     source, report = source or Source(), report or BulkReport()
     usable = 0
@@ -149,15 +149,15 @@ def read_faces(path: Path, source: Source | None = None, report: BulkReport | No
 
 
 def picture_urls(path: Path) -> Iterator[str]:
-    """Every picture address in the bulk file, of all sizes."""
+    """Yield every picture URL in the bulk file, of all sizes."""
     for card in _read_cards(path, BulkReport()):
         for _, side in _sides(card):
             yield from filter(lambda url: isinstance(url, str), side["image_uris"].values())
 
 
 def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
-    """(face_id, the object that has the picture) of a card. The place of image_uris decides, never the layout: new
-    layouts appear every year."""
+    """(face_id, the object that has the picture) for each picture of a card. The position of image_uris decides, not
+    the layout: new layouts appear every year."""
     if isinstance(card.get("image_uris"), dict):
         return [(card["id"], card)]
     sides = card.get("card_faces")
@@ -167,14 +167,14 @@ def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
 
 def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> Face:
     def text_or_none(key: str) -> str | None:
-        """The field of the side, else of the card. A field that is no text counts as missing."""
+        """The side's field, or the card's if the side has none. A field that is not text counts as missing."""
         return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), None)
 
     def text(key: str) -> str:
         return text_or_none(key) or ""
 
     uris, colors = side["image_uris"], side.get("colors") or card.get("colors")
-    # Next the larger ones; a card that has only smaller pictures still has its largest.
+    # The wanted size, then the larger ones. A card with only smaller pictures gives its largest.
     order = *IMAGE_KEYS[source.image_size], *reversed(_ASCENDING)
     key = next((key for key in order if isinstance(uris.get(key), str)), "")
     url = uris.get(key, "")
@@ -239,7 +239,7 @@ def _broken(path: Path, why: str) -> SuiteError:
 
 
 def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:
-    """One object a line; a line that is none is skipped and reported."""
+    """Yield one object for each line. A line that is not an object is skipped and reported."""
     for line_number in itertools.count(1):
         line = reader.readline(MAX_LINE_BYTES)
         if not line:
@@ -256,9 +256,9 @@ def _lines(reader: io.BufferedReader, report: BulkReport) -> Iterator[object]:
 
 
 def _array(reader: io.BufferedReader) -> Iterator[object]:
-    """The elements of one JSON array, however it is broken into lines, holding a window of it.
+    """Yield the elements of one JSON array. Line breaks may be anywhere. Only a window of the file is in memory.
 
-    Raises ValueError where an element is not JSON or the array does not end.
+    Raises ValueError if an element is not JSON or if the array does not end.
     """
     decoder = json.JSONDecoder()
     text = io.TextIOWrapper(reader, encoding="utf-8", errors="replace")
@@ -276,7 +276,7 @@ def _array(reader: io.BufferedReader) -> Iterator[object]:
                 raise ValueError("the JSON array is broken or cut short") from None
             window, at = window[at:] + more, 0
             continue
-        try:  # as for lines: the standard library lets half a surrogate pass, which no file can hold
+        try:  # the standard library accepts half a surrogate, which no file can hold
             yield orjson.loads(window[start:at].encode())
         except orjson.JSONDecodeError:
             yield None

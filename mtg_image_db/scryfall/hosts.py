@@ -1,4 +1,4 @@
-"""Scryfall's hosts, the mirror that may stand for them, and the session that talks to them.
+"""Scryfall's hosts, the mirror that can replace them, and the session that sends requests to them.
 
     session = open_session("https://api.scryfall.com", NetworkOptions(workers=16), Pace(16))
 
@@ -13,21 +13,21 @@ from mtg_image_db.scryfall.pace import Pace
 
 API_URL = "https://api.scryfall.com"
 HOSTS = ("api.scryfall.com", "data.scryfall.io", "cards.scryfall.io")
-# Card images are on cards.scryfall.io. Scryfall's other hosts serve backs and the "soon" picture.
+# Card images are on cards.scryfall.io. Other Scryfall hosts serve card backs and the "soon" picture.
 CARD_HOST, DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
 
 
 def open_session(api_url: str, options: NetworkOptions, pace: Pace) -> RetryingSession:
-    """A session for Scryfall, or for a mirror of it. Only their addresses are requested."""
+    """A session for Scryfall, or for a mirror at api_url. It sends requests to no other address."""
     origins = [*(f"https://{host}" for host in HOSTS), api_url.rstrip("/")]
     return RetryingSession(pace, options, lambda url: request_address(url, api_url), origins)
 
 
 def request_address(url: str, api_url: str) -> str:
-    """Where a URL is requested. Raises FetchError for anything but Scryfall's hosts and the mirror.
+    """The address at which to request a URL. Raises FetchError if it belongs to neither Scryfall nor the mirror.
 
-    A mirror answers for all three hosts of Scryfall. Their URLs keep their names in the cache and in the artefacts;
-    only the request goes to the mirror.
+    A mirror answers for all three hosts of Scryfall. Only the request goes to the mirror: the cache and the artefacts
+    keep Scryfall's URLs.
     """
     api = urlsplit(api_url)
     try:

@@ -1,4 +1,4 @@
-"""Faces -> image cache: workers fetch pictures, check that each is complete, and give it its name.
+"""Faces -> image cache: workers fetch pictures, check that each is complete, then give it its final name.
 
     counts = fill_cache(tasks_of(faces, cache, cached_names(cache)), FillJob(cache, session, pace, ...))
 
@@ -43,20 +43,20 @@ if TYPE_CHECKING:
 # Threads for each worker. Only --workers of them use the network at the same time. The others check their picture,
 # sync it to disk, or wait before they retry.
 THREADS_PER_WORKER = 3
-IN_MEMORY = 4 << 20  # bytes of a body; Scryfall's pictures have up to 2 MB
-BODY_TIMEOUTS = 4  # read timeouts that a picture's whole body may take: 120 s for at most 2 MB
-# Pictures in a row lost to the network. With 16 workers, 48 threads and every retry, nothing has arrived for 40 s at
-# the warning, and for 4 minutes at the end.
+IN_MEMORY = 4 << 20  # bytes of a body kept in memory. Scryfall's pictures have up to 2 MB
+BODY_TIMEOUTS = 4  # limit for a picture's complete body, in read timeouts: 120 s for at most 2 MB
+# Pictures in a row lost to the network. With 16 workers, 48 threads and every retry, the warning comes after 40 s
+# without a picture, and the end after 4 minutes.
 OUTAGE_WARNING, OUTAGE_FAILURES = 16, 300
 CHECKPOINT_SECONDS = 5.0
-STOP_SECONDS = 3.0  # that workers get to finish their picture after Ctrl-C
+STOP_SECONDS = 3.0  # for the workers to finish their pictures after Ctrl-C
 LOCK_FILE = "download.lock"
-SHUFFLED = 1024  # tasks among which the next one is drawn
+SHUFFLED = 1024  # the next task is drawn from this many
 
 
 def cached_names(cache: Path, clean: bool = False) -> set[str]:
-    """The pictures in the cache. A name that exists was written completely. clean also deletes what crashed writes
-    left, with the same listing of the folder."""
+    """The file names of the pictures in the cache. Each of them was written completely. With clean, the leftovers of
+    interrupted writes are deleted too, with the same listing of the folder."""
     if not cache.is_dir():
         return set()
     with os.scandir(cache) as entries:
@@ -69,17 +69,17 @@ def cached_names(cache: Path, clean: bool = False) -> set[str]:
 
 @dataclass(frozen=True)
 class Task:
-    """A picture to fetch, and the first face that shows it."""
+    """A picture to fetch, and the first of the faces that show it."""
     face: Face
     path: Path
 
 
 @dataclass(frozen=True)
 class FillJob:
-    """What fill_cache needs: the folder, the session, and who is told. to_fetch is how many tasks there are.
+    """The folder, the session and the outputs of fill_cache. to_fetch is the number of tasks.
 
-    on_saved gets the name of each picture that is in the cache now, from whatever thread. failures gets a JSON line
-    for each picture that was lost.
+    on_saved gets the file name of each picture that is now in the cache. Any thread may call it. failures gets a JSON
+    line for each lost picture.
     """
     cache: Path
     session: RetryingSession
@@ -93,8 +93,8 @@ class FillJob:
 
 @dataclass(frozen=True)
 class FillCounts:
-    """What became of the tasks. already_there counts pictures that another download fetched meanwhile; outage is the
-    last cause where the network was gone, else None."""
+    """The outcome of the tasks. already_there counts pictures that another download fetched meanwhile. outage is the
+    last cause if the network was gone, else None."""
     downloaded: int = 0
     failed: int = 0
     failed_by_kind: dict[str, int] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class FillCounts:
 
 
 class FillInterrupted(KeyboardInterrupt):
-    """Ctrl-C while the cache was filled. filled is what was done until then."""
+    """Ctrl-C while the cache was filled. filled has the counts until then."""
 
     def __init__(self, filled: FillCounts) -> None:
         super().__init__()
@@ -112,8 +112,8 @@ class FillInterrupted(KeyboardInterrupt):
 
 
 def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counter[str] | None = None) -> Iterator[Task]:
-    """A task for each picture that is not in the cache, once for all faces that show it. tally is filled while
-    iterating: it counts the faces."""
+    """Yield a task for each picture that is not in the cache. Faces that share a picture share its task. tally counts
+    the faces while this iterates."""
     tally = Counter() if tally is None else tally
     seen: set[bytes] = set()
     for face in faces:
@@ -135,8 +135,8 @@ def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counte
 def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     """Fetch every task's picture.
 
-    On Ctrl-C, a full disk or an outage, pictures in flight finish or are dropped within STOP_SECONDS. Raises
-    FillInterrupted on Ctrl-C, and what the disk or on_saved raised.
+    After Ctrl-C, on a full disk or in an outage, the pictures in flight have STOP_SECONDS to finish. Raises
+    FillInterrupted on Ctrl-C, and the errors of the disk or of on_saved.
     """
     with _alone(filling.cache) as alone, contextlib.closing(Progress("Downloading", filling.to_fetch)) as progress:
         if not alone:
@@ -149,7 +149,7 @@ def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
                 work.write_checkpoint()
         except KeyboardInterrupt:
             interrupted = True
-        finally:  # also where the checkpoint meets a full disk: no worker goes on behind the caller's back
+        finally:  # also if writing the checkpoint fails on a full disk: no worker may outlive this call
             filling.pace.stop()
             work.finished.wait(STOP_SECONDS)
         if work.error is not None:
@@ -166,10 +166,10 @@ def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
 
 
 def fetch_picture(session: RetryingSession, url: str, path: Path) -> int:
-    """Fetch the picture, decode it completely, sync it to disk, then give it its name. Returns its bytes."""
+    """Fetch the picture, decode it completely, sync it to disk, then name it. Returns its size in bytes."""
     def save(response: Response) -> int:
         body.seek(0)
-        body.truncate()  # of an earlier attempt
+        body.truncate()  # removes the bytes of an earlier attempt
         return stream_body(response, body.write, MAX_PICTURE_BYTES, BODY_TIMEOUTS * session.options.timeout[1])
 
     def check() -> None:
@@ -186,7 +186,7 @@ def fetch_picture(session: RetryingSession, url: str, path: Path) -> int:
 
 @contextlib.contextmanager
 def _alone(cache: Path) -> Iterator[bool]:
-    """Whether no other download fills this cache at the moment."""
+    """Yield True if no other download fills this cache now."""
     (cache / "bulk").mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "bulk" / LOCK_FILE, timeout=0)
     try:
@@ -197,7 +197,7 @@ def _alone(cache: Path) -> Iterator[bool]:
 
 
 def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
-    """The tasks, each drawn at random from the next SHUFFLED. Two runs then rarely fetch the same picture."""
+    """Yield the tasks, each drawn at random from the next SHUFFLED. So two runs rarely fetch the same picture."""
     waiting = list(itertools.islice(tasks, SHUFFLED))
     while waiting:
         at = random.randrange(len(waiting))
@@ -207,7 +207,7 @@ def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
 
 
 class _Work:
-    """What the workers share: the tasks, one lock, and the counts."""
+    """The state that the workers share: the tasks, one lock, and the counts."""
 
     def __init__(self, tasks: Iterator[Task], filling: FillJob, progress: Progress) -> None:
         self.tasks, self.filling, self.progress = tasks, filling, progress
@@ -216,7 +216,7 @@ class _Work:
         self.failed_by_kind: Counter[str] = Counter()
         self.lost_in_a_row, self.outage = 0, ""
         self.error: BaseException | None = None
-        # not Thread.join: interrupted by Ctrl-C, it takes a running thread for an ended one (Python 3.10 to 3.12)
+        # not Thread.join: after Ctrl-C it reports a running thread as ended (Python 3.10 to 3.12)
         self.finished, self.running = threading.Event(), 0
 
     def start(self) -> None:
@@ -237,7 +237,7 @@ class _Work:
             "downloaded": filled.downloaded, "failed": filled.failed})
 
     def _work(self) -> None:
-        """A thread: take tasks until there are none, the run stops, the disk fails or the network is gone."""
+        """Run one thread: take tasks until none is left, the run stops, the disk fails or the network is gone."""
         try:
             while not self.filling.pace.stopping.is_set():
                 with self.lock:

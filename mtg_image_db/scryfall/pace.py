@@ -4,7 +4,7 @@
     with pace.turn(): ...      # waits during a pause, and while too many others hold a turn
     pace.rate_limited(0, api=True)
 
-A 429 from the API limits a client for 30 seconds, and Scryfall bans clients that go on. So a 429 pauses every worker.
+A 429 from the API blocks a client for 30 seconds. Scryfall bans clients that continue. So a 429 pauses every worker.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -18,21 +18,21 @@ from collections.abc import Callable, Iterator
 from mtg_image_db.console import say
 
 API_PAUSE = 30.0  # seconds, from Scryfall's documentation of its rate limits
-QUIET_SECONDS = 10.0  # without a 429, after which twice as many workers may send requests
-RELEASE_JITTER = 1.0  # seconds over which the workers come back after a pause
-LOOK_AGAIN = 1.0  # seconds: more workers may be allowed by then
+QUIET_SECONDS = 10.0  # without a 429. Then twice as many workers may send requests
+RELEASE_JITTER = 1.0  # the workers return over this time after a pause
+LOOK_AGAIN = 1.0  # until a waiting worker checks again: more workers may be allowed by then
 MAX_DOUBLINGS = 7  # from 1 to 128 workers
 
 
 class Stopped(Exception):
-    """The run is ending. Whoever waits for the network gives up."""
+    """The run is ending. A worker that waits for the network gives up."""
 
 
 class Pace:
-    """Turns for the workers of a run: none during a pause, and fewer at the same time after one.
+    """Turns for the workers of a run. During a pause there are none, and afterwards fewer at the same time.
 
-    A 429 halves how many workers hold a turn at the same time. Every QUIET_SECONDS without another 429 double that
-    number again, up to all workers. pauses counts the rate limits met. clock gives seconds (tests replace it).
+    A 429 halves the number of workers that hold a turn at the same time. Every QUIET_SECONDS without a 429 double it
+    again, up to all workers. pauses counts the rate limits met. clock returns seconds. Tests replace it.
     """
 
     def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,16 +59,16 @@ class Pace:
                 self._changed.notify()
 
     def stop(self) -> None:
-        """End the run: whoever waits gets Stopped at once."""
+        """End the run: every waiting worker gets Stopped at once."""
         self.stopping.set()
         with self._changed:
             self._changed.notify_all()
 
     def rate_limited(self, seconds: float, api: bool) -> None:
-        """A 429 arrived: pause every worker for these seconds.
+        """Handle a 429: pause every worker for these seconds.
 
-        From the API the pause is at least API_PAUSE, doubled with each further 429. From the image host only half as
-        many workers send requests afterwards.
+        A pause from the API lasts at least API_PAUSE. Each further 429 doubles this minimum. After a pause from the image host,
+        half as many workers send requests at the same time.
         """
         if api:
             with self._changed:
@@ -77,9 +77,9 @@ class Pace:
         self.pause(seconds, fewer=not api)
 
     def pause(self, seconds: float, fewer: bool = True) -> None:
-        """Nobody sends a request for this long. Then (fewer) half as many workers do at the same time.
+        """Let no worker send a request for this many seconds. With fewer, half as many may send afterwards.
 
-        A request that started before the pause may be limited too. That only prolongs the pause.
+        A request that started before the pause may get a 429 too. It only prolongs the pause.
         """
         with self._changed:
             now = self._clock()
@@ -93,20 +93,20 @@ class Pace:
             self._paused_until = max(self._paused_until, now + seconds)
 
     def back_off(self, seconds: float, why: str) -> None:
-        """Wait before the next attempt, without a turn. why is said where it is not empty. Raises Stopped."""
+        """Wait before the next attempt, without a turn. Prints why, if it is not empty. Raises Stopped."""
         if why:
             say(why)
         if self.stopping.wait(seconds):
             raise Stopped
 
     def seconds_to_wait(self) -> float:
-        """0 where a turn is free, else the seconds after which to look again if none is given back before."""
+        """0 if a turn is free. Otherwise the seconds to wait, unless a turn is returned before."""
         now = self._clock()
         if now < self._paused_until:
             return self._paused_until - now + random.uniform(0.0, RELEASE_JITTER)
         return LOOK_AGAIN if self._sending >= self.allowed(now) else 0.0
 
     def allowed(self, now: float) -> int:
-        """How many workers may hold a turn at this time of the clock."""
+        """The number of workers that may hold a turn at this time of the clock."""
         quiet = min(max(0.0, now - self._paused_until), QUIET_SECONDS * MAX_DOUBLINGS)
         return min(self.workers, self._allowed_after_pause << int(quiet / QUIET_SECONDS))
