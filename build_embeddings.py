@@ -1,8 +1,8 @@
-"""Image cache -> search index: embed every cached card picture that is new, and index them all.
+"""Image cache -> search index: embed every new card picture in the cache, and index all of them.
 
     python build_embeddings.py --kind unique_artwork
 
-Reads   the bulk snapshot and pictures in <cache>, and the previous build in <out> for its vectors
+Reads   the bulk snapshot and the pictures in <cache>, and the vectors of the previous build in <out>
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy,
         rejected.jsonl, and last build_manifest.json; a checkpoint while it runs
 """
@@ -61,7 +61,7 @@ def add_build_flags(parser: ArgumentParser) -> None:
 
 
 def check_build(args: argparse.Namespace) -> Iterator[str]:
-    """A sentence for each combination of arguments that makes no sense."""
+    """Yield a sentence for each invalid combination of arguments."""
     if args.hnsw_ef_construction < args.hnsw_m:
         yield f"--hnsw-ef-construction {args.hnsw_ef_construction}: must be at least --hnsw-m ({args.hnsw_m})"
     if 0 < args.checkpoint_frequency < MIN_CHECKPOINT:

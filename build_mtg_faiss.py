@@ -2,7 +2,7 @@
 
     python build_mtg_faiss.py --kind unique_artwork
 
-A second process embeds pictures while the next ones download. Reads and writes what the two scripts do.
+A second process embeds pictures while the next ones download. It reads and writes the files of both scripts.
 """
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         download_images.print_plan(plan_download(to_fetch), args.image_size)
         return EXIT_OK
     with alone_in(args.out):
-        spec = spec_from_options(to_build)  # before the download: a wrong --model need not wait for its end
+        spec = spec_from_options(to_build)  # before the download, so that a wrong --model ends the script at once
         job = Job(args.cache, args.out, spec, to_build.embed, args.resume, args.rebuild)
         with EmbedAhead(job) as ahead:
             downloaded = download(to_fetch, on_saved=ahead.add)

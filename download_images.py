@@ -1,4 +1,4 @@
-"""Scryfall -> image cache: fetch every card picture that is not there yet.
+"""Scryfall -> image cache: fetch every card picture that is not in the cache yet.
 
     python download_images.py --kind unique_artwork --workers 16
 
@@ -44,7 +44,7 @@ def options_of(args: argparse.Namespace) -> DownloadOptions:
 
 
 def print_plan(plan: Plan, image_size: str) -> None:
-    """The answer of --dry-run, on stdout."""
+    """Print the counts of --dry-run on stdout."""
     print(f"faces: {plan.faces}\nalready cached: {plan.cached}\nto fetch: {plan.to_fetch}\n"
           f"estimated bytes: {plan.estimated_bytes(image_size)}")
 

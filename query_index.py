@@ -1,4 +1,4 @@
-"""Name the cards in a picture: find them, embed each as the index was built, and print the nearest faces.
+"""Name the cards in a picture: find them, embed them with the index's model, and print the nearest faces.
 
     python query_index.py photo.jpg --k 5 --html matches.html
 
@@ -61,7 +61,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def check_arguments(args: argparse.Namespace) -> Iterator[str]:
-    """A sentence for each combination of arguments that makes no sense."""
+    """Yield a sentence for each invalid combination of arguments."""
     if args.images == []:
         yield "IMAGE: name at least one picture"
     if args.annotate and len(args.images or ()) > 1:
@@ -97,7 +97,7 @@ def report(done: Sequence[Answer], args: argparse.Namespace, written: Sequence[P
 
 
 def precision_of(args: argparse.Namespace) -> str:
-    """auto is fp32 where few pictures go through the model: turning it to a lower precision takes longer than they."""
+    """The precision to ask for. With few pictures, auto is fp32: converting the model would take longer."""
     few = args.find == "off" and len(args.images) < FEW_PICTURES
     return "fp32" if few and args.precision == "auto" else args.precision
 

@@ -1,1 +1,1 @@
-"""How fast the suite is, measured beside what bounds it and beside the generic tools."""
+"""Measurements of the suite's speed, beside its limits and the generic tools."""

@@ -1,11 +1,11 @@
-"""Measure the suite side by side with what bounds it, and with the generic tools, in one run.
+"""Measure the suite beside its theoretical limits and beside the generic tools, in one run.
 
     python benchmarks/bench.py --quick
 
-Figures are ratios, ours divided by the reference: machines differ and are shared, so only what ran side by side
-compares. It takes about half an hour, and the first time installs img2dataset, clip-retrieval, hnswlib and usearch
-into bench_out/peers (3 GB); --quick takes about two minutes and leaves them out. Ends with 4 where a target is missed.
-Reads   nothing: pictures, bulk files and vectors are made up (the comparisons are in benchmarks/compare_*.py)
+Figures are ratios: ours divided by the reference. Machines differ and are shared, so only measurements of one run
+compare. It takes about half an hour. The first run installs img2dataset, clip-retrieval, hnswlib and usearch into
+bench_out/peers (3 GB). --quick takes about two minutes and skips these tools. The exit code is 4 if a target is missed.
+Reads   nothing: pictures, bulk files and vectors are generated (the comparisons are in benchmarks/compare_*.py)
 Writes  a table to stdout, and bench_out/bench.json (bench-quick.json, bench-NAME.json)
 """
 from __future__ import annotations
@@ -38,7 +38,7 @@ WITH_PEERS = (downloads, clip_retrieval, indexes)
 
 
 def machine() -> str:
-    """The processor by its name, its cores, and what its instructions offer the model."""
+    """The processor's name, its cores, its matrix instructions, and the version of PyTorch."""
     import torch
 
     name = platform.processor() or platform.machine()
@@ -56,7 +56,7 @@ def table_row(figure: Figure) -> str:
 
 
 def bench(out: Path, quick: bool, only: str) -> list[Figure]:
-    """Run the comparisons whose name holds `only`, printing a row for each figure."""
+    """Run the comparisons whose name contains `only`. Prints a row for each figure."""
     chosen = [comparison for comparison in COMPARISONS if only in comparison.__name__]
     wanted = not quick and any(comparison in WITH_PEERS for comparison in chosen)
     python = peers.install(out / "peers") if wanted else None

@@ -1,6 +1,6 @@
 """Comparisons of the page: a query's time in Chromium, and the size of the metadata it loads.
 
-Reads   web/; the vectors and cards are made up
+Reads   web/. The vectors and cards are generated
 Writes  below the folder it is given
 """
 from __future__ import annotations
@@ -25,9 +25,9 @@ from mtg_image_db.console import say
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 DIMENSION = 512  # of ViT-B/32
-LIMITS = {54_000: 30, 500_000: 150}  # rows: milliseconds a query may take
+LIMITS = {54_000: 30, 500_000: 150}  # rows: limit of a query in milliseconds
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # asks nothing of its maker
+         "--disable-component-update", "--disable-sync")  # sends no requests to the browser's maker
 # the median of 20 queries, and the same products in plain JavaScript
 QUERIES = """async () => {
   const { openIndex } = await import("./search.js");
@@ -62,7 +62,7 @@ QUERIES = """async () => {
 
 
 def find_chromium() -> str | None:
-    """The browser's program, None where there is none."""
+    """The path of the browser's program. None if there is none."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -83,7 +83,7 @@ def browser(bench: Bench) -> Iterator[Figure]:
 
 
 def _metadata(folder: Path, rows: int) -> Figure:
-    """Write the browser's files, the metadata in columns; compares that with records."""
+    """Write the browser's files with the metadata in columns. Compares its size with that of records."""
     random = np.random.default_rng(0)
     vectors = random.integers(-20, 20, (rows, DIMENSION), np.int8)
     vectors.tofile(folder / BROWSER_VECTORS)
@@ -102,7 +102,7 @@ def _metadata(folder: Path, rows: int) -> Figure:
 
 
 def _record(identity: bytes, number: int) -> dict:
-    """A card as long as Scryfall's are, its ids as random."""
+    """A card with fields as long and ids as random as Scryfall's."""
     card, oracle, art = (str(uuid.UUID(bytes=bytes(byte ^ mask for byte in identity))) for mask in (0, 91, 173))
     name, code = f"Wanderer of the {oracle[:6].title()} Vale", f"s{number // 280 % 900:03d}"
     scanned = 1_562_000_000 + identity[0] * 77_777
@@ -117,13 +117,13 @@ def _record(identity: bytes, number: int) -> dict:
 
 
 def _in_chromium(chromium: str, folder: Path) -> dict[str, float]:
-    """Milliseconds, as QUERIES returns them."""
+    """Milliseconds, with the keys that QUERIES returns."""
     from playwright.sync_api import sync_playwright
 
     with start(Site(WEB, folder, folder / "no cache"), 0) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = playwright.chromium.launch(executable_path=chromium, args=QUIET).new_page()
-        page.goto(f"http://localhost:{server.server_port}/icon.svg")  # an origin, without the page's own search
+        page.goto(f"http://localhost:{server.server_port}/icon.svg")  # a page of the same origin that does not search
         measured = page.evaluate(QUERIES.replace('"./', f'"http://localhost:{server.server_port}/'))
         server.shutdown()
     return measured

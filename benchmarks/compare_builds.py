@@ -1,4 +1,4 @@
-"""Comparisons of the model's side: embedding, whole builds, rebuilds, queries.
+"""Comparisons of the model and the build: embedding, complete builds, rebuilds, queries.
 
 Reads   pictures of workbench.py
 Writes  below the folder it is given
@@ -36,7 +36,7 @@ def model(bench: Bench) -> Iterator[Figure]:
 
 
 def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: str) -> Iterator[Figure]:
-    """The whole way of a picture against the model alone and, where there is a target, the precision against fp32."""
+    """Pictures from disk to vectors, against the model alone. With a target, also the lower precision against fp32."""
     cache, spec = bench.pictures() / "cache", describe_model(architecture, pretrained)
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
 

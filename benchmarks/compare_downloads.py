@@ -1,4 +1,4 @@
-"""Comparisons of the network's side: downloads, the bulk file, the cache.
+"""Comparisons of the network and the disk: downloads, bulk files, the cache.
 
 Reads   pictures and bulk files of workbench.py
 Writes  below the folder it is given
@@ -22,7 +22,7 @@ from mtg_image_db.common import check_picture
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.scryfall.faces import IMAGE_KEYS, picture_urls
 
-LATENCY = 0.05  # seconds, of every reply
+LATENCY = 0.05  # seconds before every reply
 WORKERS = 16
 RAW_BYTES = 5320  # of a card object in Scryfall's bulk files
 
@@ -36,7 +36,7 @@ def downloads(bench: Bench) -> Iterator[Figure]:
             return run(Path(folder), "download_images.py", "--api-url", address, "--workers", workers, "--limit", limit)
 
     def rate(workers: int, limit: int) -> float:
-        """Pictures/s once it runs: the time of limit pictures less that of a tenth of them."""
+        """Pictures/s once the download runs: the time of limit pictures, less the time of a tenth of them."""
         few = limit // 10
         return (limit - few) / (best(3, lambda: fetch(workers, limit)) - best(3, lambda: fetch(workers, few)))
 
@@ -62,7 +62,7 @@ def downloads(bench: Bench) -> Iterator[Figure]:
 
 
 def _bare_rate(urls: list[str]) -> float:
-    """Replies/s to WORKERS threads that do nothing with them."""
+    """Replies/s to WORKERS threads that ignore the bodies."""
     import urllib3
 
     pool = urllib3.PoolManager(maxsize=WORKERS)
@@ -74,7 +74,7 @@ def _bare_rate(urls: list[str]) -> float:
 
 
 def overlap(bench: Bench) -> Iterator[Figure]:
-    """At a latency that makes the download take as long as the build."""
+    """Build during the download. The latency makes the download take as long as the build."""
     root, folder = bench.pictures(), bench.fresh("separate")
     flags = ("--model", OFFLINE_MODEL, "--bulk-file", root / BULK)
     built = run(folder, "build_embeddings.py", *flags, "--cache", root / "cache").seconds
@@ -113,7 +113,7 @@ def planning(bench: Bench) -> Iterator[Figure]:
 
 
 def _write_bulk(path: Path, count: int) -> None:
-    """Card objects of the size and about the shape of Scryfall's."""
+    """Write card objects with the size and roughly the fields of Scryfall's."""
     filler = {"legalities": {f"format_{n}": "not_legal" for n in range(22)},
               "related_uris": {f"site_{n}": f"https://example.com/{n}?page=search&utm_source=api" for n in range(6)}}
     with gzip.open(path, "wt", compresslevel=1) as file:

@@ -1,6 +1,6 @@
-"""Comparisons of the index: with hnswlib and usearch, and of its own parameters.
+"""Comparisons of the index: with hnswlib and usearch, and between parameters.
 
-Reads   nothing: vectors are drawn
+Reads   nothing: vectors are random
 Writes  below the folder it is given
 """
 from __future__ import annotations
@@ -27,8 +27,8 @@ EF_SEARCH = (16, 64, 128)
 
 
 def clustered_vectors(rows: int) -> np.ndarray:
-    """Unit float32 [rows, DIMENSION]: a centre each (seed 0), plus noise SPREAD times as long, as card embeddings
-    cluster by frame and set."""
+    """Unit vectors, float32 [rows, DIMENSION] (seed 0). Each is one of CENTRES centres plus noise SPREAD times as long.
+    So they form clusters, as card embeddings do by frame and set."""
     random = np.random.default_rng(0)
     centres = random.standard_normal((CENTRES, DIMENSION), np.float32)
     vectors = centres[random.integers(0, CENTRES, rows)]
@@ -44,7 +44,7 @@ def _drawn(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def hnsw_table(rows: int) -> Iterator[str]:
-    """The table of build parameters: time, size, and at each effort recall@10 and milliseconds a query."""
+    """Yield the table of build parameters: time, size, and for each efSearch recall@10 and milliseconds a query."""
     yield ("| M | efConstruction | build | index | "
            + " | ".join(f"recall@10 at efSearch {effort}" for effort in EF_SEARCH) + " |")
     yield "|" + "---|" * (4 + len(EF_SEARCH))

@@ -1,4 +1,4 @@
-"""What the comparisons of bench.py share: how much they do, what they work on, and the lines they yield.
+"""Code that the comparisons of bench.py share: sizes, folders, and the lines of the table.
 
 Reads and writes  the folder they are given
 """
@@ -17,7 +17,7 @@ from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL, import_open_c
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much each comparison does."""
+    """The number of items in each comparison."""
     pictures: int  # fetched, validated
     one_worker: int  # of them, by one worker
     cached: int
@@ -36,7 +36,7 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Figure:
-    """A line of the table. target is what ratio is held against, as ">= 12"; empty where it means nothing here."""
+    """A line of the table. target is a bound of ratio, such as ">= 12". Empty if there is no target."""
     figure: str
     ours: str
     reference: str
@@ -54,7 +54,7 @@ class Figure:
 
 @dataclass
 class Bench:
-    """What the comparisons share. peers is the interpreter of the other tools' environment, None to leave them out."""
+    """The state that the comparisons share. peers is the interpreter of the other tools (None: they are skipped)."""
     folder: Path
     sizes: Sizes
     peers: Path | None
@@ -63,14 +63,14 @@ class Bench:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def pictures(self) -> Path:
-        """A mirror's folder with `normal` pictures; their cache is in cache/ below it."""
+        """A mirror's folder with `normal` pictures. cache/ in it holds their cache."""
         root = self.folder / "pictures"
         if not root.exists():
             write_pictures(root, self.sizes.pictures, "normal", root / "cache")
         return root
 
     def weights(self) -> Path:
-        """A weights file of the default model, with random numbers in it."""
+        """A weights file of the default model, with random numbers."""
         import torch
 
         path = self.folder / "random.pt"
@@ -81,7 +81,7 @@ class Bench:
 
 
 def best(times: int, once: Callable[[], Run]) -> float:
-    """The least seconds of some runs: what disturbs a shared machine only ever adds."""
+    """The fewest seconds of several runs. Disturbances on a shared machine only add time."""
     return min(once().seconds for _ in range(times))
 
 

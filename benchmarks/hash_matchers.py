@@ -1,4 +1,4 @@
-"""What perceptual hashes alone name, over the same candidates: the comparison in eval_photos.py --hashes.
+"""Name cards by perceptual hashes alone, over the same candidates: the comparison of eval_photos.py --hashes.
 
 Reads   the reference pictures in the cache
 Writes  nothing
@@ -25,15 +25,15 @@ HASH_SIZES = {"64-bit pHash": 8, "256-bit pHash": 16}
 
 
 class HashMatcher:
-    """The imagehash package's pHash of every indexed picture; named[file] holds the names it gave a photo's known
-    cards: the indexed card nearest to any candidate there, or to the card at its true corners."""
+    """Names cards by the imagehash package's pHash. named[file] holds the name for each known card of a photo: that of
+    the indexed card nearest to any candidate at its place, or to the card at its true corners."""
 
     def __init__(self, names: Sequence[str], hashes: np.ndarray, hash_size: int, corners_given: bool) -> None:
         self.names, self.hashes, self.hash_size, self.corners_given = names, hashes, hash_size, corners_given
         self.named: dict[str, list[str]] = {}
 
     def name(self, file: str, photo: Pyramid, places: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]]) -> None:
-        """places: of each known card its true corners and the candidates there, both ways up."""
+        """Name a photo's known cards. places holds for each its true corners and its candidates, both ways up."""
         self.named[file] = [self._nearest(photo, [corners] if self.corners_given else candidates)
                             for corners, candidates in places]
 
@@ -48,7 +48,7 @@ class HashMatcher:
 
 
 def open_matchers(index: CardIndex, cache: Path) -> dict[str, HashMatcher]:
-    """A matcher for each hash size, given candidates and given the true corners. Raises SuiteError."""
+    """A matcher for each hash size, with candidates and with the true corners. Raises SuiteError."""
     if importlib.util.find_spec("imagehash") is None:
         raise SuiteError("Configuration Error", "the package imagehash is not installed", "--hashes compares with it",
                          "pip install -r requirements-dev.txt")

@@ -1,7 +1,7 @@
-"""The generic tools that bench.py measures against: installed on demand, run as their users run them.
+"""The generic tools that bench.py compares with. They are installed when needed, and run as their users run them.
 
-Reads   what bench.py prepared
-Writes  an environment of their own, and what they write
+Reads   the files that bench.py prepared
+Writes  a separate environment, and the tools' output
 """
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from benchmarks.workbench import Run, run_command
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.index.hnsw import HnswParameters
 
-# setuptools: clip-retrieval's CLIP package imports pkg_resources. torch first: a CPU build of this version will do.
+# setuptools: clip-retrieval's CLIP package imports pkg_resources. torch comes first: a CPU build of it is enough.
 REQUIREMENTS = (("torch==2.13.0",), ("img2dataset==1.47.0", "clip-retrieval==2.45.0", "hnswlib==0.8.0",
                                      "usearch==2.26.6", "torch==2.13.0"), ("setuptools==69.5.1",))
-# As open_clip_models.import_open_clip: torchvision's CUDA wheel beside a CPU build of torch lacks two schemas.
+# As in open_clip_models.import_open_clip: with a CPU build of torch, torchvision's CUDA wheel lacks two schemas.
 CLIP_RETRIEVAL = """
 import torch
 lib = torch.library.Library("torchvision", "DEF")
@@ -62,7 +62,7 @@ print(json.dumps(result))
 
 
 def install(folder: Path) -> Path:
-    """The interpreter of the peers' environment, made where it is not there yet. Raises SuiteError."""
+    """The interpreter of the peers' environment. It is installed if it is missing. Raises SuiteError."""
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         say(f"Installing img2dataset, clip-retrieval, hnswlib and usearch into {folder} (some minutes, 3 GB).")
@@ -79,7 +79,7 @@ def install(folder: Path) -> Path:
 
 
 def img2dataset(python: Path, folder: Path, urls: list[str], threads: int) -> Run:
-    """Download urls without resizing or encoding anew, the least it can do."""
+    """Download urls without resizing or encoding again. This is the least work that img2dataset can do."""
     (folder / "urls.txt").write_text("\n".join(urls) + "\n")
     return run_command(folder, [
         python.with_name("img2dataset"), "--url_list", "urls.txt", "--output_folder", f"img2dataset{threads}",
@@ -99,7 +99,7 @@ def clip_retrieval(python: Path, folder: Path, pictures: Path, model: str, weigh
 
 def vector_index(python: Path, folder: Path, library: str, parameters: HnswParameters,
                  efforts: list[int]) -> dict[str, Any]:
-    """Build over folder/vectors.npy and search queries.npy: {build: seconds, search: [[effort, recall, seconds]]}."""
+    """Index folder/vectors.npy, search queries.npy. Returns {build: seconds, search: [[effort, recall, seconds]]}."""
     done = subprocess.run([python, "-c", INDEX_LIBRARIES, library, folder, *map(json.dumps, (
         parameters.m, parameters.ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""What is counted on photos with known cards: rates with their intervals, by kind of photo.
+"""Counts on photos whose cards are known: rates with their intervals, for each kind of photo.
 
     for name, answers in grouped(answered).items():
         print(name, rates(answers, {}))
@@ -39,7 +39,7 @@ class Rate:
 
 @dataclass
 class Seen:
-    """A known card of a photo: what became of it. at_corners: the name given its true corners."""
+    """The result for a known card of a photo. at_corners: the name it gets if the true corners are given."""
     name: str
     found: bool
     first: bool
@@ -50,9 +50,9 @@ class Seen:
 
 @dataclass
 class Answered:
-    """A photo and what was said of it. right: accepted cards at a known card's place, under its name; wrong: those
-    whose name is not in the photo; unjudged: the others, as a second copy of a card, or where the photo's list may
-    lack names. held_out: whether a card was accepted with the photo's own cards taken out of the index."""
+    """A photo and its answer. right counts accepted cards at a known card's place with its name. wrong counts accepted
+    cards whose name is not in the photo. unjudged counts the other accepted cards: a second copy of a card, or a photo
+    whose list is incomplete. held_out: True if a card was accepted after the photo's cards left the index."""
     kind: str
     file: str
     seconds: float
@@ -67,7 +67,7 @@ class Answered:
 
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
-    """The counts of some photos; named_by_hash holds what each other matcher named a file's known cards."""
+    """The rates of some photos. named_by_hash holds, for each matcher and file, the names of the known cards."""
     seen = [card for result in answers for card in result.seen]
     judged = sum(result.right + result.wrong for result in answers)
     unknown = [result for result in answers if result.unknown]
@@ -88,14 +88,14 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
 
 
 def seconds_of(answers: list[Answered]) -> dict[str, float]:
-    """Their mean and longest time, and the mean time outside the model."""
+    """The mean and the longest time of the photos, and the mean time outside the model."""
     seconds = [result.seconds for result in answers]
     return {"mean": float(np.mean(seconds)), "longest": max(seconds),
             "beyond_model": float(np.mean([result.seconds - result.model_seconds for result in answers]))}
 
 
 def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
-    """The answers by kind of photo, then several kinds together."""
+    """The answers by kind of photo, followed by groups of several kinds."""
     kinds = dict.fromkeys(result.kind for result in answers)
     groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
     groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]

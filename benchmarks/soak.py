@@ -1,11 +1,11 @@
-"""The real scripts on many pictures over a bad network: what is lost, how long it takes, how much memory it needs.
+"""Run the real scripts on many pictures over a bad network. Measure losses, time and memory.
 
     python benchmarks/soak.py --pictures 20000
 
-Generates the pictures, serves them by scryfall_mirror.py with a share of replies gone wrong, downloads, builds with
-efficientnet-lite0, and downloads and builds once more. Ends with 1 where 1% or more was lost to the network.
+Generates pictures and serves them by scryfall_mirror.py, with faults in a share of the replies. Then downloads, builds
+with efficientnet-lite0, and downloads and builds again. The exit code is 1 if 1% or more was lost to the network.
 Reads   nothing
-Writes  a table to stdout, and soak_out/, which is removed before and after
+Writes  a table to stdout, and soak_out/, which is deleted before and after
 """
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mtg_image_db.console import EXIT_ERROR, EXIT_OK, entry_point, percent, say
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 
 LATENCY_MS, TIMEOUT_READ = 20, 5
-# What of all replies is spoiled, in parts of the whole; probabilities are of each request, by path and attempt.
+# Each kind of fault, and its share of all faults. Probabilities are per request, by path and attempt.
 FAULTS = (({"kind": "status", "status": 503}, 0.3), ({"kind": "reset"}, 0.2), ({"kind": "short"}, 0.2),
           ({"kind": "html"}, 0.1), ({"kind": "truncated"}, 0.1), ({"kind": "empty"}, 0.05),
           ({"kind": "stall", "seconds": TIMEOUT_READ + 2}, 0.04),
@@ -45,7 +45,7 @@ def table_row(stage: str, done: Run, manifest: Path) -> str:
 
 
 def soak(out: Path, pictures: int, faults: float) -> float:
-    """Print the table's rows; returns the share of pictures that the first download lost to the network."""
+    """Print the table's rows. Returns the share of pictures that the first download lost to the network."""
     write_pictures(out / "mirror", pictures, "small")
     mirror, address = start_mirror(out / "mirror", LATENCY_MS, [
         {"match": "/small/", "probability": share * faults, **fault} for fault, share in FAULTS])

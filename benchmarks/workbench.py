@@ -1,4 +1,4 @@
-"""What soak.py and bench.py share: made-up pictures, a mirror that serves them, commands with their time and memory.
+"""Code that soak.py and bench.py share: generated pictures, a mirror that serves them, measured commands.
 
 Reads and writes  the folders it is given
 """
@@ -27,22 +27,22 @@ from mtg_image_db.artefacts import cache_name
 from mtg_image_db.console import Progress, SuiteError, say
 
 SIZES = {"small": (146, 204), "normal": (488, 680)}
-GRAIN = {"small": 0, "normal": 12}  # standard deviation: a `normal` picture has 100 KB with it, as Scryfall's have
+GRAIN = {"small": 0, "normal": 12}  # noise's standard deviation. It gives a `normal` picture 100 KB, as on Scryfall
 LAST_LINES = 10  # of a failed command's log
 BULK = "unique-artwork.jsonl.gz"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One command from start to end; megabytes is its peak resident memory, None where there is no /proc."""
+    """A finished command. megabytes is its peak resident memory, None without /proc."""
     seconds: float
     megabytes: float | None
 
 
 def write_pictures(root: Path, count: int, key: str, cache: Path | None = None) -> None:
-    """A mirror's folder: a bulk file of count cards, each with a picture of coloured fields of the size of key.
+    """Write a mirror's folder: a bulk file of count cards, each with a generated picture of the size of key.
 
-    cache: the pictures are there too, as a download would leave them.
+    With cache, the pictures are written there too, as a download would leave them.
     """
     rng, progress = np.random.default_rng(0), Progress("Generating", count)
     width, height = SIZES[key]
@@ -75,7 +75,7 @@ def _picture(fields: np.ndarray, grain: np.ndarray) -> bytes:
 
 
 def start_mirror(root: Path, latency_ms: float, faults: list[dict] | None = None) -> tuple[subprocess.Popen, str]:
-    """A mirror in a process of its own, and its address."""
+    """Start a mirror in a separate process. Returns the process and the mirror's address."""
     command = [sys.executable, str(ROOT / "mirror" / "scryfall_mirror.py"), "--root", str(root), "--port", "0",
                "--latency-ms", str(latency_ms)]
     if faults:
@@ -91,12 +91,12 @@ def start_mirror(root: Path, latency_ms: float, faults: list[dict] | None = None
 
 
 def run(folder: Path, *command: object) -> Run:
-    """Run a script of this suite in folder to its end, its progress on this stderr."""
+    """Run a script of this suite in folder until it ends. Its progress goes to this stderr."""
     return run_command(folder, [sys.executable, ROOT / str(command[0]), *command[1:]])
 
 
 def run_command(folder: Path, command: Sequence[object], log: Path | None = None) -> Run:
-    """Run any command to its end; what it prints goes to the log, if there is one. Raises SuiteError where it fails."""
+    """Run any command until it ends. With log, its output goes there. Raises SuiteError if the command fails."""
     words = [str(word) for word in command]
     say(f"\n$ {' '.join(words)}")
     output = open(log, "wb") if log else None  # noqa: SIM115 - closed below
@@ -108,7 +108,7 @@ def run_command(folder: Path, command: Sequence[object], log: Path | None = None
             time.sleep(0.02)
         seconds = time.monotonic() - started
     finally:
-        process.kill()  # nothing where it has ended
+        process.kill()  # does nothing if it has ended
         if output:
             output.close()
     if process.returncode:

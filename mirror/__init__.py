@@ -1,1 +1,1 @@
-"""A local Scryfall, and drawn cards and photos of them: for the demo, the tests and experiments."""
+"""A local Scryfall, drawn cards, and drawn photos of them: for the demo, the tests and experiments."""

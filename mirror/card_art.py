@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageColor, ImageDraw
 
 Array = NDArray[Any]
-PALETTES = {  # three each of dark, middle, light, pale, accent
+PALETTES = {  # for each letter three palettes of five colours: dark, middle, light, pale, accent
     "W": "4a3b2a 9c7b4f d9b978 f6e8c6 e8743b 3d4663 8b93ad cfc8c2 f7f2e6 d8a13a 5a3f46 b0848a e3bfae fbeede 5f9ea8",
     "U": "0b1f3a 1f4e79 4a90b8 b9e0ea f2b84b 1a1b4b 3a4aa0 6f9be0 d3e6f7 f0718a 08313a 0f6a73 39a9a0 bff0de ff9f5a",
     "B": "120d1c 3a2748 6d4b7d b79ac0 a4d65e 0f1013 2e3138 5d5a66 b5a9a2 d03a50 0d1a1c 263b3d 52696a a5b8ae d88cf0",
@@ -25,25 +25,25 @@ PALETTES = {  # three each of dark, middle, light, pale, accent
 
 
 def mix(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> Array:
-    """Between two colours: `share` 0 is the first, 1 the second."""
+    """A mix of two colours. With `share` 0 it is the first, with 1 the second."""
     mixed: Array = np.asarray(first, float) * (1 - np.asarray(share)) + np.asarray(second, float) * share
     return mixed
 
 
 def rgb(colour: str | ArrayLike) -> tuple[int, int, int]:
-    """Whole numbers from 0 to 255, of a name such as #3f76a8 or of any three numbers."""
+    """Three integers from 0 to 255, for a colour such as #3f76a8 or for any three numbers."""
     values = np.clip(ImageColor.getrgb(colour) if isinstance(colour, str) else colour, 0, 255)
     red, green, blue = (int(value) for value in values)
     return red, green, blue
 
 
 def to_picture(pixels: ArrayLike) -> Image.Image:
-    """An RGB picture of float pixels [height, width, 3]."""
+    """Turn float pixels [height, width, 3] into an RGB picture."""
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _palette(random: np.random.RandomState, colors: str) -> Array:
-    """Five colours, the dark ones of the first letter and the light ones of the last."""
+    """Five colours: the dark ones belong to the first letter, the light ones to the last."""
     first, last = (PALETTES[letter].split() for letter in (colors[:1], colors[-1:]))
     a, b = 5 * random.randint(3), 5 * random.randint(3)
     names = first[a:a + 2] + last[b + 2:b + 4] + first[a + 4:a + 5]
@@ -52,12 +52,12 @@ def _palette(random: np.random.RandomState, colors: str) -> Array:
 
 
 def _ramp(palette: Array, field: Array) -> Array:
-    """Dark where the field is 0, pale where it is 1."""
+    """Colour a field: dark where it is 0, pale where it is 1."""
     return np.stack([np.interp(field, np.linspace(0, 1, 4), palette[:4, k]) for k in range(3)], -1)
 
 
 def noise(random: np.random.RandomState, w: int, h: int, cells: int, octaves: int = 4) -> Array:
-    """Float32 [h, w] from 0 to 1: clouds, the largest of them a `cells`th of the width."""
+    """Clouds: float32 [h, w] from 0 to 1. The largest clouds are 1/`cells` of the width."""
     total: Array = np.zeros((h, w), np.float32)
     for octave in range(octaves):
         n = cells << octave
@@ -69,7 +69,7 @@ def noise(random: np.random.RandomState, w: int, h: int, cells: int, octaves: in
 
 
 def _fill_below(image: Image.Image, line: Array, top: ArrayLike, bottom: ArrayLike) -> None:
-    """Fill what is under a line, which has a y for each x, from colour `top` to colour `bottom`."""
+    """Fill the area below a line from colour `top` to colour `bottom`. The line has a y for each x."""
     mask = Image.new("L", image.size)
     ImageDraw.Draw(mask).polygon([(0, image.height), *enumerate(line.tolist()), image.size], fill=255)
     column = to_picture(mix(top, bottom, np.linspace(0, 1, image.height)[:, None, None]))
@@ -93,7 +93,7 @@ def _night(random: np.random.RandomState, palette: Array, w: int, h: int) -> Ima
     image = to_picture(np.where((np.hypot(dx, dy) < radius)[..., None], planet, art))
     if random.random_sample() < 0.5:
         box = (x - radius * 1.9, y - radius * 0.45, x + radius * 1.9, y + radius * 0.45)
-        # The arc leaves out the part of the ring behind the planet.
+        # The arc omits the part of the ring behind the planet.
         ImageDraw.Draw(image).arc(box, -40, 220, rgb(palette[3]), int(radius * 0.14) + 2)
     hills = h * (0.95 - 0.2 * noise(random, w, 2, random.randint(2, 7), 5)[0])
     _fill_below(image, hills, palette[0] * 0.5, palette[0] * 0.2)
@@ -168,13 +168,13 @@ PAINTERS = (_forest, _beast, _night, _facets)
 
 
 def shows_a_beast(seed: int) -> bool:
-    """Whether the art of this seed is a creature."""
+    """True if the art of this seed is a creature."""
     return PAINTERS[seed % len(PAINTERS)] is _beast
 
 
 def paint(random: np.random.RandomState, seed: int, colors: str, width: int, height: int) -> Image.Image:
-    """The art of this seed and these colour letters, in RGB."""
-    # Drawn at twice the size and halved: ImageDraw has no antialiasing of its own.
+    """The art of this seed and these colour letters, RGB."""
+    # Drawn at twice the size and halved, because ImageDraw has no antialiasing.
     double = PAINTERS[seed % len(PAINTERS)](random, _palette(random, colors), width * 2, height * 2)
     drawn = np.asarray(double.reduce(2), np.float32)
     dx, dy = np.arange(width) - width / 2, np.arange(height)[:, None] - height / 2

@@ -2,9 +2,9 @@
 
     python mirror/drawn_cards.py drawn --cards 185
 
-Reads   nothing: a card follows from its number alone, so a larger N keeps every earlier card byte for byte
+Reads   nothing. A card depends only on its number, so a larger N keeps every earlier card byte for byte
 Writes  OUT/unique-artwork.jsonl.gz, OUT/bulk-data.json and, for each face, a picture of 488x680 as
-        OUT/images/normal/{front|back}/{id[0]}/{id[1]}/{id}.jpg; a picture that is there already is kept
+        OUT/images/normal/{front|back}/{id[0]}/{id[1]}/{id}.jpg. A picture that exists already is kept
 """
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ SPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://example.org/drawn-cards")
 FIRST_UPDATE = datetime(2026, 9, 24, 21, 2, 28, tzinfo=timezone.utc)
 ARTIST = "A script"
 
-# Fixed low numbers: forty cards hold one of everything.
+# Low numbers, so that forty cards have at least one of each kind.
 QUOTED, QUOTED_NAME = 1, "Téodric \"Lantern\" Vey's Oath"
 SPLIT, ADVENTURE, REPRINTS = 7, 9, {13: 11}
-BACK = 100_003  # seeds from here on are the second sides; no multiple of the painters, so a back looks different
+BACK = 100_003  # seeds of second sides start here. No multiple of the painters' number, so a back looks different
 
 COLORINGS = ("W", "U", "B", "R", "G", "", "UW", "BU", "BR", "GR", "GW", "RU", "BW")
 FRAMES = {"W": "#d9cfb4", "U": "#3f76a8", "B": "#4a4250", "R": "#b5482f", "G": "#3f7a4a", "": "#8b9197"}
@@ -74,12 +74,12 @@ def _panel(card: Image.Image, box: tuple[int, int, int, int], radius: int, fill:
 
 
 def _ascii(text: str) -> str:
-    """Pillow's own font has no accented letter and no dash."""
+    """Replace accented letters and dashes: Pillow's font has none."""
     return unicodedata.normalize("NFKD", text.replace("\u2014", "-")).encode("ascii", "ignore").decode()
 
 
 def _print_cost(card: Image.Image, cost: str) -> int:
-    """Returns where the cost begins."""
+    """Print the cost. Returns the x at which it begins."""
     right = 454
     for symbol in reversed(re.findall(r"{(\w+)}", cost)):
         _panel(card, (right - 22, 38, right, 60), 11, INK)
@@ -91,7 +91,7 @@ def _print_cost(card: Image.Image, cost: str) -> int:
 
 
 def _details(seed: int, colors: str) -> dict[str, Any]:
-    """What is printed on the face and stands in its object."""
+    """The details printed on the face and stored in its object."""
     random, number = np.random.RandomState([seed, 2]), seed % BACK
     kind = "Being" if shows_a_beast(seed) else str(random.choice(["Being", "Place", "Rite", "Relic", "Charm"]))
     cost = "" if kind == "Place" else "".join(f"{{{symbol}}}" for symbol in (random.randint(1, 7), *colors))
@@ -105,7 +105,7 @@ def _details(seed: int, colors: str) -> dict[str, Any]:
 
 
 def draw_face(name: str, seed: int, colors: str) -> Image.Image:
-    """One card face, RGB 488x680: the art and the printed text follow from `seed`."""
+    """One card face, RGB 488x680. The art and the printed text depend only on `seed`."""
     random, details, split_y = np.random.RandomState([seed, 1]), _details(seed, colors), (372, 336, 404)[seed % 3]
     first, last = rgb(FRAMES[colors[:1]]), rgb(FRAMES[colors[-1:]])
     across = np.clip(np.linspace(-0.6, 1.6, 452), 0, 1)[None, :, None]
@@ -140,8 +140,8 @@ def _print_text(card: Image.Image, name: str, details: dict[str, Any], split_y: 
 
 
 def _side(number: int, part: int) -> tuple[str, int, str]:
-    """What draw_face takes, for the front or the second part of a card."""
-    # 1009 shares no factor with the number of pairs, so no pair comes twice before all have come.
+    """The arguments of draw_face for the front or the second part of a card."""
+    # 1009 shares no factor with the number of pairs, so all pairs come before one comes twice.
     at_place, at_noun = divmod(number * 1009 % (len(PLACES) * len(NOUNS)), len(NOUNS))
     place, noun, adjective = PLACES[at_place], NOUNS[at_noun], ADJECTIVES[number * 5 % len(ADJECTIVES)]
     name = (f"{place} {noun}", f"{adjective} {noun} of {place}", f"{place}, {adjective} {noun}")[number % 3]
@@ -159,7 +159,7 @@ def _face(number: int, part: int) -> dict[str, Any]:
 
 
 def _card(number: int, layout: str, status: str) -> dict[str, Any]:
-    """The Scryfall object of the card with this running number."""
+    """The Scryfall object of the card with this number."""
     source, card_id = REPRINTS.get(number, number), str(uuid.uuid5(SPACE, f"card/{number}"))
     (code, set_name, released), epoch = SETS[number % len(SETS)], 1_700_000_000 + number * 86_413
     faces = [_face(source, part) for part in range(1 if layout == "normal" else 2)]
@@ -191,7 +191,7 @@ def _jpeg(number: int, part: int, layout: str, status: str) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write under another name first: a picture cut short would be kept by the next run."""
+    """Write to a temporary name first. The next run would keep an incomplete picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(data)
@@ -199,7 +199,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _bulk_list(cards: int, compressed_size: int) -> dict[str, Any]:
-    """Each number of cards is a version of its own, a minute later for each card."""
+    """The bulk list. Each number of cards is a version, with a time one minute later for each card."""
     updated = FIRST_UPDATE + timedelta(minutes=cards)
     at, stamp = updated.isoformat(timespec="milliseconds"), f"{updated:%Y%m%d%H%M%S}"
     entries = [{"object": "bulk_data", "id": bulk_id, "type": kind, "updated_at": at,
@@ -211,7 +211,7 @@ def _bulk_list(cards: int, compressed_size: int) -> dict[str, Any]:
 
 
 def write_mirror(root: Path, cards: int = 185, *, double_faced: int = 15, placeholders: int = 2) -> int:
-    """Write the mirror of this many cards; returns the number of faces in its bulk file."""
+    """Write the mirror of this many cards. Returns the number of faces in its bulk file."""
     layouts = dict.fromkeys(range(4, 4 + 2 * double_faced, 2), "transform") | {SPLIT: "split", ADVENTURE: "adventure"}
     unseen = (3, 5, *range(15, 15 + 2 * placeholders, 2))[:placeholders]
     statuses = dict(zip(unseen, itertools.cycle(("placeholder", "missing")), strict=False))

@@ -20,11 +20,12 @@ SUPERSAMPLED = 2
 def scene(cards: Sequence[Image.Image], table: str = "wood", seed: int = 0, *, size: tuple[int, int] = SIZE,
           share: float = 0.55, turn: float | None = None, slant: float = 0.12, blur: float = 0.7,
           shift: tuple[float, float] = (0, 0)) -> tuple[Image.Image, list[np.ndarray]]:
-    """(the photo, float32 [4, 2] of each card: its corners clockwise from its own top left).
+    """Draw a photo of the cards. Returns (photo, each card's corners). The corners are float32 [4, 2], clockwise
+    from the card's top left.
 
-    size is width and height in pixels; share: of its place's height that a card takes; turn: degrees clockwise, drawn
-    at random where None; slant: how far corners leave the rectangle, of its size; shift: of the photo's size, by which
-    all cards are moved, out of the picture too.
+    size: width and height in pixels. share: the part of its place's height that a card fills. turn: degrees clockwise
+    (None: random). slant: how far the corners leave the rectangle, as a part of its size. shift: how far all cards are
+    moved, as a part of the photo's size. They may leave the photo.
     """
     import cv2
 
@@ -57,7 +58,7 @@ def _card_corners(tall: float, angle: float, slant: float, random: np.random.Gen
 
 
 def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> None:
-    """Put the card into the photo, round-cornered, over its own shadow."""
+    """Put the card into the photo, with round corners and a shadow."""
     import cv2
 
     height, width = card.shape[:2]
@@ -79,7 +80,7 @@ def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> 
 
 
 def _table(kind: str, random: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """uint8 [height, width, 3]."""
+    """The picture of the table, uint8 [height, width, 3]."""
     import cv2
 
     plain = {"white": (228, 226, 220), "black": (38, 36, 40), "wood": (176, 132, 86), "cloth": (52, 92, 66),

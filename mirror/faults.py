@@ -1,4 +1,4 @@
-"""The mirror's replies and what can go wrong with them, to see how a client copes.
+"""The mirror's replies, and the faults that can spoil them, to test how a client copes.
 
     Mirror(root, faults=[Fault("/normal/", "status", status=503, times=1)])
 
@@ -22,14 +22,14 @@ from pathlib import Path
 JSON_TYPE = "application/json; charset=utf-8"
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp",
                  "gz": "application/gzip", "json": "application/json"}
-DELIVERIES = ("reset", "short", "stall", "drip", "endless")  # these spoil the sending, the others the reply itself
+DELIVERIES = ("reset", "short", "stall", "drip", "endless")  # these spoil the sending, the others the reply
 KINDS = ("status", "html", "empty", "redirect", "endless-redirect", "body", "truncated", "garbage", *DELIVERIES)
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Not an image</h1></body></html>\n"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply before it is sent; `delivery` names the fault kind that spoils the sending, if any."""
+    """A reply before it is sent. `delivery` is the kind of fault that spoils the sending, if any."""
     status: int
     headers: dict[str, str]
     body: bytes = b""
@@ -39,9 +39,9 @@ class Reply:
 
 @dataclass
 class Fault:
-    """A reply gone wrong, for the paths (with query) in which the expression `match` is found.
+    """A fault for every path (with query) in which the regular expression `match` is found.
 
-    `times` limits how often it strikes each path; `fired` counts that by path. What the client gets, by kind:
+    `times` limits how often it happens for each path. `fired` counts this by path. The client gets, by kind:
     status     `status` with a JSON error, and Retry-After if `retry_after` is given
     html       200 image/jpeg with an HTML page
     empty      200 image/jpeg with no bytes
@@ -73,7 +73,7 @@ class Fault:
 
 
 def content_type(path: str) -> str:
-    """The Content-Type that goes with a path's extension, JSON where it has none."""
+    """The Content-Type for a path's extension. It is JSON if there is none."""
     return CONTENT_TYPES.get(path.rpartition(".")[2], JSON_TYPE)
 
 
@@ -85,10 +85,10 @@ def error_reply(status: int, details: str, **more: str) -> Reply:
 
 
 def draw_fault(faults: Iterable[Fault], target: str, rng: random.Random) -> Fault | None:
-    """The first fault that strikes this request, counted as fired."""
+    """The first fault that applies to this request. It is counted as fired."""
     for fault in faults:
         fired = fault.fired.get(target, 0)
-        wins = rng.random() < fault.probability  # drawn for each, so that none shifts another
+        wins = rng.random() < fault.probability  # drawn for each fault, so that none changes the draw of another
         if wins and (fault.times is None or fired < fault.times) and re.search(fault.match, target):
             fault.fired[target] = fired + 1
             return fault
@@ -96,7 +96,7 @@ def draw_fault(faults: Iterable[Fault], target: str, rng: random.Random) -> Faul
 
 
 def apply_fault(fault: Fault, reply: Reply, path: str, rng: random.Random) -> Reply:
-    """The reply that the client gets instead of the true one."""
+    """The reply that the client gets instead of the correct one."""
     if fault.kind in DELIVERIES:
         status = 0 if fault.kind == "reset" else reply.status
         return replace(reply, status=status, delivery=fault.kind, seconds=fault.seconds)
@@ -115,13 +115,13 @@ def apply_fault(fault: Fault, reply: Reply, path: str, rng: random.Random) -> Re
 
 
 def reset(connection: socket.socket) -> None:
-    """Detached, since a plain close would wait for the handler's streams and send FIN instead of RST."""
+    """Reset a connection. It is detached first: a plain close waits for the handler's streams and sends FIN."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     socket.close(connection.detach())
 
 
 def send_part(stream: io.BufferedIOBase, reply: Reply, pause: Callable[[float], bool]) -> None:
-    """Send part of the body, or more than there is, as `delivery` says; `pause` sleeps and tells whether to give up."""
+    """Send part of the body, or more than there is, as `delivery` says. `pause` sleeps, and returns True to give up."""
     while reply.delivery == "endless" and not pause(0):
         stream.write(reply.body or b"x")
     drips, end = reply.delivery == "drip", time.monotonic() + reply.seconds

@@ -1,9 +1,9 @@
-"""What each of Scryfall's three hosts answers, from the files of a folder.
+"""The replies of Scryfall's three hosts, made from the files of a folder.
 
     reply = api_reply(Path("../shared/sample"), "/bulk-data", {"User-Agent": "me/1", "Accept": "*/*"}, None, False)
 
 Reads   under the root:
-        <type with dashes>.jsonl.gz    the bulk file of a type; unique-artwork.jsonl.gz stands in for any
+        <type with dashes>.jsonl.gz    the bulk file of a type. unique-artwork.jsonl.gz replaces a missing one
         bulk-data.json                 optional: `updated_at` of bulk files of exactly that size, descriptions
         images/{key}/{front|back}/{a}/{b}/{id}.{ext}    only the key `normal` is needed
 Writes  nothing
@@ -34,7 +34,7 @@ BULK_IDS = {"oracle_cards": "27bf3214-1271-490b-bdfe-c0be6c23d02e",
             "unique_artwork": "6bbcf976-6369-4401-88fc-3a9e4984c305",
             "default_cards": "e2ef41e3-5778-4bc2-af3f-78eca4dd9c23",
             "all_cards": "922288cb-4bef-45e1-bb30-0c2bd3d3534f"}
-# Windows are (left, top, right, bottom) as fractions of the card, of the target's aspect ratio.
+# Windows are (left, top, right, bottom) as fractions of the card. They have the target's aspect ratio.
 FULL_CARD, INSIDE_BORDER, ART = (0, 0, 1, 1), (0.035, 0.027, 0.965, 0.9725), (0.076, 0.112, 0.924, 0.556)
 IMAGE_KEYS = {  # key: (extension, pixels, window)
     "small": ("jpg", (146, 204), FULL_CARD), "thumb": ("webp", (146, 204), FULL_CARD),
@@ -44,22 +44,22 @@ IMAGE_KEYS = {  # key: (extension, pixels, window)
     "border_crop": ("jpg", (480, 680), INSIDE_BORDER), "crop": ("webp", (480, 680), INSIDE_BORDER),
     "art_crop": ("jpg", (626, 457), ART), "art": ("webp", (626, 457), ART)}
 IMAGE_PREFIXES = tuple(f"/{key}/" for key in IMAGE_KEYS)
-# Strict characters keep "..", "%2e" and further slashes out of file names.
+# Only these characters are allowed, so "..", "%2e" and further slashes never get into file names.
 IMAGE_PATH = re.compile(r"/(\w+)/(front|back)/(\w)/(\w)/([\w-]+)\.(jpg|png|webp)", re.ASCII)
 BULK_PATH = re.compile(r"/([a-z-]+)/\1-(\d{14})\.(jsonl\.gz|json)", re.ASCII)
 GENERIC_AGENT = re.compile(r"(python-requests|python-urllib|python-httpx|urllib3|curl|go-http-client|java|okhttp)/",
                            re.I)
 BULK_LOCK = threading.Lock()
-Headers = Mapping[str, str] | Message  # a Message finds names in any case
+Headers = Mapping[str, str] | Message  # a Message finds a name in upper or lower case
 
 
 def etag_of(body: bytes) -> str:
-    """Strong entity tag of a body."""
+    """The strong entity tag of a body."""
     return f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'
 
 
 def rewrite_hosts_in(body: bytes, origin: str | None) -> bytes:
-    """Scryfall's three hosts replaced by `origin`; None leaves the body as it is."""
+    """Replace Scryfall's three hosts by `origin`. With None, the body stays as it is."""
     if origin is not None:
         for host in (API, DATA, CARDS):
             body = body.replace(host.encode(), origin.encode())
@@ -68,7 +68,7 @@ def rewrite_hosts_in(body: bytes, origin: str | None) -> bytes:
 
 @lru_cache(maxsize=8)
 def bulk_body(path: Path, version: tuple[int, int], origin: str | None, legacy: bool) -> tuple[bytes, str, int]:
-    """The bytes to send for a version of a bulk file, their ETag and, if legacy, their uncompressed size."""
+    """For a version of a bulk file: the bytes to send, their ETag, and if legacy their uncompressed size."""
     body, size = path.read_bytes(), 0
     if origin or legacy:
         raw = rewrite_hosts_in(gzip.decompress(body), origin)
@@ -79,7 +79,7 @@ def bulk_body(path: Path, version: tuple[int, int], origin: str | None, legacy: 
 
 
 def load_bulk(root: Path, bulk_type: str, origin: str | None, legacy: bool) -> tuple[dict[str, Any], Reply] | None:
-    """The bulk descriptor of a type and the reply with its file, in today's form or that of before 2026-07-20."""
+    """The bulk descriptor of a type and the reply with its file. legacy gives the form before 2026-07-20."""
     name, title = bulk_type.replace("_", "-"), bulk_type.replace("_", " ").title()
     paths = root / f"{name}.jsonl.gz", root / "unique-artwork.jsonl.gz"
     path = next(filter(Path.is_file, paths), None)
@@ -89,7 +89,7 @@ def load_bulk(root: Path, bulk_type: str, origin: str | None, legacy: bool) -> t
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # bulk-data.json is optional
         entries = json.loads((root / "bulk-data.json").read_bytes())["data"]
         entry = {entry["type"]: entry for entry in entries}.get(bulk_type, {})
-    with BULK_LOCK:  # else each of many first requests would compress the file
+    with BULK_LOCK:  # otherwise each of many first requests would compress the file
         body, etag, size = bulk_body(path, (stat.st_mtime_ns, stat.st_size), origin, legacy)
     updated_at = datetime.fromtimestamp(stat.st_mtime, timezone.utc).isoformat(timespec="milliseconds")
     if entry.get("compressed_size") == stat.st_size:
@@ -109,7 +109,7 @@ def load_bulk(root: Path, bulk_type: str, origin: str | None, legacy: bool) -> t
 
 
 def api_reply(root: Path, path: str, headers: Headers, origin: str | None, legacy: bool) -> Reply:
-    """What api.scryfall.com answers."""
+    """The reply of api.scryfall.com."""
     agent = headers.get("User-Agent", "").strip()
     if not agent or GENERIC_AGENT.match(agent):
         return error_reply(400, "Send a User-Agent that names your application.", subcode="generic_user_agent")
@@ -126,7 +126,7 @@ def api_reply(root: Path, path: str, headers: Headers, origin: str | None, legac
 
 
 def bulk_reply(root: Path, path: str, origin: str | None, legacy: bool) -> Reply:
-    """What data.scryfall.io answers: only the present version of a bulk file exists."""
+    """The reply of data.scryfall.io. Only the present version of a bulk file exists."""
     bulk_type = path.split("/")[1].replace("-", "_")
     bulk = load_bulk(root, bulk_type, origin, legacy) if bulk_type in BULK_IDS else None
     return bulk[1] if bulk and DATA + path in bulk[0].values() else error_reply(404, "No such bulk file.")
@@ -134,7 +134,7 @@ def bulk_reply(root: Path, path: str, origin: str | None, legacy: bool) -> Reply
 
 @lru_cache(maxsize=1)
 def corner_mask(width: int, height: int) -> Image.Image:
-    """Opaque but for the rounded corners of a card, which have 3 mm of its 63 mm as radius."""
+    """A mask, opaque except for a card's round corners. Their radius is 3 mm of the card's width of 63 mm."""
     large = Image.new("L", (width * 4, height * 4), 0)
     ImageDraw.Draw(large).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), width * 12 // 63, fill=255)
     return large.resize((width, height), Image.Resampling.BOX)
@@ -142,7 +142,7 @@ def corner_mask(width: int, height: int) -> Image.Image:
 
 @lru_cache(maxsize=256)
 def derived_image(normal: Path, mtime_ns: int, key: str) -> bytes:
-    """A `normal` image made into that of another key."""
+    """Make the picture of another key from a `normal` picture."""
     extension, size, window = IMAGE_KEYS[key]
     with Image.open(normal) as stored:
         (left, top, right, bottom), (width, height) = window, stored.size
@@ -151,14 +151,14 @@ def derived_image(normal: Path, mtime_ns: int, key: str) -> bytes:
     out = io.BytesIO()
     if extension == "png":
         image.putalpha(corner_mask(*size))
-        image.save(out, "PNG", compress_level=1)  # speed: a scan hardly compresses further
+        image.save(out, "PNG", compress_level=1)  # for speed: a higher level hardly makes a scan smaller
     else:
         image.save(out, {"jpg": "JPEG", "webp": "WEBP"}[extension], quality=85)
     return out.getvalue()
 
 
 def image_reply(root: Path, path: str, headers: Headers) -> Reply:
-    """What cards.scryfall.io answers: the stored file, else one made from the stored `normal`."""
+    """The reply of cards.scryfall.io: the stored file, or one made from the stored `normal`."""
     if not headers.get("User-Agent", "").strip():
         return error_reply(400, "Send a User-Agent header.", subcode="missing_user_agent")
     match = IMAGE_PATH.fullmatch(path)
@@ -176,7 +176,7 @@ def image_reply(root: Path, path: str, headers: Headers) -> Reply:
 
 
 def apply_conditions(reply: Reply, headers: Headers) -> Reply:
-    """A 200 turned into the 304, 206 or 416 that If-None-Match, Range and If-Range ask for."""
+    """Turn a 200 into the 304, 206 or 416 that If-None-Match, Range and If-Range require."""
     etag = reply.headers.get("ETag")
     if reply.status != 200 or etag is None:
         return reply

@@ -2,8 +2,8 @@
 
     python mirror/scryfall_mirror.py --root drawn --port 8765
 
-One origin serves what api.scryfall.com, data.scryfall.io and cards.scryfall.io serve. The path alone decides which
-of them answers (replies.py). The mirror can also misbehave on demand (faults.py).
+One origin replaces api.scryfall.com, data.scryfall.io and cards.scryfall.io. Only the path decides which of them
+answers (replies.py). The mirror can also fail on demand (faults.py).
 
 Reads   the files under the root that replies.py names, and the list of faults
 Writes  nothing
@@ -36,7 +36,7 @@ from mtg_image_db.console import EXIT_ERROR, EXIT_INTERRUPTED, SuiteError, entry
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it was received, header names in Title-Case; status 0 is a reset connection."""
+    """A received request, with header names in Title-Case. status 0 means that the connection was reset."""
     time_monotonic: float
     method: str
     path: str
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server_version, sys_version = "scryfall-mirror", ""
-    wbufsize = 1 << 16  # header and body of a small reply leave in one packet
+    wbufsize = 1 << 16  # header and body of a small reply are sent in one packet
 
     def do_GET(self) -> None:
         mirror, received = self.server.mirror, time.monotonic()
@@ -108,11 +108,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Mirror:
-    """A Scryfall mirror in threads of this process, from `start` to `stop` or as a context manager.
+    """A Scryfall mirror in threads of this process. It runs from `start` to `stop`, or as a context manager.
 
-    `requests` has every request answered so far, `faults` and `latency` (seconds before each
-    reply) may be changed while it runs. Chance depends on seed, path and attempt alone, never on
-    the order of threads. Stopped and started again it keeps its port.
+    `requests` holds every request answered so far. `faults` and `latency` (seconds before each reply) may be changed
+    while it runs. Random choices depend only on seed, path and attempt, not on the order of threads. After a stop, it
+    starts again at the same port.
     """
 
     def __init__(self, root: Path, *, port: int = 0, latency: float = 0.0, rewrite_hosts: bool = False,
@@ -129,11 +129,11 @@ class Mirror:
 
     @property
     def url(self) -> str:
-        """The origin; its port is known once the mirror has started."""
+        """The origin. Its port is known once the mirror has started."""
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> Mirror:
-        """Listen and serve; OSError if the address is taken."""
+        """Listen and serve. Raises OSError if the address is taken."""
         self._server = _Server(self)
         self.port = self._server.server_address[1]
         self._stopping.clear()
@@ -159,11 +159,11 @@ class Mirror:
         self.stop()
 
     def pause(self, seconds: float) -> bool:
-        """Sleep, but no longer than the mirror runs; true if it was stopped."""
+        """Sleep for these seconds, or until the mirror stops. Returns True if it was stopped."""
         return self._stopping.wait(seconds) if seconds > 0 else self._stopping.is_set()
 
     def reply_to(self, target: str, headers: Headers) -> Reply:
-        """The reply to a request for a path with query, faults included."""
+        """The reply to a request for a path with query, with faults applied."""
         path = target.partition("?")[0]
         with self._lock:
             attempt = self._attempts[target] = self._attempts.get(target, 0) + 1

@@ -1,4 +1,4 @@
-"""The whole pipeline on drawn cards: serve them as Scryfall would, run the real scripts, name cards in photos.
+"""The complete pipeline on drawn cards: serve them as Scryfall does, run the real scripts, name cards in photos.
 
     python scripts/demo.py
 
@@ -34,7 +34,7 @@ PHOTOS = 6
 
 
 def run(*command: str, env: dict[str, str]) -> str:
-    """Run a script as a user would, showing the command; returns its stdout. Ends the demo where it fails."""
+    """Print and run a script as a user would. Returns its stdout. If the script fails, the demo ends."""
     say(f"\n$ python {shlex.join(command)}")
     done = subprocess.run([sys.executable, *command], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, check=False)
     print(done.stdout, end="", flush=True)
@@ -45,7 +45,7 @@ def run(*command: str, env: dict[str, str]) -> str:
 
 
 def take_photos(mirror: Path, folder: Path) -> dict[str, str]:
-    """Draw photos of a few cards, each on a table at an angle; returns file name -> the card's name."""
+    """Draw photos of a few cards, each on a table at an angle. Returns file name -> the card's name."""
     with gzip.open(mirror / "unique-artwork.jsonl.gz", "rt", encoding="utf-8") as lines:
         cards = [card for card in map(json.loads, lines) if "image_uris" in card
                  and card["image_status"] not in ("missing", "placeholder")]

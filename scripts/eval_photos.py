@@ -1,10 +1,10 @@
-"""How well photos are named: found, named and accepted cards, counted against a folder of photos with known cards.
+"""Measure how well photos are named: count found, named and accepted cards in photos whose cards are known.
 
     python scripts/eval_photos.py my_photos
 
-Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures: docs/naming.md, "Count it on your own photos";
-        without --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), to build an index of them first
-Writes  counts to stdout, eval_out/ (the index), with --save-failures pictures of what was not named
+Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures: docs/naming.md, "Count it on your own photos".
+        Without --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), to build an index of them first
+Writes  counts to stdout, the index to eval_out/, and with --save-failures pictures of cards that were not named
 """
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.namer import guesses, name_cards
 
 OUT = Path("eval_out")
-FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # intersection over union with the true corners
-HELD_OUT_ROWS = 200  # more rows than a photo's cards have
+FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
+HELD_OUT_ROWS = 200  # more than the rows of a photo's cards
 
 
 class Without(CardIndex):
-    """An index as if it lacked the cards of some names."""
+    """An index without the cards of these names."""
     names: frozenset[str] = frozenset()
 
     def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +55,7 @@ class Without(CardIndex):
 
 
 class TimedModel:
-    """The index's model, with its seconds added up."""
+    """The index's model. It adds up the seconds it takes."""
 
     def __init__(self, model: Embedder) -> None:
         self.model, self.seconds = model, 0.0
@@ -70,7 +70,7 @@ class TimedModel:
 
 
 def built_index(folder: Path) -> Path:
-    """An index of the folder's own cards with the offline model, in OUT; built anew only where something changed."""
+    """Build an index of the folder's cards with the offline model, in OUT. It is rebuilt only if something changed."""
     out = OUT / folder.resolve().name
     with Mirror(folder) as mirror:
         command = [sys.executable, str(ROOT / "build_mtg_faiss.py"), "--model", OFFLINE_MODEL, "--api-url", mirror.url,
@@ -83,7 +83,7 @@ def built_index(folder: Path) -> Path:
 
 
 def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
-    """Of two convex quadrilaterals."""
+    """The intersection over union of two convex quadrilaterals, 0-1."""
     import cv2
 
     corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
@@ -93,7 +93,7 @@ def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
 
 
 def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
-    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare with what the line says."""
+    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line."""
     started, model.seconds = time.monotonic(), 0.0
     cards = name_cards(photo, index, model, k=3)
     negative = "instances" not in entry
@@ -135,7 +135,7 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[
 
 
 def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entry: dict) -> None:
-    """The photo as answered, the true corners of its known cards in yellow, where something in it went wrong."""
+    """Write the photo with its answer if something in it went wrong. The true corners of its known cards are yellow."""
     if not (result.wrong or any(not card.first or not card.accepted for card in result.seen)):
         return
     picture = annotate.drawn(photo, result.cards)

@@ -2,9 +2,9 @@
 
     python scripts/serve.py --index-dir index_out
 
-What the page needs and is not there, or is older than the index, is exported first.
-Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, so that none is fetched from Scryfall
-Writes  the browser's files in <index-dir>, where they are missing or old
+Files that the page needs are exported first, if they are missing or older than the index.
+Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
+Writes  the browser's files in <index-dir>, if they are missing or old
 """
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say
 
 WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
-PLACES = OUT, Path("demo_out/index_out")  # the first that holds an index is served
+PLACES = OUT, Path("demo_out/index_out")  # the first folder that holds an index is served
 
 
 def show(address: str) -> None:
-    """Open the page where this machine has a screen. Elsewhere a text browser might take over the terminal."""
+    """Open the page in a browser, if this machine has a screen. Otherwise a text browser might take the terminal."""
     if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         webbrowser.open(address)
 

@@ -1,9 +1,9 @@
-"""Check every picture in the cache: decode it completely, report what is broken, delete what you ask to delete.
+"""Check every picture in the cache: decode it completely, report invalid files, and delete files on request.
 
     python scripts/validate_cache.py --cache image_cache --fix --prune
 
 Reads   the cache, and for --prune the bulk snapshots in <cache>/bulk
-Writes  --report FILE; with --fix and --prune it deletes files
+Writes  --report FILE. --fix and --prune delete files
 """
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from mtg_image_db.scryfall.faces import picture_urls
 from mtg_image_db.scryfall.image_cache import cached_names
 from mtg_image_db.threads import map_ahead
 
-PICTURES_PER_TASK = 16  # handing a picture to a thread costs a tenth of checking it
+PICTURES_PER_TASK = 16  # to hand a picture to a thread costs a tenth of checking it
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that is no complete picture."""
+    """A file that is not a complete picture."""
     filename: str
     reason: str
     size_bytes: int
@@ -47,7 +47,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class CacheReport:
-    """What was found. failures lists the invalid files."""
+    """The results of a check. failures lists the invalid files."""
     total_files: int
     failures: list[Failure]
     deleted: int
@@ -65,9 +65,9 @@ def check(path: Path) -> Failure | None:
 
 
 def prune(cache: Path) -> int:
-    """Delete pictures no snapshot refers to in any size, and leftovers of broken writes. Returns how many.
+    """Delete pictures that no snapshot refers to in any size, and leftovers of broken writes. Returns their number.
 
-    Raises SuiteError where there is no snapshot: everything would go.
+    Raises SuiteError if there is no snapshot: otherwise every picture would be deleted.
     """
     snapshots = sorted((cache / "bulk").glob("*.jsonl.gz"))
     if not snapshots:
@@ -77,7 +77,7 @@ def prune(cache: Path) -> int:
     for snapshot in snapshots:
         unused.difference_update(map(cache_name, picture_urls(snapshot)))
     doomed = [cache / name for name in unused]
-    doomed += [path for path in (cache / "bulk").glob(f"*{TEMPORARY_SUFFIX}")  # a younger one may be continued
+    doomed += [path for path in (cache / "bulk").glob(f"*{TEMPORARY_SUFFIX}")  # a younger one may be resumed
                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
     for path in doomed:
         path.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ def prune(cache: Path) -> int:
 
 
 def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:
-    """Check the whole cache, after pruning it. Raises SuiteError where it does not exist."""
+    """Prune the cache if asked to, then check every picture in it. Raises SuiteError if the cache does not exist."""
     require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.",
                       EXIT_NOTHING)
     pruned, failures = prune(cache) if prune_unused else 0, list[Failure]()

@@ -75,9 +75,8 @@ class Card:
     quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
     (0-359) by which it is turned clockwise. score: the similarity to the first match, 1 for equal pictures and about
     0 for unrelated ones. margin: score minus the similarity to the next different card. matches: best first. Their
-    scores are cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if the card
-    is not recognised. printing_decided: whether the first match can be told from the other printings.
-    first. printing_decided: whether the first match is the one in the photo.
+    scores are cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if
+    the card is not recognised. printing_decided: whether the first match can be told from the other printings.
     """
     quad: list[list[float]]
     rotation: int

@@ -67,8 +67,8 @@ class Pace:
     def rate_limited(self, seconds: float, api: bool) -> None:
         """Handle a 429: pause every worker for these seconds.
 
-        A pause from the API lasts at least API_PAUSE. Each further 429 doubles this minimum. After a pause from the image host,
-        half as many workers send requests at the same time.
+        An API pause lasts at least API_PAUSE, and each further 429 doubles this minimum. After a pause from the image
+        host, half as many workers send requests at the same time.
         """
         if api:
             with self._changed:
