@@ -35,7 +35,7 @@ def add_download_flags(parser: ArgumentParser) -> None:
                                               "(default: $MTG_IMAGE_DB_CONTACT, or none)")
     network.add_argument("--api-url", type=web_address, default=os.environ.get("MTG_SCRYFALL_API") or API_URL,
                          metavar="URL", help=f"a mirror of Scryfall (default: $MTG_SCRYFALL_API or {API_URL})")
-    parser.group("run").add_argument("--dry-run", action="store_true", help="count and estimate; fetch no picture")
+    parser.group("run").add_argument("--dry-run", action="store_true", help="count and estimate, but fetch no picture")
 
 
 def options_of(args: argparse.Namespace) -> DownloadOptions:

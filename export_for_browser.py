@@ -25,13 +25,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=directory, default=OUT, metavar="DIR",
                         help="where to write the browser's files (default: index_out)")
     parser.add_argument("--compact", action="store_true",
-                        help="write the metadata in columns: a fourth of the bytes, for pages that read this form")
+                        help="write the metadata in columns: a quarter of the bytes, for pages that read this form")
     model = parser.group("model")
     model.add_argument("--with-model", action="store_true",
-                       help="also write the model, with which a page searches for pictures")
+                       help="also write the model, which a page needs to search for pictures")
     model.add_argument("--cache", type=Path, metavar="DIR",
                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
-    model.add_argument("--pretrained", metavar="FILE", help="where the model's weights are, if they have moved")
+    model.add_argument("--pretrained", metavar="FILE", help="the weights of the model, if they have moved")
     args = parser.parse(argv)
     cache = args.cache or args.input_dir.resolve().parent / "image_cache"
     if args.with_model:

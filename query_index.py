@@ -41,18 +41,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
                         help="matches printed of each card, at least 1 (default: 1)")
     output = parser.group("output")
-    output.add_argument("--json", action="store_true", help="one JSON object a picture, a line each")
+    output.add_argument("--json", action="store_true", help="print one JSON object for each picture, one per line")
     output.add_argument("--html", type=Path, metavar="FILE", help="write a page of queries and matches")
     output.add_argument("--annotate", type=Path, metavar="FILE",
                         help="write the picture with the cards outlined and named: .jpg, .png or .webp")
     output.add_argument("--cache", type=Path, default=CACHE, metavar="DIR",
-                        help="pictures for --html; those not there are linked (default: image_cache)")
+                        help="reference pictures for --html. Missing ones are linked (default: image_cache)")
     search = parser.group("index")
     search.add_argument("--ef-search", type=number(int, 1, MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
     search.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     model = parser.group("model")
-    model.add_argument("--pretrained", metavar="TAG|FILE", help="the index's weights, where they have moved")
+    model.add_argument("--pretrained", metavar="TAG|FILE", help="the index's weights, if they have moved")
     model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                        help="auto, cpu, cuda or mps (default: auto)")
     model.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",

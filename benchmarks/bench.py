@@ -61,7 +61,7 @@ def bench(out: Path, quick: bool, only: str) -> list[Figure]:
     wanted = not quick and any(comparison in WITH_PEERS for comparison in chosen)
     python = peers.install(out / "peers") if wanted else None
     if python is None:
-        say("The other tools are left out.")
+        say("The other tools are skipped.")
     figures = []
     with tempfile.TemporaryDirectory(prefix="run-", dir=out) as folder:
         context = Bench(Path(folder), QUICK if quick else FULL, python)
@@ -78,9 +78,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, without the other tools: about two minutes")
     parser.add_argument("--only", default="", metavar="NAME",
-                        help=f"comparisons whose name holds this: {', '.join(NAMES)}")
+                        help=f"run only comparisons whose name contains this: {', '.join(NAMES)}")
     parser.add_argument("--hnsw", action="store_true",
-                        help="instead, the table of HNSW parameters over 54,000 vectors: about five minutes")
+                        help="measure only HNSW parameters over 54,000 vectors: about five minutes")
     args = parser.parse(argv)
     if args.hnsw:
         for line in hnsw_table(FULL.vectors):

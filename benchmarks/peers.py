@@ -103,5 +103,5 @@ def vector_index(python: Path, folder: Path, library: str, parameters: HnswParam
     done = subprocess.run([python, "-c", INDEX_LIBRARIES, library, folder, *map(json.dumps, (
         parameters.m, parameters.ef_construction, efforts))], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SuiteError("Build Error", f"{library} ended with {done.returncode}", folder, "What it said is above.")
+        raise SuiteError("Build Error", f"{library} ended with {done.returncode}", folder, "Its output is above.")
     return json.loads(done.stdout)

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     out = Path("soak_out").resolve()
     shutil.rmtree(out, ignore_errors=True)
-    say(f"{args.pictures:,} pictures through a mirror of which {args.faults:.0%} of the replies go wrong.")
+    say(f"{args.pictures:,} pictures through a mirror that spoils {args.faults:.0%} of its replies.")
     try:
         lost = soak(out, args.pictures, args.faults)
     finally:

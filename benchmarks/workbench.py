@@ -114,7 +114,7 @@ def run_command(folder: Path, command: Sequence[object], log: Path | None = None
     if process.returncode:
         say("\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:]) if log else "")
         raise SuiteError("Build Error", f"{Path(words[1]).name} ended with {process.returncode}", " ".join(words),
-                         "What it said last is above.")
+                         "The end of its output is above.")
     return Run(seconds, peak / 1024 if peak else None)
 
 

@@ -195,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
                         help="0 to 65535, 0 takes a free one (default: 8765)")
     parser.add_argument("--latency-ms", type=number(float, 0), default=0.0, metavar="MS",
                         help="wait before each reply (default: 0)")
-    parser.add_argument("--rewrite-hosts", action="store_true", help="put this origin for Scryfall's hosts into JSON")
+    parser.add_argument("--rewrite-hosts", action="store_true", help="replace Scryfall's hosts in JSON by this origin")
     parser.add_argument("--legacy", action="store_true", help="bulk data as before 2026-07-20")
     parser.add_argument("--faults", type=existing_file, metavar="FILE",
                         help="a JSON list of faults (mirror/faults.py)")

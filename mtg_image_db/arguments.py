@@ -133,9 +133,9 @@ def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes
     cards.add_argument("--image-size", type=one_of(*image_sizes), default="normal", metavar="KEY",
                        help=f"which picture of a card: {', '.join(image_sizes)} (default: normal)")
     cards.add_argument("--bulk-file", type=existing_file, metavar="PATH",
-                       help="a bulk file of your own: JSON Lines or a JSON array, plain or gzip")
+                       help="a local bulk file to read instead: JSON Lines or a JSON array, plain or gzip")
     cards.add_argument("--include-placeholders", action="store_true",
-                       help="also cards that Scryfall has no scan of yet")
+                       help="include cards without a scan")
     cards.add_argument("--cache", type=directory, default=CACHE, metavar="DIR",
                        help="where pictures and bulk files are kept (default: image_cache)")
 

@@ -153,12 +153,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, " DIR")
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
     parser.add_argument("--index-dir", type=Path, metavar="DIR",
-                        help=f"the index to ask (default: one of DIR's own cards, built in {OUT})")
+                        help=f"the index to search (default: an index of DIR's cards, built in {OUT})")
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="N of the photos, from all parts of the list")
     parser.add_argument("--hold-out", action="store_true",
-                        help="also name each photo with its own cards taken out of the index: none should be accepted")
+                        help="also name each photo with its own cards removed from the index: none should be accepted")
     parser.add_argument("--hashes", action="store_true",
-                        help="also what perceptual hashes name over the same candidates (package imagehash)")
+                        help="also count what perceptual hashes name over the same candidates (package imagehash)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="the index's pictures, for --hashes (default: image_cache beside the index)")
     parser.add_argument("--json", action="store_true", help="one JSON object: counts, and every photo's answer")

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
     default = next((place for place in PLACES if (place / BUILD_MANIFEST).exists()), PLACES[0])
     parser.add_argument("--index-dir", type=Path, default=default, metavar="DIR",
-                        help=f"where the build wrote (default: {PLACES[0]}, or {PLACES[1]} where there is no other)")
+                        help=f"where the build wrote (default: {PLACES[0]}, or {PLACES[1]} if there is no other)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="the downloaded pictures (default: image_cache beside the index)")
     parser.add_argument("--port", type=number(int, 0, 65535), default=8000, metavar="N",
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     if not export_what_is_missing(site, manifest):
         say("The index was exported without its model: the page searches names, not pictures.")
     elif not RUNTIME.exists():
-        say("The program that runs the model is not in web/vendor: `make web` puts it there. Until then the page "
+        say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
             "searches names, not pictures.")
     with start(site, args.port) as server:
         address = f"http://localhost:{server.server_port}"

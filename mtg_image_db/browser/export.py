@@ -198,7 +198,7 @@ def _sample_pictures(sources: NDArray[np.void], cache: Path,
         if len(rows) == MODEL_SAMPLE:
             break
     if not rows:
-        raise SuiteError("Configuration Error", "no indexed picture is in the cache, and the model is measured on some",
+        raise SuiteError("Configuration Error", "the cache has no indexed picture to check the model on",
                          f"--cache {cache}", "Name the folder the index was built from, or leave out --with-model.")
     return rows, np.stack(prepared)
 

@@ -3,9 +3,9 @@
     checkpoint = Checkpoint(out, spec.fingerprint)
     checkpoint.append(sources, vectors, model.made_with)
     checkpoint.save()
+
 The rows are in a file that only grows. checkpoint.npz holds the end and the CRC-32 of each segment. So a save writes
 only the rows since the last save, and a damaged segment is detected.
-the rows since the last time, and a damaged segment is noticed.
 Reads and writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows.bin, while a build is unfinished
 """
 from __future__ import annotations

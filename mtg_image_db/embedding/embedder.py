@@ -148,7 +148,7 @@ class Embedder:
         return SuiteError("Build Error", f"the model failed on {pictures} pictures" if pictures else
                           f"the model does not fit on {self.device}",
                           (str(error).strip() or "out of memory").splitlines()[0][:200],
-                          "Use another --device or a smaller --size; what is embedded so far is kept.")
+                          "Use another --device or a smaller --size. The vectors made so far are kept.")
 
     def _pass(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch

@@ -226,7 +226,7 @@ def _read_cards(path: Path, report: BulkReport) -> Iterator[CardObject]:
             raise _broken(path, str(error)) from error
     if not report.cards:
         raise SuiteError("Validation Error", "the bulk file holds no card", path,
-                         "Give --bulk-file a file of Scryfall card objects, or leave it away.", EXIT_NOTHING)
+                         "Give --bulk-file a file of Scryfall card objects, or omit it.", EXIT_NOTHING)
 
 
 def _is_card(value: object) -> TypeGuard[CardObject]:

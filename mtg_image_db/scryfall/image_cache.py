@@ -140,7 +140,7 @@ def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     """
     with _alone(filling.cache) as alone, contextlib.closing(Progress("Downloading", filling.to_fetch)) as progress:
         if not alone:
-            say("Another download fills the same cache: this one takes other pictures, in an order of its own.")
+            say("Another download fills the same cache. This one fetches pictures in a random order.")
             tasks = _shuffled(tasks)
         work, interrupted = _Work(tasks, filling, progress), False
         try:
