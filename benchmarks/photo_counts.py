@@ -52,7 +52,7 @@ class Seen:
 class Answered:
     """A photo and its answer. right counts accepted cards at a known card's place with its name. wrong counts accepted
     cards whose name is not in the photo. unjudged counts the other accepted cards: a second copy of a card, or a photo
-    whose list is incomplete. held_out: True if a card was accepted after the photo's cards left the index."""
+    whose list is incomplete. held_out: with the photo's cards removed from the index, was a card accepted?"""
     kind: str
     file: str
     seconds: float

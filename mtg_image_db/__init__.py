@@ -23,7 +23,8 @@ __all__ = ["SuiteError", "__version__", "open_index"]
 
 def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: str = "auto",
                precision: str = "auto") -> OpenIndex:
-    """Open the index that a build wrote to index_dir. pretrained is the weights file of its model, if moved.
+    """Open the index that a build wrote to index_dir. pretrained is a tag or the path of the weights, if they
+    have moved.
     device is auto, cpu, cuda or mps. precision is auto, fp32, bf16 or fp16.
 
     Raises SuiteError if the index is missing or damaged.

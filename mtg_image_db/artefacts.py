@@ -95,7 +95,7 @@ def finish_commit(out: Path) -> None:
 
 
 def read_manifest(out: Path) -> dict[str, Any] | None:
-    """The manifest in out. None if there is none or if a key that readers need is missing."""
+    """The manifest in out. None if there is no manifest, or if it lacks a key that readers need."""
     manifest = read_json(out / BUILD_MANIFEST)
     if manifest is None or not isinstance(manifest.get("model_fingerprint"), str):
         return None

@@ -107,8 +107,8 @@ class RetryingSession:
         body without a turn, so another worker can send its request. Both may raise InvalidContent.
 
         An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), plus up
-        to 25% at random, or after Retry-After if that is longer. Invalid content is requested up to two more times. A
-        429 is left to the pace. Other 4xx are final. Raises FetchError after the last attempt.
+        to 25% at random, or after Retry-After if that is longer. Invalid content is requested up to two more times. After
+        a 429, pace says when to go on. Other 4xx are final. Raises FetchError after the last attempt.
         """
         import requests
         import urllib3

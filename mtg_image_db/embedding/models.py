@@ -108,7 +108,7 @@ def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
 
 
 def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) -> ModelSpec:
-    """The model that a build used. pretrained is the path of its weights, if they have moved.
+    """The model that a build used. pretrained is a tag or the path of its weights, if they have moved.
 
     If the weights file has the same size and time, open_clip is not imported: that would take 2 seconds.
     Raises SuiteError if the weights here are not those of the index.

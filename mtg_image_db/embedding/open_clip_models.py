@@ -1,4 +1,4 @@
-"""open_clip's models: where their weights are, and their image towers.
+"""open_clip's models: find their weights, and load their image towers.
 
     weights, native_size, mean, std = find_weights("ViT-B-32-quickgelu", "openai", offline_model)
     tower = load_tower("ViT-B-32-quickgelu", weights, native_size)

@@ -79,7 +79,7 @@ class VectorStore:
         return np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
-        """The ref of a cache file that has not changed since its vector was made. None if there is none."""
+        """The ref of a cache file that has not changed since its vector was made, or None."""
         ref = self._by_name.get(name.encode())
         if ref is None:
             return None

@@ -88,7 +88,7 @@ class CardIndex:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to run the index's model. pretrained is the path of its weights, if they have moved."""
+    """How to run the index's model. pretrained is a tag or the path of its weights, if they have moved."""
     pretrained: str | None = None
     device: str = "auto"
     precision: str = "auto"

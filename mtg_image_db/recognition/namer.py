@@ -4,8 +4,8 @@
 
 Each candidate place is straightened both ways up and embedded. The perceptual hashes then rank the nearest rows again,
 by the similarity of their picture and the candidate. The candidate's corners are moved to where the similarity is
-highest. The similarity and its margin to the next different card decide whether the card is recognised. They are the
-same measure for every embedding model.
+highest. The similarity and its margin to the next different card decide whether the card is recognised. This
+measure is the same for every embedding model.
 Reads and writes  nothing
 """
 from __future__ import annotations

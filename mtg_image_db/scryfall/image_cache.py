@@ -135,8 +135,8 @@ def tasks_of(faces: Iterator[Face], cache: Path, cached: set[str], tally: Counte
 def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     """Fetch every task's picture.
 
-    After Ctrl-C, on a full disk or in an outage, the pictures in flight have STOP_SECONDS to finish. Raises
-    FillInterrupted on Ctrl-C, and the errors of the disk or of on_saved.
+    After Ctrl-C, on a full disk or in an outage, the pictures in flight have STOP_SECONDS to finish. Later ones
+    are dropped. Raises FillInterrupted on Ctrl-C, and the errors of the disk or of on_saved.
     """
     with _alone(filling.cache) as alone, contextlib.closing(Progress("Downloading", filling.to_fetch)) as progress:
         if not alone:
