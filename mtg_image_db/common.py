@@ -106,9 +106,9 @@ class RetryingSession:
         """GET the URL and return consume(response), which reads the body with stream_body. check() then validates the
         body without a turn, so another worker can send its request. Both may raise InvalidContent.
 
-        An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), plus up
-        to 25% at random, or after Retry-After if that is longer. Invalid content is requested up to two more times. After
-        a 429, pace says when to go on. Other 4xx are final. Raises FetchError after the last attempt.
+        An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), or
+        after Retry-After if that is longer, plus up to 25% at random. Invalid content is requested up to two more
+        times. After a 429, pace says when to go on. Other 4xx are final. Raises FetchError after the last attempt.
         """
         import requests
         import urllib3

@@ -134,7 +134,7 @@ def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
 
 
 def _is_current(index_dir: Path, head: dict[str, Any]) -> bool:
-    """True if meta.json is not older than the build and has the decision's constants, and its files have their sizes."""
+    """True if meta.json is not older than the build and has the decision's constants, and its files are complete."""
     if not head or (index_dir / BROWSER_META).stat().st_mtime < (index_dir / BUILD_MANIFEST).stat().st_mtime:
         return False
     rows, dimension = head["shape"]
