@@ -13,20 +13,15 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mtg_image_db.arguments import CACHE, OUT, ArgumentParser, existing_file, number, one_of
-from mtg_image_db.artefacts import cache_name
-from mtg_image_db.common import InvalidContent, open_picture
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
-from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.query import Answer, Question, answers, html_section, json_line, text_lines
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from mtg_image_db.recognition import annotate
+from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
+from mtg_image_db.recognition.query import Answer, Question, answers, json_line, text_lines
 
 FEW_PICTURES = 16
 
@@ -85,15 +80,16 @@ def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:
                            "Give a complete JPEG, PNG, WEBP, GIF, BMP or TIFF.")))
 
 
-def report(done: Sequence[Answer], args: argparse.Namespace, written: Sequence[Path], seconds: float) -> None:
+def report(done: Sequence[Answer], args: argparse.Namespace, seconds: float) -> None:
     if args.find == "off":
         text = f"Matched {sum(bool(answer.matches) for answer in done):,} of {len(done):,}"
     else:
         pictures = sum(bool(answer.recognised) for answer in done)
         cards = sum(len(answer.recognised) for answer in done)
         text = f"Recognised {cards:,} card{'s' * (cards != 1)} in {pictures:,} of {len(done):,} pictures"
-    shown = f", shown in {' and '.join(map(str, written))}." if written else "."
-    say(f"{text} ({per_second(len(done), seconds)}/s){shown}")
+    written = [args.html, args.annotate if any(answer.cards for answer in done) else None]
+    shown = " and ".join(str(path) for path in written if path)
+    say(f"{text} ({per_second(len(done), seconds)}/s){f', shown in {shown}' if shown else ''}.")
 
 
 def precision_of(args: argparse.Namespace) -> str:
@@ -107,30 +103,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
     index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
-    started, sections, written, done = time.monotonic(), list[str](), list[Path](), list[Answer]()
-
-    def reference(image_url: str) -> Image | None:
-        try:
-            return open_picture(args.cache / cache_name(image_url))
-        except (InvalidContent, OSError):
-            return None
-
+    files = AnswerFiles(args.html, args.annotate, args.cache)
+    question = Question(index, model, args.k, args.ef_search, args.find == "auto", files.need_photos)
     progress = Progress("Naming", len(args.images), shown=len(args.images) > 1 and not sys.stdout.isatty())
-    question = Question(index, model, args.k, args.ef_search, args.find == "auto", bool(args.html or args.annotate))
-    for answer, photo in answers(args.images, question):
+    started, done = time.monotonic(), list[Answer]()
+    for answer in write_files(answers(args.images, question), files,
+                              f"{len(index.metadata):,} faces, {model.spec.model}"):
         print_answer(answer, args.json, len(args.images) > 1)
-        if args.html:
-            sections.append(html_section(answer, photo, reference))
-        if args.annotate and photo is not None and answer.cards:
-            annotate.write(args.annotate, annotate.drawn(photo, answer.cards))
-            written.append(args.annotate)
         done.append(answer)
         progress.update()
     progress.close()
-    if args.html:
-        html_report.write(args.html, f"{len(index.metadata):,} faces, {model.spec.model}", sections)
-        written.insert(0, args.html)
-    report(done, args, written, time.monotonic() - started)
+    report(done, args, time.monotonic() - started)
     return EXIT_OK if any(answer.matches for answer in done) else EXIT_NOTHING
 
 

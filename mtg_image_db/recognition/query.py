@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import annotate, html_report
 from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
 from mtg_image_db.threads import map_ahead
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 QUERY_BATCH = 64
 PHOTOS_AHEAD = 2  # photos decoded while another is named: 36 MB each at 12 megapixels
@@ -160,21 +157,3 @@ def json_line(answer: Answer) -> str:
                        "cards": [asdict(card) for card in answer.cards],
                        **({"error": answer.error} if answer.error else {})}, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
-
-
-def html_section(answer: Answer, photo: Picture | None, reference: Callable[[str], Image | None]) -> str:
-    """The answer as HTML for html_report.py. reference gives the picture of an image_url, or None."""
-    from PIL import Image
-
-    def shown(matches: Sequence[Match]) -> list[tuple[Match, Image.Image | None]]:
-        return [(match, reference(match.image_url)) for match in matches]
-
-    def title(card: Card, number: int) -> str:
-        how_alike = f", similarity {card.score:.2f}, margin {card.margin:.2f}" if card.accepted else MOST_LIKE
-        return annotate.caption(card, number) + how_alike
-
-    groups = [html_report.Group(title(card, number), card.accepted, shown(card.matches))
-              for number, card in enumerate(annotate.shown(answer.cards), 1)]
-    picture = None if photo is None else annotate.drawn(photo, answer.cards) if answer.cards else Image.fromarray(photo)
-    return html_report.section(html_report.Row(answer.path.name, picture, answer.error,
-                                               groups or [html_report.Group("", True, shown(answer.matches))]))
