@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
 from mtg_image_db.artefacts import BROWSER_META, REJECTED
-from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, percent, require_directory, say
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, percent, require_directory, say
 from mtg_image_db.embedding.embed_pictures import EmbedOptions
 from mtg_image_db.embedding.embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
 from mtg_image_db.embedding.models import OFFLINE_MODEL
@@ -89,7 +89,7 @@ def report(result: BuildResult) -> None:
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
             f"{result.out / REJECTED}.")
-    say(f"Next: python query_index.py IMAGE --index-dir {result.out}")
+    say(f"Next: {command('query_index.py', 'IMAGE', '--index-dir', result.out)}")
 
 
 @entry_point

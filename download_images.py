@@ -14,9 +14,9 @@ import sys
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, header_text, number, web_address
 from mtg_image_db.common import NetworkOptions
-from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, say
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, say
 from mtg_image_db.scryfall.download import DownloadOptions, Plan, download, plan_download
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, shown_flags, source_from_args
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, flags_of, source_from_args
 from mtg_image_db.scryfall.hosts import API_URL
 
 
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         print_plan(plan_download(options), args.image_size)
         return EXIT_OK
     result = download(options)
-    say(f"Next: python build_embeddings.py{shown_flags(options.source, args.out)}")
+    say(f"Next: {command('build_embeddings.py', *flags_of(options.source, args.out))}")
     return EXIT_FAILURES if args.strict and result.filled.failed else EXIT_OK
 
 

@@ -9,12 +9,13 @@ Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127))
 """
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 from mtg_image_db.arguments import OUT, ArgumentParser, directory
 from mtg_image_db.browser.export import ExportOptions, export
-from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say
+from mtg_image_db.console import EXIT_OK, command, entry_point, require_directory, say
 
 
 @entry_point
@@ -41,8 +42,10 @@ def main(argv: list[str] | None = None) -> int:
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")
-    say(f"Next: python scripts/serve.py --index-dir {args.input_dir}" if args.output_dir == args.input_dir else
-        f"Next: cp -r web/*.js web/vendor {args.output_dir}, beside a page of yours that imports search.js.")
+    serve = command("scripts/serve.py", "--index-dir", args.input_dir)
+    copy = f"cp -r web/*.js web/vendor {shlex.quote(str(args.output_dir))}"
+    say(f"Next: {serve}" if args.output_dir == args.input_dir else
+        f"Next: {copy}, beside a page of yours that imports search.js.")
     return EXIT_OK
 
 

@@ -8,6 +8,7 @@
 """
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mtg_image_db.console import SuiteError
@@ -18,14 +19,20 @@ if TYPE_CHECKING:
 
     from mtg_image_db.recognition.open_index import OpenIndex
 
+# Before any dependency is imported. ONNX Runtime would write a device id into the home folder and queue an event for
+# its maker. The model hub's client would report its use.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
 __all__ = ["SuiteError", "__version__", "open_index"]
 
 
 def open_index(index_dir: str | Path, *, pretrained: str | None = None, device: str = "auto",
                precision: str = "auto") -> OpenIndex:
-    """Open the index that a build wrote to index_dir. pretrained is a tag or the path of the weights, if they
-    have moved.
-    device is auto, cpu, cuda or mps. precision is auto, fp32, bf16 or fp16.
+    """Open the index that a build wrote to index_dir.
+
+    pretrained is a tag or the path of the weights, if they have moved. device is auto, cpu, cuda or mps. precision is
+    auto, fp32, bf16 or fp16.
 
     Raises SuiteError if the index is missing or damaged.
     """

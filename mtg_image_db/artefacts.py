@@ -15,6 +15,7 @@ import mmap
 import os
 import platform
 import re
+import shlex
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -44,13 +45,13 @@ MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 FORMAT_VERSIONS = {"checkpoint": "1.1.0", "cache report": "1.1.0", "meta.json records": "1.0",
                    "meta.json columns": "2.0"}
 
-PICTURE_SUFFIXES = (".jpg", ".png", ".webp")
 STAGED_SUFFIX = ".next"
 PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # those that a query needs
 READ_BYTES = 1 << 22
 LEFTOVER_SECONDS = 24 * 3600.0  # a temporary file of another machine counts as abandoned after this time
 # common.atomic_file names its temporary files .<name>.<machine>-<process>-<thread>.part
 _TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
+_CACHE_NAME = re.compile(r"[0-9a-f]{40}\.(?:jpg|png|webp)")
 
 
 def cache_name(image_url: str) -> str:
@@ -58,6 +59,11 @@ def cache_name(image_url: str) -> str:
     path = image_url.partition("?")[0].lower()
     suffix = ".png" if path.endswith(".png") else ".webp" if path.endswith(".webp") else ".jpg"
     return hashlib.sha1(image_url.encode(), usedforsecurity=False).hexdigest() + suffix
+
+
+def is_cache_name(name: str) -> bool:
+    """True if cache_name can give this name. Any other file in the cache belongs to the user."""
+    return _CACHE_NAME.fullmatch(name) is not None
 
 
 # A build's files as one unit
@@ -110,10 +116,10 @@ def load_manifest(out: Path) -> dict[str, Any]:
     require_directory(out, "index", "Run python build_embeddings.py first, or name the directory it wrote to.")
     manifest = read_manifest(out)
     if manifest is None:
-        damaged = (out / BUILD_MANIFEST).exists()
+        again = "again as before" if (damaged := (out / BUILD_MANIFEST).exists()) else "to its end"
         raise SuiteError("Configuration Error", "the build manifest is damaged" if damaged
                          else "the index directory holds no finished build", out / BUILD_MANIFEST,
-                         f"Run the build {'again as before' if damaged else 'to its end'} (--out {out}).")
+                         f"Run the build {again} (--out {shlex.quote(str(out))}).")
     return manifest
 
 
@@ -126,7 +132,8 @@ def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
         if found != expected:
             raise SuiteError("Validation Error", "an artefact does not match the build manifest",
                              f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
-                             f"Run the build again as before (--out {out} --model {manifest['parameters']['model']}): "
+                             "Run the build again as before "
+                             f"({shlex.join(['--out', str(out), '--model', manifest['parameters']['model']])}): "
                              "it reuses what is undamaged.")
 
     with ThreadPoolExecutor() as pool:

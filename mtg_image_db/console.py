@@ -14,6 +14,7 @@ import datetime
 import errno
 import functools
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -59,6 +60,11 @@ def say(text: str) -> None:
         sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def command(script: str, *words: object) -> str:
+    """The command that runs a script, quoted so that it can be pasted into a shell."""
+    return shlex.join(["python", script, *map(str, words)])
 
 
 def require_directory(path: Path, what: str, suggestion: str, exit_code: int = EXIT_NO_DIRECTORY) -> None:

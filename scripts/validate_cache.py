@@ -24,16 +24,19 @@ from mtg_image_db.console import (
     EXIT_OK,
     Progress,
     SuiteError,
+    command,
     entry_point,
     percent,
     require_directory,
     say,
     utc_now,
 )
+from mtg_image_db.scryfall.bulk import PARTIAL_FILES
 from mtg_image_db.scryfall.faces import picture_urls
-from mtg_image_db.scryfall.image_cache import cached_names
+from mtg_image_db.scryfall.image_cache import LOCK_FILE, cached_names
 from mtg_image_db.threads import map_ahead
 
+OTHERS_SHOWN = 5
 PICTURES_PER_TASK = 16  # to hand a picture to a thread costs a tenth of checking it
 
 
@@ -47,11 +50,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class CacheReport:
-    """The results of a check. failures lists the invalid files."""
+    """The results of a check. failures lists the invalid files, others the files that no download wrote."""
     total_files: int
     failures: list[Failure]
     deleted: int
     pruned: int
+    others: list[str]
 
 
 def check(path: Path) -> Failure | None:
@@ -77,7 +81,7 @@ def prune(cache: Path) -> int:
     for snapshot in snapshots:
         unused.difference_update(map(cache_name, picture_urls(snapshot)))
     doomed = [cache / name for name in unused]
-    doomed += [path for path in (cache / "bulk").glob(f"*{TEMPORARY_SUFFIX}")  # a younger one may be resumed
+    doomed += [path for path in (cache / "bulk").glob(PARTIAL_FILES)  # a younger one may be resumed
                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
     for path in doomed:
         path.unlink(missing_ok=True)
@@ -89,7 +93,10 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
     require_directory(cache, "cache", "Run python download_images.py first, or name the directory with --cache.",
                       EXIT_NOTHING)
     pruned, failures = prune(cache) if prune_unused else 0, list[Failure]()
-    paths = [cache / name for name in sorted(cached_names(cache))]
+    names = cached_names(cache)
+    others = sorted(path.name for path in cache.iterdir() if path.is_file() and path.name not in names
+                    and path.name != LOCK_FILE and not path.name.endswith(TEMPORARY_SUFFIX))
+    paths = [cache / name for name in sorted(names)]
     say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
     progress = Progress("Validating", len(paths))
     parts = [paths[start:start + PICTURES_PER_TASK] for start in range(0, len(paths), PICTURES_PER_TASK)]
@@ -100,7 +107,7 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
             if fix:
                 (cache / failure.filename).unlink()
     progress.close()
-    return CacheReport(len(paths), failures, len(failures) if fix else 0, pruned)
+    return CacheReport(len(paths), failures, len(failures) if fix else 0, pruned, others)
 
 
 @entry_point
@@ -128,8 +135,11 @@ def main(argv: list[str] | None = None) -> int:
     say(f"{result.total_files - invalid:,} of {result.total_files:,} pictures valid "
         f"({percent(result.total_files - invalid, result.total_files)}), {invalid:,} invalid, "
         f"{result.deleted:,} deleted, {result.pruned:,} pruned.")
+    if result.others:
+        shown = ", ".join(result.others[:OTHERS_SHOWN]) + (", ..." if len(result.others) > OTHERS_SHOWN else "")
+        say(f"Not checked, because no download wrote them: {len(result.others):,} other files in {args.cache}: {shown}")
     if invalid:
-        download = f"python download_images.py{'' if args.cache == CACHE else f' --cache {args.cache}'}"
+        download = command("download_images.py", *([] if args.cache == CACHE else ["--cache", args.cache]))
         say(f"Next: {download} fetches what was deleted." if args.fix
             else f"Next: --fix deletes the invalid files, {download} fetches them again.")
     return EXIT_ERROR if invalid else EXIT_OK

@@ -6,14 +6,16 @@ import gzip
 import hashlib
 import json
 import os
+import shlex
 import struct
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
 
 import pytest
-from conftest import FACES, USABLE, image_requests, plain_cards, read_bulk, write_bulk
+from conftest import FACES, ROOT, USABLE, image_requests, plain_cards, read_bulk, write_bulk
 from PIL import Image
 
 from mirror.drawn_cards import write_mirror
@@ -199,3 +201,14 @@ def test_an_interrupted_bulk_download_is_resumed_by_range(workspace, mirror):
     assert ranges[0] is None and ranges[1].startswith("bytes=") and ranges[1] != "bytes=0-"
     assert (workspace.cache / "bulk" / "unique_artwork.jsonl.gz").read_bytes() == \
         (Path(mirror.root) / "unique-artwork.jsonl.gz").read_bytes()
+
+
+def test_the_next_command_can_be_pasted_into_a_shell(workspace):
+    folder = "my cards (2024) Æther's"
+    done = workspace.download("--limit", 3, "--cache", f"{folder}/image cache", "--out", f"{folder}/out")
+    command = done.stderr.splitlines()[-1].removeprefix("Next: python ")
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT))}/{command} --model efficientnet-lite0"
+    built = subprocess.run(line, shell=True, cwd=workspace.path, env=workspace.environment(), text=True,
+                           capture_output=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert (workspace.path / folder / "out" / "build_manifest.json").exists()

@@ -204,6 +204,14 @@ def test_export_is_what_the_browser_reads(built):
     assert meta["fidelity"]["recall_at_1"] >= 0.99 and 0.9 <= meta["fidelity"]["recall_at_10"] <= 1
 
 
+def test_an_export_with_the_model_leaves_the_home_folder_alone(built, tmp_path):
+    """ONNX Runtime writes a device id and an event for its maker there, unless its telemetry is off."""
+    home = tmp_path / "home"
+    home.mkdir()
+    built.run("export_for_browser.py", "--with-model", HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"))
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
 def test_export_writes_elsewhere_and_refuses_what_does_not_match(built, tmp_path):
     built.run("export_for_browser.py", "--output-dir", tmp_path / "web" / "data")
     built.run("export_for_browser.py")

@@ -67,6 +67,24 @@ def test_prune_deletes_what_no_snapshot_refers_to(built):
     assert not stranger.exists() and not leftover.exists() and mine.exists() and len(built.pictures()) == 53
 
 
+@pytest.mark.fault("other-files")
+def test_only_files_of_the_cache_are_ever_deleted(built):
+    """A photo too large, a broken one and a picture of another tool lie in the cache: they are named, and stay."""
+    mine = {"my photo.jpg": b"not a picture", "IMG_0501.webp": b"", "other.jsonl.gz.part": b"x"}
+    for name, data in mine.items():
+        (built.cache / name).write_bytes(data)
+    tools_own = built.cache / "bulk" / "other.part"
+    tools_own.write_bytes(b"x")
+    os.utime(tools_own, (0, 0))
+    stale = built.cache / "bulk" / f"all_cards.jsonl.gz.{'0' * 12}.part"
+    stale.write_bytes(b"x")
+    os.utime(stale, (0, 0))
+    done = built.run(SCRIPT, "--fix", "--prune")
+    assert "2 other files in image_cache: IMG_0501.webp, my photo.jpg" in done.stderr
+    assert {name: (built.cache / name).read_bytes() for name in mine} == mine
+    assert tools_own.exists() and not stale.exists() and "1 pruned" in done.stderr
+
+
 def test_prune_without_a_snapshot_deletes_nothing(built):
     for path in (built.cache / "bulk").iterdir():
         path.unlink()

@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, remove_leftovers, staged, verify
-from mtg_image_db.console import EXIT_NOTHING, SuiteError, disk_space, say
+from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
 from mtg_image_db.embedding.embed_pictures import embed_pictures
@@ -28,7 +28,7 @@ from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.scryfall.bulk import local_snapshot
-from mtg_image_db.scryfall.faces import shown_flags
+from mtg_image_db.scryfall.faces import flags_of
 
 NORM_TOLERANCE = 1e-5  # of each row's L2 norm from 1. float32 rounding stays below 1e-6
 LOCK_FILE = ".build.lock"
@@ -148,4 +148,4 @@ def _nothing_to_embed(options: BuildOptions, table: FaceTable, invalid: int, wha
     counts["invalid"] += invalid
     shown = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items()) if number)
     return SuiteError("Validation Error", what, f"{table.report.faces:,} faces in the bulk file: {shown or 'none'}",
-                      f"Run python download_images.py{shown_flags(options.source, options.out)}", EXIT_NOTHING)
+                      f"Run {command('download_images.py', *flags_of(options.source, options.out))}", EXIT_NOTHING)

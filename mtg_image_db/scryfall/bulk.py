@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, remove_leftovers, write_json
 from mtg_image_db.common import TEMPORARY_SUFFIX, FetchError, InvalidContent, RetryingSession, name_errors, stream_body
-from mtg_image_db.console import TIMESTAMP, SuiteError, disk_space, say, utc_now
+from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, utc_now
 from mtg_image_db.scryfall.faces import BYTE_ORDER_MARK, GZIP_MAGIC, Source
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
+PARTIAL_FILES = f"*.jsonl.gz.{'[0-9a-f]' * 12}{TEMPORARY_SUFFIX}"  # what an interrupted fetch leaves: a glob
 MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
 
 
@@ -49,7 +50,7 @@ def local_snapshot(source: Source) -> Snapshot:
     path = _snapshot_path(source)
     if not path.exists():
         raise SuiteError("Configuration Error", f"there is no bulk snapshot of {source.kind}", path,
-                         f"Run python download_images.py --kind {source.kind} --cache {source.cache} first.")
+                         f"Run {command('download_images.py', '--kind', source.kind, '--cache', source.cache)} first.")
     return Snapshot(path, source.kind, (_descriptor(path) or {}).get("updated_at"))
 
 

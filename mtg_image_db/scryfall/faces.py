@@ -114,15 +114,14 @@ class BulkReport:
             self.shown_bad_lines.append(line)
 
 
-def shown_flags(source: Source, out: Path) -> str:
-    """The flags that the next command needs for the same faces. Each flag without its default value is given, with a
-    space before it."""
+def flags_of(source: Source, out: Path) -> list[str]:
+    """The flags that the next command needs for the same faces: those without their default value."""
     values = {"kind": source.kind, "cache": source.cache, "out": out, "image_size": source.image_size,
               "limit": source.limit, "bulk_file": source.bulk_file}
     defaults = {"kind": Source.kind, "cache": CACHE, "out": OUT, "image_size": Source.image_size}
-    shown = [f"--{name.replace('_', '-')} {value}" for name, value in values.items() if value != defaults.get(name)]
-    shown += ["--include-placeholders"] if source.include_placeholders else []
-    return "".join(f" {flag}" for flag in shown)
+    flags = [word for name, value in values.items() if value != defaults.get(name)
+             for word in (f"--{name.replace('_', '-')}", str(value))]
+    return [*flags, "--include-placeholders"] if source.include_placeholders else flags
 
 
 # Faces

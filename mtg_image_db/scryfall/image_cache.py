@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from mtg_image_db.artefacts import PICTURE_SUFFIXES, cache_name, delete_abandoned, write_json
+from mtg_image_db.artefacts import cache_name, delete_abandoned, is_cache_name, write_json
 from mtg_image_db.common import (
     MAX_PICTURE_BYTES,
     TEMPORARY_SUFFIX,
@@ -55,16 +55,15 @@ SHUFFLED = 1024  # the next task is drawn from this many
 
 
 def cached_names(cache: Path, clean: bool = False) -> set[str]:
-    """The file names of the pictures in the cache. Each of them was written completely. With clean, the leftovers of
-    interrupted writes are deleted too, with the same listing of the folder."""
+    """The file names of the cache's pictures. Each of them was written completely. Other files in the folder are not
+    listed. With clean, the leftovers of interrupted writes are deleted too, with the same listing of the folder."""
     if not cache.is_dir():
         return set()
     with os.scandir(cache) as entries:
-        names = {entry.name for entry in entries if entry.name.endswith((*PICTURE_SUFFIXES, TEMPORARY_SUFFIX))}
-    hidden = {name for name in names if name[0] == "." or name.endswith(TEMPORARY_SUFFIX)}
+        names = [entry.name for entry in entries]
     if clean:
-        delete_abandoned(cache, hidden)
-    return names - hidden
+        delete_abandoned(cache, (name for name in names if name.endswith(TEMPORARY_SUFFIX)))
+    return set(filter(is_cache_name, names))
 
 
 @dataclass(frozen=True)
