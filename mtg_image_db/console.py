@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import errno
 import functools
+import io
 import os
 import shlex
 import shutil
@@ -23,7 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -54,12 +55,16 @@ def printable(text: object) -> str:
 
 
 def say(text: str) -> None:
-    """Print lines for the user on stderr, above the progress bar if there is one."""
+    """Print lines for the user on stderr, above the progress bar if there is one. Does nothing if nobody reads stderr
+    any more: the work must go on."""
     text = "\n".join(map(printable, text.split("\n")))
-    if "tqdm" in sys.modules:
-        sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
-    else:
-        print(text, file=sys.stderr, flush=True)
+    try:
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
+        _discard(sys.stderr)
 
 
 def command(script: str, *words: object) -> str:
@@ -126,7 +131,9 @@ def entry_point(main: Callable[..., int]) -> Callable[..., int]:
         signal.signal(signal.SIGTERM, on_signal)
         _end_at_second_signal()
         warnings.filterwarnings("ignore", module=r"PIL\.")  # damaged EXIF, and 89 million pixels or more
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal without UTF-8
+        _open_missing_streams()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is none
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8
         try:
             code = main(argv)
             sys.stdout.flush()  # a closed pipe or a full disk raises here, where it is handled
@@ -138,22 +145,36 @@ def entry_point(main: Callable[..., int]) -> Callable[..., int]:
             say("Interrupted. The same command continues where this one stopped.")
             return EXIT_INTERRUPTED
         except BrokenPipeError:  # `query_index.py ... | head` is not an error
-            _silence_stdout()
+            _discard(sys.stdout)
             return EXIT_OK
         except MemoryError:
             say(str(SuiteError("Build Error", "the machine has too little memory for this", "out of memory",
                                "Use a smaller --batch, --size or --workers.")))
             return EXIT_ERROR
         except OSError as error:
-            _silence_stdout()
+            _discard(sys.stdout)
             say(str(disk_error(error)))
             return EXIT_ERROR
     return run
 
 
-def _silence_stdout() -> None:
-    """Discard unwritten output. Otherwise the interpreter would fail on it again when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard(stream: TextIO) -> None:
+    """Discard what the stream holds and will get. Otherwise the interpreter would fail on it again when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a notebook's stream has no file number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _open_missing_streams() -> None:
+    """Replace closed standard streams (cron, a service, `>&-`) with ones that discard.
+
+    Otherwise the next file that is opened would get the number 1 or 2, and what a library prints would go into it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    # Python sets a stream that was closed at its start to None.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - it stays open
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
 def _end_at_second_signal() -> None:
@@ -189,7 +210,10 @@ class Progress:
         self.done += count
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(count)
+            try:
+                self._bar.update(count)
+            except OSError:  # the terminal is gone
+                _discard(sys.stderr)
         elif self.shown and now - self.last_line >= PROGRESS_SECONDS:
             self.last_line = now
             rate = self.done / (now - self.started)
