@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from mtg_image_db.fetch_errors import FetchError, check_status, plain_cause
 from mtg_image_db.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ Result = TypeVar("Result")
 BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_REDIRECTS = 3
+CA_VARIABLE = "SSL_CERT_FILE"
 TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PICTURE_BYTES = 64 << 20
@@ -46,16 +48,6 @@ class InvalidContent(Exception):
 
 
 # The retrying session
-
-class FetchError(Exception):
-    """A URL could not be fetched. kind is network, missing, invalid, refused, too slow or too large. status is the HTTP
-    status, None without a reply. retry_after is in seconds."""
-
-    def __init__(self, cause: str, kind: str, status: int | None = None, retry_after: float = 0.0) -> None:
-        super().__init__(cause)
-        self.cause, self.kind, self.status, self.retry_after = cause, kind, status, retry_after
-        self.attempts = 0
-
 
 class RequestPace(Protocol):
     """Decides when a request may start and how a 429 is handled. scryfall/pace.py has Scryfall's rules."""
@@ -99,6 +91,9 @@ class RetryingSession:
         urls = [str(requests.Request("GET", origin).prepare().url) for origin in origins]
         self._settings = {urlsplit(url).netloc: self._session.merge_environment_settings(url, {}, True, None, None)
                           for url in urls}
+        for settings in self._settings.values():  # OpenSSL's variable; requests knows only its own
+            if settings["verify"] is True and os.environ.get(CA_VARIABLE):
+                settings["verify"] = os.environ[CA_VARIABLE]
         self._session.trust_env = False
 
     def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
@@ -118,7 +113,7 @@ class RetryingSession:
             try:
                 request = self._request(url, headers())
                 with self._pace.turn(), self._send(url, request) as response:
-                    _check_status(response)
+                    check_status(response)
                     result = consume(response)
                 check()
                 return result
@@ -127,7 +122,7 @@ class RetryingSession:
             except FetchError as error:
                 failure = error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failure = FetchError(_plain_cause(error), "network")
+                failure = FetchError(self._through(url) + plain_cause(error), "network")
             met[failure.kind] += 1
             attempt = failure.attempts = met.total()
             seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
@@ -146,6 +141,15 @@ class RetryingSession:
 
     def close(self) -> None:
         self._session.close()
+
+    def _through(self, url: str) -> str:
+        """The proxy of a URL, to begin an error's text with. Empty without a proxy."""
+        from requests.utils import select_proxy
+
+        address = self.address(url)
+        settings = self._settings.get(urlsplit(address).netloc)
+        proxy = select_proxy(address, settings["proxies"]) if settings else None
+        return f"through the proxy {proxy}: " if proxy else ""
 
     def _request(self, url: str, headers: Mapping[str, Any]) -> PreparedRequest:
         from requests import Request
@@ -185,28 +189,6 @@ def stream_body(response: Response, write: Callable[[bytes], object], max_bytes:
             raise FetchError(f"too slow: not complete after {seconds:.0f} s", "too slow", response.status_code)
         write(chunk)
     return total
-
-
-def _check_status(response: Response) -> None:
-    from urllib3.util import Retry
-
-    status, header = response.status_code, response.headers.get("Retry-After")
-    if status in (200, 206, 304):
-        return
-    try:
-        seconds = Retry().parse_retry_after(header) if header else 0.0
-    except Exception:  # urllib3's InvalidHeader: a malformed Retry-After is ignored
-        seconds = 0.0
-    kind = "network" if status == 429 or status >= 500 else "missing"
-    raise FetchError(f"HTTP {status} {response.reason or ''}".strip(), kind, status, seconds)
-
-
-def _plain_cause(error: BaseException) -> str:
-    """The innermost reason of a requests error, without object addresses. The system's text is used if there is one."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    system = error.strerror if isinstance(error, OSError) else None
-    return system or f"{type(error).__name__}: {error}"[:300]
 
 
 # Atomic writes

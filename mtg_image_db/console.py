@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from mtg_image_db.fetch_errors import without_credentials
+
 EXIT_OK, EXIT_ERROR, EXIT_NOTHING, EXIT_NO_DIRECTORY, EXIT_FAILURES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, UTC
@@ -50,8 +52,10 @@ class SuiteError(Exception):
 
 
 def printable(text: object) -> str:
-    """The text with control characters escaped. Names come from the network, and a terminal would obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    """The text with control characters escaped, and without passwords in URLs. Names come from the network, and a
+    terminal would obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
+                   for c in without_credentials(str(text)))
 
 
 def say(text: str) -> None:

@@ -9,7 +9,8 @@ from network import CountedPace, picture_path, session_to
 from PIL import Image
 
 from mirror.faults import Fault
-from mtg_image_db.common import TEMPORARY_SUFFIX, FetchError, open_picture, stream_body
+from mtg_image_db.common import TEMPORARY_SUFFIX, open_picture, stream_body
+from mtg_image_db.fetch_errors import FetchError
 from mtg_image_db.scryfall.hosts import API_URL, request_address
 
 

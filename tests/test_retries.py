@@ -9,7 +9,7 @@ from network import CountedPace, session_to, waits
 from PIL import Image
 
 from mirror.faults import Fault
-from mtg_image_db.common import FetchError
+from mtg_image_db.fetch_errors import FetchError
 
 
 @pytest.mark.fault("broken-exchange")

@@ -43,6 +43,12 @@ ROWS = (
         "The network is gone",
         "After 16 lost pictures in a row the run says so. After 300 it stops.",
         "Reconnect, then run the same command again."),
+    Row("proxy",
+        "A proxy or a certificate file of the environment cannot be used (`https_proxy`, `SSL_CERT_FILE`, "
+        "`REQUESTS_CA_BUNDLE`)",
+        "The script ends before any work, and names the variable. A proxy that fails later is named with the picture. "
+        "Users and passwords in URLs are never written anywhere.",
+        "Correct the variable, or unset it."),
     Row("api-limit",
         "429 from the API",
         "All workers pause for 30 s, or for `Retry-After` if that is longer. Each further 429 doubles the 30 s. The "

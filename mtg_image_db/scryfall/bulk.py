@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, remove_leftovers, write_json
-from mtg_image_db.common import TEMPORARY_SUFFIX, FetchError, InvalidContent, RetryingSession, name_errors, stream_body
+from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, RetryingSession, name_errors, stream_body
 from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, utc_now
+from mtg_image_db.fetch_errors import FetchError, without_credentials
 from mtg_image_db.scryfall.faces import BYTE_ORDER_MARK, GZIP_MAGIC, Source
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Sn
     with FileLock(path.with_suffix(".lock")):  # if two downloads run at the same time, only one fetches it
         remove_leftovers(path.parent)
         known = _descriptor(path)
-        if known and known["api_url"] != api_url:
+        if known and known["api_url"] != without_credentials(api_url):
             known = None
         if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
@@ -88,9 +89,10 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Sn
                              f"{api_url}: {error.cause} (attempts: {error.attempts})",
                              "Check the connection (and $MTG_SCRYFALL_API), then run the same command again."
                              ) from error
-        write_json(path.with_name(f"{kind}.json"),
-                   {"type": kind, "api_url": api_url, "url": url, "etag": etag, "bytes": path.stat().st_size,
-                    "sha256": file_sha256(path), "updated_at": descriptor.get("updated_at"), "checked_at": utc_now()})
+        write_json(path.with_name(f"{kind}.json"), {
+            "type": kind, "api_url": without_credentials(api_url), "url": url, "etag": etag,
+            "bytes": path.stat().st_size, "sha256": file_sha256(path), "updated_at": descriptor.get("updated_at"),
+            "checked_at": utc_now()})
         return Snapshot(path, kind, descriptor.get("updated_at"))
 
 

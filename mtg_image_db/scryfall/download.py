@@ -27,6 +27,7 @@ from mtg_image_db.artefacts import (
 )
 from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file
 from mtg_image_db.console import EXIT_ERROR, EXIT_NOTHING, SuiteError, disk_space, per_second, percent, say, utc_now
+from mtg_image_db.fetch_errors import without_credentials
 from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
 from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces
 from mtg_image_db.scryfall.hosts import API_URL, open_session
@@ -190,7 +191,8 @@ def _write_manifest(options: DownloadOptions, snapshot: Snapshot, result: Downlo
     source, network = options.source, options.network
     parameters = asdict(source) | {
         "out": options.out, "workers": network.workers, "timeout_connect": network.timeout[0],
-        "timeout_read": network.timeout[1], "max_retries": network.max_retries, "api_url": options.api_url}
+        "timeout_read": network.timeout[1], "max_retries": network.max_retries,
+        "api_url": without_credentials(options.api_url)}
     write_json(options.out / DOWNLOAD_MANIFEST, {
         "version": MANIFEST_VERSION, "timestamp": utc_now(),
         "parameters": {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()},

@@ -6,9 +6,14 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
+import importlib.util
+import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from mtg_image_db.common import FetchError, NetworkOptions, RetryingSession
+from mtg_image_db.common import CA_VARIABLE, NetworkOptions, RetryingSession
+from mtg_image_db.console import SuiteError
+from mtg_image_db.fetch_errors import FetchError
 from mtg_image_db.scryfall.pace import Pace
 
 API_URL = "https://api.scryfall.com"
@@ -18,9 +23,40 @@ CARD_HOST, DOMAINS = "cards.scryfall.io", (".scryfall.io", ".scryfall.com")
 
 
 def open_session(api_url: str, options: NetworkOptions, pace: Pace) -> RetryingSession:
-    """A session for Scryfall, or for a mirror at api_url. It sends requests to no other address."""
-    origins = [*(f"https://{host}" for host in HOSTS), api_url.rstrip("/")]
+    """A session for Scryfall, or for a mirror at api_url. It sends requests to no other address.
+
+    Raises SuiteError if a variable of the environment names a proxy or a certificate file that cannot be used.
+    """
+    scryfall = [f"https://{host}" for host in HOSTS]
+    for url in scryfall if urlsplit(api_url).netloc in HOSTS else [api_url]:
+        _check_environment(url)
+    origins = [*scryfall, api_url.rstrip("/")]
     return RetryingSession(pace, options, lambda url: request_address(url, api_url), origins)
+
+
+def _check_environment(url: str) -> None:
+    """Check the proxy and the certificates that the environment names for a URL, before any work begins."""
+    from requests import Session
+    from requests.utils import select_proxy
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    settings = Session().merge_environment_settings(url, {}, True, None, None)
+    if proxy := select_proxy(url, settings["proxies"]):
+        try:
+            scheme = parse_url(proxy).scheme or "http"
+        except LocationParseError as error:
+            raise _unusable("the proxy's address is not valid", proxy, "Write it as http://host:port.") from error
+        if scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
+            raise _unusable("a SOCKS proxy needs the package PySocks", proxy, "Run pip install pysocks.")
+    certificates = settings["verify"] if settings["verify"] is not True else os.environ.get(CA_VARIABLE)
+    if url.startswith("https:") and certificates and not Path(certificates).exists():
+        raise _unusable("the file of certificates does not exist", certificates, "Correct the variable, or unset it.")
+
+
+def _unusable(what: str, value: str, suggestion: str) -> SuiteError:
+    names = ", ".join(sorted(name for name, found in os.environ.items() if found == value))
+    return SuiteError("Configuration Error", what, f"{names or 'the environment'}: {value}", suggestion)
 
 
 def request_address(url: str, api_url: str) -> str:

@@ -27,13 +27,13 @@ from mtg_image_db.artefacts import cache_name, delete_abandoned, is_cache_name, 
 from mtg_image_db.common import (
     MAX_PICTURE_BYTES,
     TEMPORARY_SUFFIX,
-    FetchError,
     RetryingSession,
     atomic_file,
     check_picture,
     stream_body,
 )
 from mtg_image_db.console import Progress, say, utc_now
+from mtg_image_db.fetch_errors import FetchError
 from mtg_image_db.scryfall.faces import Face
 from mtg_image_db.scryfall.pace import Pace, Stopped
 
