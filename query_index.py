@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtg_image_db.arguments import CACHE, OUT, ArgumentParser, existing_file, number, one_of
+from mtg_image_db.arguments import CACHE, OUT, ArgumentParser, existing_file, number, one_of, output_file
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
@@ -37,8 +37,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="matches printed of each card, at least 1 (default: 1)")
     output = parser.group("output")
     output.add_argument("--json", action="store_true", help="print one JSON object for each picture, one per line")
-    output.add_argument("--html", type=Path, metavar="FILE", help="write a page of queries and matches")
-    output.add_argument("--annotate", type=Path, metavar="FILE",
+    output.add_argument("--html", type=output_file, metavar="FILE", help="write a page of queries and matches")
+    output.add_argument("--annotate", type=output_file, metavar="FILE",
                         help="write the picture with the cards outlined and named: .jpg, .png or .webp")
     output.add_argument("--cache", type=Path, default=CACHE, metavar="DIR",
                         help="reference pictures for --html. Missing ones are linked (default: image_cache)")
@@ -65,9 +65,6 @@ def check_arguments(args: argparse.Namespace) -> Iterator[str]:
         yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
     if args.annotate and args.find == "off":
         yield "--annotate: outlines the cards that --find auto finds"
-    for name, path in (("--html", args.html), ("--annotate", args.annotate)):
-        if path and not path.parent.is_dir():
-            yield f"{name} {path}: the folder {path.parent} does not exist"
 
 
 def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:

@@ -9,6 +9,7 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable
@@ -99,6 +100,18 @@ def one_of(*choices: str) -> Callable[[str], str]:
 def directory(text: str) -> Path | Refused:
     """Argument type: a directory that exists or can be made."""
     return Refused(f"{text}: is a file, not a directory") if Path(text).is_file() else Path(text)
+
+
+def output_file(text: str) -> Path | Refused:
+    """Argument type: a file that can be written, so that a mistake is told before the work."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        return Refused(f"{text}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        return Refused(f"{text}: is a directory")
+    replaced = path.is_file() or not path.exists()  # else a device or a pipe
+    writable = os.access(path.resolve().parent if replaced else path, os.W_OK)
+    return path if writable else Refused(f"{text}: you may not write there")
 
 
 def existing_file(text: str) -> Path | Refused:

@@ -13,6 +13,7 @@ import io
 import os
 import platform
 import random
+import stat
 import threading
 import time
 from collections import Counter
@@ -36,7 +37,6 @@ Result = TypeVar("Result")
 BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_REDIRECTS = 3
-CA_VARIABLE = "SSL_CERT_FILE"
 TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PICTURE_BYTES = 64 << 20
@@ -89,11 +89,9 @@ class RetryingSession:
             self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=options.workers))
         # The environment's proxies and certificates are read once. To read them for each picture is 1/4 of a request.
         urls = [str(requests.Request("GET", origin).prepare().url) for origin in origins]
+        self._session.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself knows REQUESTS_CA_BUNDLE
         self._settings = {urlsplit(url).netloc: self._session.merge_environment_settings(url, {}, True, None, None)
                           for url in urls}
-        for settings in self._settings.values():  # OpenSSL's variable; requests knows only its own
-            if settings["verify"] is True and os.environ.get(CA_VARIABLE):
-                settings["verify"] = os.environ[CA_VARIABLE]
         self._session.trust_env = False
 
     def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
@@ -122,7 +120,7 @@ class RetryingSession:
             except FetchError as error:
                 failure = error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failure = FetchError(self._through(url) + plain_cause(error), "network")
+                failure = FetchError(self._through(request) + plain_cause(error), "network")
             met[failure.kind] += 1
             attempt = failure.attempts = met.total()
             seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
@@ -142,13 +140,12 @@ class RetryingSession:
     def close(self) -> None:
         self._session.close()
 
-    def _through(self, url: str) -> str:
-        """The proxy of a URL, to begin an error's text with. Empty without a proxy."""
+    def _through(self, request: PreparedRequest) -> str:
+        """The proxy of a request, to begin an error's text with. Empty without a proxy."""
         from requests.utils import select_proxy
 
-        address = self.address(url)
-        settings = self._settings.get(urlsplit(address).netloc)
-        proxy = select_proxy(address, settings["proxies"]) if settings else None
+        address = str(request.url)
+        proxy = select_proxy(address, self._settings[urlsplit(address).netloc]["proxies"])
         return f"through the proxy {proxy}: " if proxy else ""
 
     def _request(self, url: str, headers: Mapping[str, Any]) -> PreparedRequest:
@@ -207,20 +204,40 @@ def name_errors(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside path. After the block, it is synced to disk and replaces path. If the block fails,
-    it is deleted. A reader sees either the complete old file or the complete new one."""
+    it is deleted. A reader sees either the complete old file or the complete new one. A link stays and its target is
+    replaced. Mode and owner stay. A device or a pipe, also /dev/stdout, is written to."""
+    old = path.stat() if path.exists() else None
+    if old and (direct := _opened_directly(path, old)):
+        with name_errors(path), direct:
+            yield direct
+        return
     owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"  # artefacts.py reads it from a leftover
-    temporary = path.with_name(f".{path.name}.{owner}{TEMPORARY_SUFFIX}")
+    target = path.resolve() if path.is_symlink() else path
+    temporary = target.with_name(f".{target.name}.{owner}{TEMPORARY_SUFFIX}")
     try:
         with name_errors(path), open(temporary, "w+b") as handle:
             yield handle
+            if old:
+                with contextlib.suppress(PermissionError):  # only root may give a file away
+                    os.fchown(handle.fileno(), old.st_uid, old.st_gid)
+                os.fchmod(handle.fileno(), stat.S_IMODE(old.st_mode))
             handle.flush()
             os.fsync(handle.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)  # the name that the user gave
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _opened_directly(path: Path, found: os.stat_result) -> BinaryIO | None:
+    """The opened file if it cannot be replaced: what this process's stdout or stderr goes to, a device or a pipe."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(found, os.fstat(stream)):
+                return os.fdopen(os.dup(stream), "wb")
+    return None if stat.S_ISREG(found.st_mode) else open(path, "wb")
 
 
 # Picture validation

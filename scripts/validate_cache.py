@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.arguments import CACHE, ArgumentParser, number
+from mtg_image_db.arguments import CACHE, ArgumentParser, number, output_file
 from mtg_image_db.artefacts import FORMAT_VERSIONS, LEFTOVER_SECONDS, cache_name, remove_leftovers, write_json
 from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, check_picture
 from mtg_image_db.console import (
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fix", action="store_true", help="delete invalid files, to be fetched again")
     parser.add_argument("--prune", action="store_true",
                         help="delete files no bulk snapshot refers to, and leftovers of broken writes")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--report", type=output_file, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--workers", type=number(int, 1, 128), default=os.cpu_count(), metavar="N",
                         help="files checked at once, 1-128 (default: one for each core)")
     args = parser.parse(argv)

@@ -100,6 +100,11 @@ ROWS = (
         "The bulk file has a broken or endless line, an object that is no card, or names with control characters",
         "The line is skipped, counted and reported. Control characters never reach the terminal or a file name.",
         NOTHING),
+    Row("outputs",
+        "An output file is a link, a device or a pipe, or lies in a folder that does not exist",
+        "A link stays, and its target is replaced. Mode and owner of an old file stay. Devices and pipes are written "
+        "to. A folder that does not exist is named before the work.",
+        NOTHING),
     Row("other-files",
         "Files in the cache that no download wrote: your photos, files of another tool",
         "`validate_cache.py` names them and never deletes them. The build does not read them.",

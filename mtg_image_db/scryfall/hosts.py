@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mtg_image_db.common import CA_VARIABLE, NetworkOptions, RetryingSession
+from mtg_image_db.common import NetworkOptions, RetryingSession
 from mtg_image_db.console import SuiteError
 from mtg_image_db.fetch_errors import FetchError
 from mtg_image_db.scryfall.pace import Pace
@@ -49,7 +49,7 @@ def _check_environment(url: str) -> None:
             raise _unusable("the proxy's address is not valid", proxy, "Write it as http://host:port.") from error
         if scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
             raise _unusable("a SOCKS proxy needs the package PySocks", proxy, "Run pip install pysocks.")
-    certificates = settings["verify"] if settings["verify"] is not True else os.environ.get(CA_VARIABLE)
+    certificates = settings["verify"] if settings["verify"] is not True else os.environ.get("SSL_CERT_FILE")
     if url.startswith("https:") and certificates and not Path(certificates).exists():
         raise _unusable("the file of certificates does not exist", certificates, "Correct the variable, or unset it.")
 
