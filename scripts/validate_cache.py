@@ -33,7 +33,7 @@ from mtg_image_db.console import (
 )
 from mtg_image_db.scryfall.bulk import PARTIAL_FILES
 from mtg_image_db.scryfall.faces import picture_urls
-from mtg_image_db.scryfall.image_cache import LOCK_FILE, cached_names
+from mtg_image_db.scryfall.image_cache import cached_names
 from mtg_image_db.threads import map_ahead
 
 OTHERS_SHOWN = 5
@@ -95,7 +95,7 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
     pruned, failures = prune(cache) if prune_unused else 0, list[Failure]()
     names = cached_names(cache)
     others = sorted(path.name for path in cache.iterdir() if path.is_file() and path.name not in names
-                    and path.name != LOCK_FILE and not path.name.endswith(TEMPORARY_SUFFIX))
+                    and not path.name.endswith(TEMPORARY_SUFFIX))
     paths = [cache / name for name in sorted(names)]
     say(f"{len(paths):,} pictures in {cache} to check with {workers} workers.")
     progress = Progress("Validating", len(paths))
