@@ -70,12 +70,12 @@ class NetworkOptions:
 class RetryingSession:
     """One requests.Session and one retry loop for all workers of a run. retries counts attempts after the first.
 
-    address(url) returns the URL to request instead. It raises FetchError if the URL must not be requested. origins are
-    the servers of these addresses.
+    address(url) returns the URL to request instead. It raises FetchError if the URL must not be requested. settings has
+    the proxies and certificates for each server of these addresses (its netloc), as requests' send takes them.
     """
 
     def __init__(self, pace: RequestPace, options: NetworkOptions, address: Callable[[str], str],
-                 origins: list[str]) -> None:
+                 settings: Mapping[str, dict[str, Any]]) -> None:
         import requests
         from requests.adapters import HTTPAdapter
 
@@ -87,12 +87,8 @@ class RetryingSession:
         self._session.headers.update({"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity"})
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=options.workers))
-        # The environment's proxies and certificates are read once. To read them for each picture is 1/4 of a request.
-        urls = [str(requests.Request("GET", origin).prepare().url) for origin in origins]
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself knows REQUESTS_CA_BUNDLE
-        self._settings = {urlsplit(url).netloc: self._session.merge_environment_settings(url, {}, True, None, None)
-                          for url in urls}
-        self._session.trust_env = False
+        # requests would read the environment for each picture, which is 1/4 of a request.
+        self._settings, self._session.trust_env = settings, False
 
     def fetch(self, url: str, consume: Callable[[Response], Result], headers: Callable[[], dict[str, str]] = dict,
               api: bool = False, check: Callable[[], object] = lambda: None) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mtg_image_db.common import NetworkOptions, RetryingSession
@@ -27,21 +28,24 @@ def open_session(api_url: str, options: NetworkOptions, pace: Pace) -> RetryingS
 
     Raises SuiteError if a variable of the environment names a proxy or a certificate file that cannot be used.
     """
-    scryfall = [f"https://{host}" for host in HOSTS]
-    for url in scryfall if urlsplit(api_url).netloc in HOSTS else [api_url]:
-        _check_environment(url)
-    origins = [*scryfall, api_url.rstrip("/")]
-    return RetryingSession(pace, options, lambda url: request_address(url, api_url), origins)
+    import requests
+
+    reader = requests.Session()
+    reader.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself knows REQUESTS_CA_BUNDLE
+    settings = dict[str, dict[str, Any]]()
+    for origin in [f"https://{host}" for host in HOSTS] if urlsplit(api_url).netloc in HOSTS else [api_url]:
+        url = str(requests.Request("GET", origin.rstrip("/")).prepare().url)
+        settings[urlsplit(url).netloc] = dict(reader.merge_environment_settings(url, {}, True, None, None))
+        _check_settings(url, settings[urlsplit(url).netloc])
+    return RetryingSession(pace, options, lambda url: request_address(url, api_url), settings)
 
 
-def _check_environment(url: str) -> None:
+def _check_settings(url: str, settings: dict[str, Any]) -> None:
     """Check the proxy and the certificates that the environment names for a URL, before any work begins."""
-    from requests import Session
     from requests.utils import select_proxy
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
-    settings = Session().merge_environment_settings(url, {}, True, None, None)
     if proxy := select_proxy(url, settings["proxies"]):
         try:
             scheme = parse_url(proxy).scheme or "http"
@@ -49,8 +53,8 @@ def _check_environment(url: str) -> None:
             raise _unusable("the proxy's address is not valid", proxy, "Write it as http://host:port.") from error
         if scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
             raise _unusable("a SOCKS proxy needs the package PySocks", proxy, "Run pip install pysocks.")
-    certificates = settings["verify"] if settings["verify"] is not True else os.environ.get("SSL_CERT_FILE")
-    if url.startswith("https:") and certificates and not Path(certificates).exists():
+    certificates = settings["verify"]
+    if url.startswith("https:") and certificates is not True and not Path(certificates).exists():
         raise _unusable("the file of certificates does not exist", certificates, "Correct the variable, or unset it.")
 
 
