@@ -7,6 +7,7 @@ Writes  replies
 """
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import random
@@ -23,7 +24,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 CONTENT_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp",
                  "gz": "application/gzip", "json": "application/json"}
 DELIVERIES = ("reset", "short", "stall", "drip", "endless")  # these spoil the sending, the others the reply
-KINDS = ("status", "html", "empty", "redirect", "endless-redirect", "body", "truncated", "garbage", *DELIVERIES)
+KINDS = ("status", "html", "empty", "redirect", "endless-redirect", "body", "truncated", "garbage", "gzip", "brotli",
+         *DELIVERIES)
 HTML = b"<!DOCTYPE html>\n<html><body><h1>Not an image</h1></body></html>\n"
 
 
@@ -49,6 +51,7 @@ class Fault:
     body       200 with the bytes of `file`
     truncated  half the body with a matching Content-Length
     garbage    random bytes of the right length
+    gzip       the reply (or `file`) packed, with Content-Encoding: gzip; brotli: only said to be packed
     reset      a connection reset and no reply
     short      the full Content-Length, half the body, then the connection closed
     stall      half the body, silence for `seconds`, then the connection closed
@@ -110,6 +113,10 @@ def apply_fault(fault: Fault, reply: Reply, path: str, rng: random.Random) -> Re
         return Reply(302, {"Location": fault.location}, delivery="endless" if fault.kind != "redirect" else "")
     if fault.kind == "body":
         return Reply(200, {"Content-Type": content_type(path)}, Path(fault.file).read_bytes())
+    if fault.kind in ("gzip", "brotli"):
+        body = Path(fault.file).read_bytes() if fault.file else reply.body
+        packed, encoding = (gzip.compress(body), "gzip") if fault.kind == "gzip" else (body, "br")
+        return replace(reply, headers={**reply.headers, "Content-Encoding": encoding}, body=packed)
     size = len(reply.body)
     return replace(reply, body=rng.randbytes(size) if fault.kind == "garbage" else reply.body[:size // 2])
 

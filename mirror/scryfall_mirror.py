@@ -103,6 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.mirror.clock_ahead)
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
@@ -112,14 +115,15 @@ class Mirror:
 
     `requests` holds every request answered so far. `faults` and `latency` (seconds before each reply) may be changed
     while it runs. Random choices depend only on seed, path and attempt, not on the order of threads. After a stop, it
-    starts again at the same port.
+    starts again at the same port. prefix is a path below which everything is: "/scryfall". clock_ahead is in seconds.
     """
 
     def __init__(self, root: Path, *, port: int = 0, latency: float = 0.0, rewrite_hosts: bool = False,
                  legacy: bool = False, faults: Iterable[Fault] = (), seed: int = 0,
-                 host: str = "127.0.0.1", verbose: bool = False) -> None:
+                 host: str = "127.0.0.1", verbose: bool = False, prefix: str = "", clock_ahead: float = 0.0) -> None:
         self.root, self.host, self.port = Path(root), host, port
         self.latency, self.rewrite_hosts, self.legacy = latency, rewrite_hosts, legacy
+        self.prefix, self.clock_ahead = prefix, clock_ahead
         self.faults, self.seed, self.verbose = list(faults), seed, verbose
         self.requests: list[Request] = []
         self._attempts: dict[str, int] = {}
@@ -129,8 +133,8 @@ class Mirror:
 
     @property
     def url(self) -> str:
-        """The origin. Its port is known once the mirror has started."""
-        return f"http://{self.host}:{self.port}"
+        """The address. Its port is known once the mirror has started."""
+        return f"http://{self.host}:{self.port}{self.prefix}"
 
     def start(self) -> Mirror:
         """Listen and serve. Raises OSError if the address is taken."""
@@ -165,6 +169,9 @@ class Mirror:
     def reply_to(self, target: str, headers: Headers) -> Reply:
         """The reply to a request for a path with query, with faults applied."""
         path = target.partition("?")[0]
+        if not path.startswith(self.prefix):
+            return error_reply(404, "Nothing is outside the mirror's path.")
+        path = path.removeprefix(self.prefix)
         with self._lock:
             attempt = self._attempts[target] = self._attempts.get(target, 0) + 1
             rng = random.Random(f"{self.seed} {target} {attempt}")

@@ -15,7 +15,6 @@ import platform
 import random
 import stat
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
-from mtg_image_db.fetch_errors import FetchError, check_status, plain_cause
+from mtg_image_db.replies import FetchError, check_status, plain_cause
 from mtg_image_db.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ Result = TypeVar("Result")
 
 BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
+MAX_SLOW_RETRIES = 1  # a body that drips is requested once more: its connection may be the slow part
 MAX_REDIRECTS = 3
 TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -122,7 +122,8 @@ class RetryingSession:
             seconds = max(min(BACKOFF_CAP, 2.0 ** (attempt - 1)), failure.retry_after)
             if failure.status == 429:
                 self._pace.rate_limited(failure.retry_after if api else seconds, api)
-            allowed = {"network": self.options.max_retries, "invalid": MAX_INVALID_RETRIES}.get(failure.kind, 0)
+            allowed = {"network": self.options.max_retries, "invalid": MAX_INVALID_RETRIES,
+                       "too slow": MAX_SLOW_RETRIES}.get(failure.kind, 0)
             if attempt > self.options.max_retries or met[failure.kind] > allowed:
                 raise failure
             with self._lock:
@@ -161,27 +162,11 @@ class RetryingSession:
                 if target is None:
                     return response
                 response.close()
-                url = urljoin(url, target)
+                url = urljoin(str(request.url), target)
             except ValueError as error:  # requests parses a redirect's target even if it does not follow it
                 raise FetchError(f"no web address: {error}", "refused") from error
             request = self._request(url, request.headers)
         raise FetchError("redirects without end", "refused")
-
-
-def stream_body(response: Response, write: Callable[[bytes], object], max_bytes: int, seconds: float) -> int:
-    """Pass the body's bytes to write exactly as they were sent (no Content-Encoding is undone). Returns their count.
-
-    Raises FetchError if the body has more than max_bytes or takes longer than seconds.
-    """
-    deadline, total = time.monotonic() + seconds, 0
-    while chunk := response.raw.read1(1 << 16, decode_content=False):
-        total += len(chunk)
-        if total > max_bytes:
-            raise FetchError(f"too large: more than {max_bytes:,} bytes", "too large", response.status_code)
-        if time.monotonic() > deadline:
-            raise FetchError(f"too slow: not complete after {seconds:.0f} s", "too slow", response.status_code)
-        write(chunk)
-    return total
 
 
 # Atomic writes

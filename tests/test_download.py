@@ -34,6 +34,14 @@ def age_snapshot(workspace, hours: int = 25) -> None:
     path.write_text(json.dumps(known))
 
 
+@pytest.mark.fault("clock")
+def test_a_snapshot_checked_while_the_clock_was_ahead_is_checked_again(workspace, mirror):
+    workspace.download("--limit", 1)
+    age_snapshot(workspace, hours=-24 * 400)
+    workspace.download("--limit", 1)
+    assert [request.status for request in mirror.requests if request.path.startswith("/bulk-data")] == [200, 304]
+
+
 def test_every_usable_face_is_cached_under_the_hash_of_its_url(workspace, mirror):
     workspace.download()
     faces = read_faces(workspace.cache / "bulk" / "unique_artwork.jsonl.gz")

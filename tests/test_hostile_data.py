@@ -18,7 +18,8 @@ from mirror.faults import Fault
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, check_picture, open_picture
 from mtg_image_db.console import SuiteError
-from mtg_image_db.scryfall.faces import BulkReport, read_faces
+from mtg_image_db.scryfall.card_objects import BulkReport
+from mtg_image_db.scryfall.faces import read_faces
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True,

@@ -9,8 +9,9 @@ from network import CountedPace, picture_path, session_to
 from PIL import Image
 
 from mirror.faults import Fault
-from mtg_image_db.common import TEMPORARY_SUFFIX, open_picture, stream_body
-from mtg_image_db.fetch_errors import FetchError
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.common import TEMPORARY_SUFFIX, open_picture
+from mtg_image_db.replies import FetchError, stream_body
 from mtg_image_db.scryfall.hosts import API_URL, request_address
 
 
@@ -69,10 +70,44 @@ def test_a_body_that_drips_or_never_ends_is_dropped_and_the_rest_goes_on(workspa
                       Fault(picture_path(mirror, 3), "endless")]
     done = workspace.download("--limit", 6, "--timeout-read", 5)
     causes = {line["kind"]: (line["error"], line["attempts"]) for line in workspace.lines("download_failures.jsonl")}
-    assert causes == {"too slow": ("too slow: not complete after 20 s", 1),
+    assert causes == {"too slow": ("too slow: not complete after 20 s", 2),
                       "too large": (f"too large: more than {64 << 20:,} bytes", 1)}
     assert "2 failed (1 too large, 1 too slow)" in done.stderr
     assert len(workspace.pictures()) == 4 and not list(workspace.cache.glob(f".*{TEMPORARY_SUFFIX}"))
+
+
+@pytest.mark.fault("slow-or-large")
+def test_a_body_that_drips_once_is_fetched_on_a_new_connection(workspace, mirror):
+    mirror.faults.append(Fault(picture_path(mirror, 1), "drip", seconds=60, times=1))
+    workspace.download("--limit", 2, "--timeout-read", 5)
+    assert workspace.download_statistics()["downloaded"] == 2
+
+
+@pytest.mark.fault("packed")
+def test_a_reply_packed_on_the_way_is_unpacked(workspace, mirror):
+    mirror.faults.append(Fault("/", "gzip"))
+    workspace.download("--limit", 3, "--max-retries", 0)
+    assert len(workspace.pictures()) == 3
+    workspace.build("--limit", 3)
+
+
+@pytest.mark.fault("packed")
+@pytest.mark.parametrize("match, code", [("/bulk-data", 1), ("/unique-artwork/", 1), ("/normal/", 2)])
+def test_a_reply_packed_in_another_way_is_refused_by_name(workspace, mirror, match, code):
+    mirror.faults.append(Fault(match, "brotli"))
+    done = workspace.download("--limit", 1, code=code)
+    lines = workspace.lines("download_failures.jsonl") if code == 2 else []
+    assert "packed as br, which was not asked for" in done.stderr + "".join(line["error"] for line in lines)
+
+
+@pytest.mark.fault("packed")
+def test_a_packed_body_cannot_exceed_the_limit(workspace, mirror, tmp_path):
+    zeros = tmp_path / "zeros.jpg"
+    zeros.write_bytes(bytes(70 << 20))
+    mirror.faults.append(Fault("/normal/", "gzip", file=str(zeros)))
+    workspace.download("--limit", 1, code=2)
+    failure, = workspace.lines("download_failures.jsonl")
+    assert failure["kind"] == "too large"
 
 
 @pytest.mark.fault("address")
@@ -103,6 +138,26 @@ def test_another_scheme_or_port_of_the_mirror_is_refused():
         with pytest.raises(FetchError, match="refused address"):
             request_address(url, api_url)
     assert request_address("https://cards.scryfall.io/a?1", "https://mirror.example") == "https://mirror.example/a?1"
+
+
+@pytest.mark.fault("address")
+@pytest.mark.parametrize("url, api_url, requested", [
+    ("https://Cards.Scryfall.IO:443/A?1", API_URL, "https://cards.scryfall.io/A?1"),
+    ("HTTPS://MIRROR.example:443/a", "https://mirror.example", "https://mirror.example/a"),
+    ("https://cards.scryfall.io/a?1", "http://nas:8000/scryfall/", "http://nas:8000/scryfall/a?1"),
+    ("http://nas:8000/scryfall/b", "http://nas:8000/scryfall", "http://nas:8000/scryfall/b")])
+def test_addresses_of_one_server_are_the_same_however_they_are_written(url, api_url, requested):
+    assert request_address(url, api_url) == requested
+
+
+@pytest.mark.fault("address")
+def test_a_mirror_below_a_path_serves_everything_below_it(workspace, drawn):
+    with Mirror(drawn, prefix="/scryfall") as mirror:
+        target = picture_path(mirror, 1).replace("\\", "")
+        mirror.faults.append(Fault(picture_path(mirror, 0), "redirect", location=f"/scryfall{target}"))
+        workspace.api_url = f"{mirror.url}/"
+        workspace.download("--limit", 3)
+        assert len(mirror.requests) == 6 and all(request.path.startswith("/scryfall/") for request in mirror.requests)
 
 
 @pytest.mark.fault("address")

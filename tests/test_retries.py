@@ -1,15 +1,18 @@
 """download_images.py over a network that fails: what is tried again, and how long after."""
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 from conftest import assert_three_lines, image_requests, plain_cards, write_bulk
-from network import CountedPace, session_to, waits
+from network import CountedPace, picture_path, session_to, waits
 from PIL import Image
 
 from mirror.faults import Fault
-from mtg_image_db.fetch_errors import FetchError
+from mirror.scryfall_mirror import Mirror
+from mtg_image_db.replies import FetchError
 
 
 @pytest.mark.fault("broken-exchange")
@@ -80,6 +83,17 @@ def test_retry_after_of_a_503_is_obeyed(workspace, mirror):
     mirror.faults.append(Fault(r"/normal/", "status", times=1, status=503, retry_after="4"))
     workspace.download("--limit", 1)
     assert waits(image_requests(mirror))[0] >= 4
+
+
+@pytest.mark.fault("clock")
+@pytest.mark.parametrize("clock_ahead", [86400.0, -86400.0])
+def test_a_date_in_retry_after_is_read_by_the_servers_clock(drawn, clock_ahead):
+    pace = CountedPace()
+    with Mirror(drawn, clock_ahead=clock_ahead) as mirror:
+        until = formatdate(time.time() + clock_ahead + 20, usegmt=True)
+        mirror.faults.append(Fault("/normal/", "status", times=1, status=503, retry_after=until))
+        session_to(mirror, pace).fetch(mirror.url + picture_path(mirror, 0).replace("\\", ""), lambda response: None)
+    assert len(pace.backed_off) == 1 and 15 <= pace.backed_off[0] <= 25
 
 
 def many_cards(drawn: Path, count: int) -> list[dict]:

@@ -1,11 +1,16 @@
-"""The bulk reader: four forms of the file, faces by presence of pictures, nothing held in memory."""
+"""The bulk reader: every form of the file, faces by presence of pictures, nothing held in memory."""
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import io
 import json
+import lzma
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +20,8 @@ from conftest import ROOT, SHARED
 
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.console import SuiteError
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, BulkReport, Source, read_faces
+from mtg_image_db.scryfall.card_objects import BulkReport
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, Source, read_faces
 
 CARD = "https://cards.scryfall.io/{}/front/a/b/{}.{}?17"
 
@@ -30,15 +36,45 @@ def forms(cards: list[dict]) -> dict[str, bytes]:
     array = "[\n" + ",\n".join(json.dumps(each) for each in cards) + "\n]"
     return {"lines": lines.encode(), "array": array.encode(), "one line": json.dumps(cards).encode(),
             "pretty": json.dumps(cards, indent=2).encode(), "bom": b"\xef\xbb\xbf" + array.encode(),
-            "bom lines": b"\xef\xbb\xbf" + lines.encode()}
+            "bom lines": b"\xef\xbb\xbf" + lines.encode(),
+            "utf-16": lines.encode("utf-16"), "utf-16 array": array.encode("utf-16-le"),
+            "objects": "\n".join(json.dumps(each, indent=2) for each in cards).encode(),
+            "sorted objects": "".join(json.dumps(each, indent=2, sort_keys=True) for each in cards).encode(),
+            "list": json.dumps({"object": "list", "has_more": False, "data": cards}).encode(),
+            "own list": json.dumps({"date": "2026", "notes": [{"id": "x"}], "cards": cards}, indent=1).encode()}
 
 
-@pytest.mark.parametrize("form", ["lines", "array", "one line", "pretty", "bom", "bom lines"])
-@pytest.mark.parametrize("packed", [False, True])
-def test_every_form_of_the_bulk_file_gives_the_same_faces(tmp_path, bulk_cards, form, packed):
+def tar(data: bytes, mode: str) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for name, content in (("._bulk.jsonl", b"of macOS"), ("cards/bulk.jsonl", data)):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+def zipped(data: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cards/", b"")
+        archive.writestr("cards/READ.txt", b"about the cards")
+        archive.writestr("cards/bulk", data)
+    return file.getvalue()
+
+
+PACKERS = {"gzip": gzip.compress, "gzip twice": lambda data: gzip.compress(gzip.compress(data)),
+           "xz": lzma.compress, "bzip2": bz2.compress, "zip": zipped, "tar": lambda data: tar(data, "w"),
+           "tar.gz": lambda data: tar(data, "w:gz"), "gzip in zip": lambda data: zipped(gzip.compress(data))}
+
+
+@pytest.mark.parametrize("form, packer", [
+    *((form, None) for form in forms([])), *(("lines", packer) for packer in PACKERS), ("array", "gzip"),
+    ("utf-16", "zip"), ("list", "tar.gz")])
+def test_every_form_of_the_bulk_file_gives_the_same_faces(tmp_path, bulk_cards, form, packer):
     data = forms(bulk_cards)[form]
     path = tmp_path / "bulk"  # no suffix: the bytes decide
-    path.write_bytes(gzip.compress(data) if packed else data)
+    path.write_bytes(PACKERS[packer](data) if packer else data)
     reference = tmp_path / "reference"
     reference.write_bytes(forms(bulk_cards)["lines"])
     assert list(read_faces(path)) == list(read_faces(reference))
@@ -57,6 +93,17 @@ def test_faces_follow_where_the_pictures_are(tmp_path):
                                                              ("two:face:1", "Back")]
     assert (faces[1].illustration_id, faces[1].artist, faces[1].colors) == ("i1", "P", ["W"])
     assert faces[2].colors == ["R"] and faces[2].scryfall_id == "two"
+
+
+@pytest.mark.fault("bulk-lines")
+def test_an_empty_place_for_pictures_hides_no_other(tmp_path):
+    sides = [{"name": "Front", "image_uris": card("f")["image_uris"]}, {"name": "Back", "image_uris": {"normal": ""}}]
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps([card("empty", image_uris={}, card_faces=sides),
+                                card("bare", image_uris={}), card("new", image_uris={"hero": "https://h/a.avif"})]))
+    assert [(face.name, face.skip_reason) for face in read_faces(path)] == [
+        ("Front", ""), ("Back", "invalid: no picture of a whole card"),
+        ("A", "invalid: no picture of a whole card"), ("A", "invalid: no picture of a whole card, only hero")]
 
 
 @pytest.mark.parametrize("wanted, has, gets", [
@@ -120,14 +167,27 @@ def test_a_malformed_card_harms_no_other(tmp_path, fields, form):
 
 
 @pytest.mark.fault("bulk-damaged")
-@pytest.mark.parametrize("damage", ["truncated", "no card", "array cut short"])
-def test_a_broken_bulk_file_is_an_error_in_three_lines(tmp_path, bulk_cards, damage):
+@pytest.mark.parametrize("packer", ["gzip", "xz", "bzip2", "zip", "tar.gz"])
+def test_a_packed_bulk_file_that_is_cut_short_is_an_error_in_three_lines(tmp_path, bulk_cards, packer):
     path = tmp_path / "bulk"
-    packed = gzip.compress(forms(bulk_cards)["lines"])
-    path.write_bytes({"truncated": packed[:len(packed) // 2], "no card": b'{"object":"list"}\n',
-                      "array cut short": forms(bulk_cards)["array"][:-200]}[damage])
-    with pytest.raises(SuiteError, match="bulk file"):
+    packed = PACKERS[packer](forms(bulk_cards)["lines"])
+    path.write_bytes(packed[:len(packed) // 2])
+    with pytest.raises(SuiteError, match="bulk file cannot be read"):
         list(read_faces(path))
+
+
+@pytest.mark.fault("bulk-damaged")
+@pytest.mark.parametrize("data, named", [
+    (b'{"object":"list"}\n', "a Scryfall object of type list, not a card"), (b"<!DOCTYPE html>", "a web page"),
+    (forms([card()])["array"][:-20], "cut short"), (b"\x28\xb5\x2f\xfd rest", "packed as Zstandard"),
+    (b"7z\xbc\xaf\x27\x1c rest", "packed as 7-Zip"), (b'{"a":' + b"[1,2]," * 99, "broken or cut short"),
+    (b'{"a": [' + b"1," * 200_000 + b"1]}", "larger than a card"), (b"name,set\nA,lea\n", "line 1: ")])
+def test_a_file_that_is_no_bulk_file_is_named_for_what_it_is(tmp_path, data, named):
+    path = tmp_path / "bulk"
+    path.write_bytes(data)
+    with pytest.raises(SuiteError, match="bulk file") as error:
+        list(read_faces(path))
+    assert named in error.value.details
 
 
 def test_cache_name_is_the_hash_of_the_whole_url():

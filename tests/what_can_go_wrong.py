@@ -74,7 +74,7 @@ ROWS = (
         NOTHING),
     Row("slow-or-large",
         "A body arrives very slowly or never ends",
-        "It is dropped after four read timeouts (120 s), or at 64 MB. It counts as `too slow` or `too large`. The "
+        "It is dropped after four read timeouts (120 s), or at 64 MB. A slow one gets one more connection. It counts as `too slow` or `too large`. The "
         "other pictures go on.",
         AGAIN),
     Row("bomb",
@@ -90,6 +90,15 @@ ROWS = (
         "A redirect does not end or leads to another host or scheme; an address is not valid or not one of "
         "Scryfall's",
         "It is refused, and no request is sent there.",
+        NOTHING),
+    Row("packed",
+        "A server or a proxy packs its replies (Content-Encoding), although nobody asked for that",
+        "gzip and deflate are unpacked, within the limits of size. Another packing is named.",
+        NOTHING),
+    Row("clock",
+        "A clock is wrong: this machine's, or the server's",
+        "A time in the future counts as unknown: the snapshot is checked again. A date in `Retry-After` is read by the "
+        "server's clock.",
         NOTHING),
     Row("bulk-damaged",
         "The bulk file is cut short or damaged, on the way or on disk",

@@ -25,7 +25,8 @@ from mtg_image_db.artefacts import EMBEDDINGS, KEPT, META, PICTURES, REJECTED, c
 from mtg_image_db.common import name_errors
 from mtg_image_db.embedding.embed_pictures import Embedded
 from mtg_image_db.embedding.vector_store import VectorStore
-from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces
+from mtg_image_db.scryfall.card_objects import BulkReport
+from mtg_image_db.scryfall.faces import Source, read_faces
 from mtg_image_db.scryfall.image_cache import cached_names
 
 WRITE_ROWS = 4096

@@ -19,17 +19,18 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, remove_leftovers, write_json
-from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, RetryingSession, name_errors, stream_body
+from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, RetryingSession, name_errors
 from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, utc_now
-from mtg_image_db.fetch_errors import FetchError, without_credentials
-from mtg_image_db.scryfall.faces import BYTE_ORDER_MARK, GZIP_MAGIC, Source
+from mtg_image_db.replies import FetchError, stream_body, without_credentials
+from mtg_image_db.scryfall.card_objects import BYTE_ORDER_MARK, GZIP_MAGIC
+from mtg_image_db.scryfall.faces import Source
 
 if TYPE_CHECKING:
     from requests import Response
 
 SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
-PARTIAL_FILES = f"*.jsonl.gz.{'[0-9a-f]' * 12}{TEMPORARY_SUFFIX}"  # what an interrupted fetch leaves: a glob
+PARTIAL_FILES = f"*.jsonl.gz.{'[0-9a-f]' * 12}{TEMPORARY_SUFFIX}"  # names of interrupted fetches, as a glob
 MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
 
 
@@ -71,10 +72,10 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Sn
         if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
             known = None
-        if known and _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
+        if known and 0 <= _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
             return Snapshot(path, kind, known["updated_at"])
         try:
-            descriptor, etag = _request_descriptor(session, f"{api_url}/bulk-data/{kind}", known)
+            descriptor, etag = _request_descriptor(session, f"{api_url.rstrip('/')}/bulk-data/{kind}", known)
             if known and (descriptor is None or descriptor.get("updated_at") == known["updated_at"]):
                 write_json(path.with_name(f"{kind}.json"), {**known, "checked_at": utc_now()})
                 return Snapshot(path, kind, known["updated_at"])
@@ -110,6 +111,7 @@ def _descriptor(path: Path) -> dict[str, Any] | None:
 
 
 def _hours_since(timestamp: str) -> float:
+    """Negative if the clock was ahead when the timestamp was written."""
     try:
         then = datetime.datetime.strptime(timestamp, TIMESTAMP).replace(tzinfo=datetime.timezone.utc)
     except ValueError:
@@ -153,12 +155,13 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
 
     def consume(response: Response) -> None:
         with name_errors(path), open(partial, "ab" if response.status_code == 206 else "wb") as file:
-            stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS)
+            stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS, keep_gzip=True)
             file.flush()
             os.fsync(file.fileno())
         found = partial.stat().st_size
         try:
-            if compressed_size is not None and found != compressed_size:
+            # A server that packs the file once more sends another number of bytes. The reader unpacks it twice.
+            if compressed_size is not None and found != compressed_size and "Content-Encoding" not in response.headers:
                 raise InvalidContent(f"{found} bytes instead of the announced {compressed_size}")
             _check_form(partial)
         except InvalidContent:
@@ -170,7 +173,7 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
     with disk_space(lambda: compressed_size or 0):
         session.fetch(url, consume, resume)
     partial.replace(path)
-    for leftover in path.parent.glob(f"{path.name}.*{TEMPORARY_SUFFIX}"):
+    for leftover in path.parent.glob(PARTIAL_FILES.replace("*.jsonl.gz", path.name)):
         leftover.unlink()
 
 

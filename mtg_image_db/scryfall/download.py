@@ -27,9 +27,10 @@ from mtg_image_db.artefacts import (
 )
 from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file
 from mtg_image_db.console import EXIT_ERROR, EXIT_NOTHING, SuiteError, disk_space, per_second, percent, say, utc_now
-from mtg_image_db.fetch_errors import without_credentials
+from mtg_image_db.replies import without_credentials
 from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
-from mtg_image_db.scryfall.faces import BulkReport, Source, read_faces
+from mtg_image_db.scryfall.card_objects import BulkReport
+from mtg_image_db.scryfall.faces import Source, read_faces
 from mtg_image_db.scryfall.hosts import API_URL, open_session
 from mtg_image_db.scryfall.image_cache import (
     OUTAGE_FAILURES,

@@ -10,11 +10,11 @@ import importlib.util
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mtg_image_db.common import NetworkOptions, RetryingSession
 from mtg_image_db.console import SuiteError
-from mtg_image_db.fetch_errors import FetchError
+from mtg_image_db.replies import FetchError
 from mtg_image_db.scryfall.pace import Pace
 
 API_URL = "https://api.scryfall.com"
@@ -33,7 +33,7 @@ def open_session(api_url: str, options: NetworkOptions, pace: Pace) -> RetryingS
     reader = requests.Session()
     reader.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself knows REQUESTS_CA_BUNDLE
     settings = dict[str, dict[str, Any]]()
-    for origin in [f"https://{host}" for host in HOSTS] if urlsplit(api_url).netloc in HOSTS else [api_url]:
+    for origin in [f"https://{host}" for host in HOSTS] if urlsplit(api_url).hostname in HOSTS else [api_url]:
         url = str(requests.Request("GET", origin.rstrip("/")).prepare().url)
         settings[urlsplit(url).netloc] = dict(reader.merge_environment_settings(url, {}, True, None, None))
         _check_settings(url, settings[urlsplit(url).netloc])
@@ -66,16 +66,24 @@ def _unusable(what: str, value: str, suggestion: str) -> SuiteError:
 def request_address(url: str, api_url: str) -> str:
     """The address at which to request a URL. Raises FetchError if it belongs to neither Scryfall nor the mirror.
 
-    A mirror answers for all three hosts of Scryfall. Only the request goes to the mirror: the cache and the artefacts
-    keep Scryfall's URLs.
+    A mirror answers for all three hosts of Scryfall, below the path of api_url if it has one. Only the request goes to
+    the mirror: the cache and the artefacts keep Scryfall's URLs.
     """
     api = urlsplit(api_url)
     try:
         parts = urlsplit(url)
+        server = _server(parts)
     except ValueError as error:
         raise FetchError(f"no web address: {url[:200]}", "refused") from error
-    if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
-        return url
-    if parts.scheme == "https" and parts.netloc in HOSTS:
-        return url if api.netloc in HOSTS else parts._replace(scheme=api.scheme, netloc=api.netloc).geturl()
+    if server == _server(api):
+        return parts._replace(netloc=api.netloc).geturl()
+    if parts.username is None and server in [("https", host, 443) for host in HOSTS]:
+        if api.hostname in HOSTS:
+            return parts._replace(netloc=str(parts.hostname)).geturl()
+        return parts._replace(scheme=api.scheme, netloc=api.netloc, path=api.path.rstrip("/") + parts.path).geturl()
     raise FetchError(f"refused address: {url[:200]}", "refused")
+
+
+def _server(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """What makes two addresses the same server, however they are written: host names in capitals, the default port."""
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -30,10 +30,9 @@ from mtg_image_db.common import (
     RetryingSession,
     atomic_file,
     check_picture,
-    stream_body,
 )
 from mtg_image_db.console import Progress, say, utc_now
-from mtg_image_db.fetch_errors import FetchError
+from mtg_image_db.replies import FetchError, stream_body
 from mtg_image_db.scryfall.faces import Face
 from mtg_image_db.scryfall.pace import Pace, Stopped
 
