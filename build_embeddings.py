@@ -13,8 +13,18 @@ import sys
 from collections.abc import Iterator
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
-from mtg_image_db.artefacts import BROWSER_META, REJECTED
-from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, percent, require_directory, say
+from mtg_image_db.artefacts import REJECTED
+from mtg_image_db.browser.freshness import build_id, exported_head
+from mtg_image_db.console import (
+    EXIT_FAILURES,
+    EXIT_OK,
+    command,
+    entry_point,
+    percent,
+    require_directory,
+    require_writable,
+    say,
+)
 from mtg_image_db.embedding.embed_pictures import EmbedOptions
 from mtg_image_db.embedding.embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
 from mtg_image_db.embedding.models import OFFLINE_MODEL
@@ -74,17 +84,19 @@ def options_of(args: argparse.Namespace) -> BuildOptions:
     embed = EmbedOptions(args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency)
     hnsw = HnswParameters(args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
     return BuildOptions(source_from_args(args), args.out, model=args.model, pretrained=args.pretrained, fit=args.fit,
-                        size=args.size, embed=embed, hnsw=hnsw, resume=args.resume, rebuild=args.rebuild)
+                        size=args.size, embed=embed, hnsw=hnsw, resume=args.resume, rebuild=args.rebuild,
+                        lock=not args.no_lock)
 
 
 def report(result: BuildResult) -> None:
     done, quality = result.manifest["statistics"], result.manifest["quality"]
     tried = done["successful_embeddings"] + done["failed_embeddings"]
+    rate = f" at {done['images_per_second']}/s" if done["images_per_second"] else ""
     say(f"Indexed {done['successful_embeddings']:,} of {tried:,} faces "
-        f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded at "
-        f"{done['images_per_second'] or 'N/A'}/s, {done['reused_embeddings']:,} reused; "
+        f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded{rate}, "
+        f"{done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
-    if (result.out / BROWSER_META).exists():
+    if (head := exported_head(result.out)) and head.get("build") != build_id(result.manifest):
         say(f"The browser's files in {result.out} are of an earlier build: python export_for_browser.py renews them.")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
@@ -100,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     add_run_flags(parser)
     args = parser.parse(argv, check_build)
     require_directory(args.cache, "cache", "Run python download_images.py first, or name the directory with --cache.")
-    with alone_in(args.out):
+    require_writable(args.out, "--out")
+    with alone_in(args.out, not args.no_lock):
         result = build(options_of(args))
     report(result)
     return EXIT_FAILURES if args.strict and result.failed else EXIT_OK

@@ -11,7 +11,7 @@ import sys
 import build_embeddings
 import download_images
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags
-from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, require_writable
 from mtg_image_db.embedding.embed_ahead import EmbedAhead
 from mtg_image_db.embedding.embed_arrivals import Job
 from mtg_image_db.index.build import alone_in, build, spec_from_options
@@ -31,9 +31,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         download_images.print_plan(plan_download(to_fetch), args.image_size)
         return EXIT_OK
-    with alone_in(args.out):
+    require_writable(args.cache, "--cache")
+    require_writable(args.out, "--out")
+    with alone_in(args.out, not args.no_lock):
         spec = spec_from_options(to_build)  # before the download, so that a wrong --model ends the script at once
-        job = Job(args.cache, args.out, spec, to_build.embed, args.resume, args.rebuild)
+        job = Job(args.cache, args.out, spec, to_build.embed, args.resume, args.rebuild, not args.no_lock)
         with EmbedAhead(job) as ahead:
             downloaded = download(to_fetch, on_saved=ahead.add)
         built = build(to_build, spec, ahead.result)

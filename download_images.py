@@ -14,7 +14,7 @@ import sys
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, header_text, number, web_address
 from mtg_image_db.common import NetworkOptions
-from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, say
+from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, require_writable, say
 from mtg_image_db.scryfall.download import DownloadOptions, Plan, download, plan_download
 from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, flags_of, source_from_args
 from mtg_image_db.scryfall.hosts import API_URL
@@ -40,7 +40,8 @@ def add_download_flags(parser: ArgumentParser) -> None:
 
 def options_of(args: argparse.Namespace) -> DownloadOptions:
     network = NetworkOptions(args.workers, (args.timeout_connect, args.timeout_read), args.max_retries, args.contact)
-    return DownloadOptions(source_from_args(args), args.out, network, args.api_url.rstrip("/"))
+    return DownloadOptions(source_from_args(args), args.out, network, args.api_url.rstrip("/"),
+                           not args.no_lock)
 
 
 def print_plan(plan: Plan, image_size: str) -> None:
@@ -60,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         print_plan(plan_download(options), args.image_size)
         return EXIT_OK
+    require_writable(args.cache, "--cache")
+    require_writable(args.out, "--out")
     result = download(options)
     say(f"Next: {command('build_embeddings.py', *flags_of(options.source, args.out))}")
     return EXIT_FAILURES if args.strict and result.filled.failed else EXIT_OK

@@ -86,7 +86,7 @@ def report(done: Sequence[Answer], args: argparse.Namespace, seconds: float) -> 
         text = f"Recognised {cards:,} card{'s' * (cards != 1)} in {pictures:,} of {len(done):,} pictures"
     written = [args.html, args.annotate if any(answer.cards for answer in done) else None]
     shown = " and ".join(str(path) for path in written if path)
-    say(f"{text} ({per_second(len(done), seconds)}/s){f', shown in {shown}' if shown else ''}.")
+    say(f"{text}{per_second(len(done), seconds)}{f', shown in {shown}' if shown else ''}.")
 
 
 def precision_of(args: argparse.Namespace) -> str:

@@ -158,4 +158,6 @@ def add_run_flags(parser: ArgumentParser) -> None:
     run = parser.group("run")
     run.add_argument("--out", type=directory, default=OUT, metavar="DIR",
                      help="where results and manifests are written (default: index_out)")
+    run.add_argument("--no-lock", action="store_true",
+                     help="for a file system without locks: do not look for other runs in these folders")
     run.add_argument("--strict", action="store_true", help="exit with 4 if any picture failed")

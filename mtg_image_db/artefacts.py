@@ -13,7 +13,6 @@ import hashlib
 import json
 import mmap
 import os
-import platform
 import re
 import shlex
 import time
@@ -22,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtg_image_db.common import TEMPORARY_SUFFIX, atomic_file
+from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, require_directory
 
 if TYPE_CHECKING:
@@ -48,9 +47,6 @@ FORMAT_VERSIONS = {"checkpoint": "1.1.0", "cache report": "1.1.0", "meta.json re
 STAGED_SUFFIX = ".next"
 PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # those that a query needs
 READ_BYTES = 1 << 22
-LEFTOVER_SECONDS = 24 * 3600.0  # a temporary file of another machine counts as abandoned after this time
-# common.atomic_file names its temporary files .<name>.<machine>-<process>-<thread>.part
-_TEMPORARY = re.compile(r"\..+-(\d+)-\d+\.part")
 _CACHE_NAME = re.compile(r"[0-9a-f]{40}\.(?:jpg|png|webp)")
 
 
@@ -84,6 +80,10 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     with ThreadPoolExecutor() as pool:
         identities = list(pool.map(lambda name: _identity(staged(out, name)), OUTPUTS))
     complete = manifest | {"outputs": dict(zip(OUTPUTS, identities, strict=True))}
+    before = (read_manifest(out) or {"outputs": {}})["outputs"]
+    for name, identity in zip(OUTPUTS, identities, strict=True):
+        if identity == before.get(name) and (out / name).exists():  # equal content keeps its time, for copying tools
+            os.utime(staged(out, name), ns=(time.time_ns(), (out / name).stat().st_mtime_ns))
     write_json(staged(out, BUILD_MANIFEST), complete)
     finish_commit(out)
     return complete
@@ -169,17 +169,18 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _sync_directory(path: Path) -> None:
-    """Sync a directory, so that its renames survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Sync a directory, so that its renames survive a power cut. Many network file systems cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _sync(path: Path) -> None:
     with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+        sync(file)
 
 
 def release_pages(array: np.ndarray) -> None:
@@ -187,39 +188,3 @@ def release_pages(array: np.ndarray) -> None:
     vectors of 512 numbers."""
     if isinstance(array.base, mmap.mmap):
         array.base.madvise(mmap.MADV_DONTNEED)
-
-
-# Leftovers
-
-def remove_leftovers(folder: Path) -> int:
-    """Delete temporary files whose process has ended. Returns their number."""
-    return delete_abandoned(folder, (path.name for path in folder.glob(f".*{TEMPORARY_SUFFIX}")))
-
-
-def delete_abandoned(folder: Path, names: Iterable[str]) -> int:
-    """Delete those of the named temporary files that no running process writes. Returns their number."""
-    deleted = 0
-    for path in (folder / name for name in names):
-        with contextlib.suppress(OSError):  # another run deleted it first, or it belongs to another user
-            if _is_abandoned(path):
-                path.unlink()
-                deleted += 1
-    return deleted
-
-
-def _is_abandoned(path: Path) -> bool:
-    """True if the process that wrote the file has ended. For a process of another machine, the file's age decides."""
-    owner = _TEMPORARY.fullmatch(path.name)
-    if owner is None:
-        return False
-    if f".{platform.node()}-{owner[1]}-" not in path.name:
-        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-    if int(owner[1]) == os.getpid():
-        return True  # this process has written nothing yet, so an earlier process had this number
-    try:
-        os.kill(int(owner[1]), 0)  # signal 0 only checks that the process exists
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        pass
-    return False

@@ -9,9 +9,9 @@ Reads and writes  the files and addresses it is given
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
-import platform
 import random
 import stat
 import threading
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from mtg_image_db.leftovers import temporary_path
 from mtg_image_db.replies import FetchError, check_status, plain_cause
 from mtg_image_db.version import __version__
 
@@ -37,7 +38,6 @@ BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_SLOW_RETRIES = 1  # a body that drips is requested once more: its connection may be the slow part
 MAX_REDIRECTS = 3
-TEMPORARY_SUFFIX = ".part"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PICTURE_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000  # 300 MB decoded. A card has 0.8 million pixels, a photo from most phones 12 to 50
@@ -182,6 +182,16 @@ def name_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def sync(file: BinaryIO) -> None:
+    """Write a file's data to the disk. Some network file systems cannot, which is no reason to fail."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside path. After the block, it is synced to disk and replaces path. If the block fails,
@@ -192,9 +202,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         with name_errors(path), direct:
             yield direct
         return
-    owner = f"{platform.node()}-{os.getpid()}-{threading.get_ident()}"  # artefacts.py reads it from a leftover
     target = path.resolve() if path.is_symlink() else path
-    temporary = target.with_name(f".{target.name}.{owner}{TEMPORARY_SUFFIX}")
+    temporary = temporary_path(target)
     try:
         with name_errors(path), open(temporary, "w+b") as handle:
             yield handle
@@ -202,8 +211,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
                 with contextlib.suppress(PermissionError):  # only root may give a file away
                     os.fchown(handle.fileno(), old.st_uid, old.st_gid)
                 os.fchmod(handle.fileno(), stat.S_IMODE(old.st_mode))
-            handle.flush()
-            os.fsync(handle.fileno())
+            sync(handle)
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename == str(temporary):

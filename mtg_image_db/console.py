@@ -81,6 +81,19 @@ def require_directory(path: Path, what: str, suggestion: str, exit_code: int = E
         raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion, exit_code)
 
 
+def unwritable(folder: Path) -> Path | None:
+    """The folder, or the nearest one above it that exists, if it cannot be written. None if it can."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return None if os.access(place, os.W_OK | os.X_OK) else place
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """Raise SuiteError, before the work, if files cannot be written to the folder."""
+    if (place := unwritable(folder)) is not None:
+        raise SuiteError("Disk Error", "a folder cannot be written", f"{flag} {folder}: you may not write to {place}",
+                         f"Name a folder that you may write to with {flag}.")
+
+
 @contextlib.contextmanager
 def disk_space(needed: Callable[[], float]) -> Iterator[None]:
     """Turn the error of a full disk in this block into a SuiteError. needed() gives the bytes that the block needs."""
@@ -110,7 +123,8 @@ def percent(part: float, total: float) -> str:
 
 
 def per_second(count: float, seconds: float) -> str:
-    return f"{count / seconds:,.1f}" if count and seconds > 0 else "N/A"
+    """The rate as the next part of a sentence: ", 12.3/s". Empty if there is none."""
+    return f", {count / seconds:,.1f}/s" if count and seconds > 0 else ""
 
 
 def utc_now() -> str:
@@ -221,8 +235,8 @@ class Progress:
         elif self.shown and now - self.last_line >= PROGRESS_SECONDS:
             self.last_line = now
             rate = self.done / (now - self.started)
-            left = datetime.timedelta(seconds=round((self.total - self.done) / rate)) if rate else "N/A"
-            say(f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, {rate:,.1f}/s, {left} left")
+            left = f", {datetime.timedelta(seconds=round((self.total - self.done) / rate))} left" if rate else ""
+            say(f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, {rate:,.1f}/s{left}")
 
     def close(self) -> None:
         if self._bar is not None:

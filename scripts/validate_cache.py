@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mtg_image_db.arguments import CACHE, ArgumentParser, number, output_file
-from mtg_image_db.artefacts import FORMAT_VERSIONS, LEFTOVER_SECONDS, cache_name, remove_leftovers, write_json
-from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, check_picture
+from mtg_image_db.artefacts import FORMAT_VERSIONS, cache_name, write_json
+from mtg_image_db.common import InvalidContent, check_picture
 from mtg_image_db.console import (
     EXIT_ERROR,
     EXIT_NOTHING,
@@ -31,6 +31,7 @@ from mtg_image_db.console import (
     say,
     utc_now,
 )
+from mtg_image_db.leftovers import LEFTOVER_SECONDS, TEMPORARY_SUFFIX, remove_leftovers
 from mtg_image_db.scryfall.bulk import PARTIAL_FILES
 from mtg_image_db.scryfall.faces import picture_urls
 from mtg_image_db.scryfall.image_cache import cached_names
@@ -69,7 +70,8 @@ def check(path: Path) -> Failure | None:
 
 
 def prune(cache: Path) -> int:
-    """Delete pictures that no snapshot refers to in any size, and leftovers of broken writes. Returns their number.
+    """Delete pictures that no snapshot refers to in any size, leftovers of broken writes, and any tool's *.part files
+    that are a day old. Returns their number.
 
     Raises SuiteError if there is no snapshot: otherwise every picture would be deleted.
     """
@@ -81,8 +83,9 @@ def prune(cache: Path) -> int:
     for snapshot in snapshots:
         unused.difference_update(map(cache_name, picture_urls(snapshot)))
     doomed = [cache / name for name in unused]
-    doomed += [path for path in (cache / "bulk").glob(PARTIAL_FILES)  # a younger one may be resumed
-               if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
+    partial = [*(cache / "bulk").glob(PARTIAL_FILES), *cache.glob(f"*{TEMPORARY_SUFFIX}")]
+    doomed += [path for path in partial  # a younger one may be resumed
+               if path.is_file() and time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
     for path in doomed:
         path.unlink(missing_ok=True)
     return len(doomed) + remove_leftovers(cache)

@@ -18,9 +18,9 @@ ROOT_FILES = ROOT_SCRIPTS | {
 ROOT_FOLDERS = {"mtg_image_db", "scripts", "mirror", "benchmarks", "web", "tests", "docs", ".ci", ".github"}
 MODULE_LINES, SCRIPT_LINES = 300, 150
 # Who may import whom: a part imports only parts of smaller numbers, and its own folder's modules.
-LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.replies": 0,
+LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.replies": 0, "mtg_image_db.leftovers": 0,
           "mtg_image_db.common": 1, "mtg_image_db.console": 1, "mtg_image_db.threads": 1,
-          "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2,
+          "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2, "mtg_image_db.locks": 2,
           "mtg_image_db.scryfall": 3, "mtg_image_db.embedding": 3, "mtg_image_db.index": 4,
           "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db": 6, "root": 7,
           "scripts": 8, "mirror": 8, "benchmarks": 8}

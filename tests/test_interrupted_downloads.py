@@ -10,7 +10,7 @@ from conftest import USABLE, image_requests
 from network import picture_path
 
 from mirror.faults import Fault
-from mtg_image_db.common import TEMPORARY_SUFFIX
+from mtg_image_db.leftovers import TEMPORARY_SUFFIX
 
 
 @pytest.mark.fault("interrupt")
@@ -66,5 +66,5 @@ def test_two_downloads_at_once_share_the_folder_and_the_work(workspace, mirror):
     assert [first.wait(60), second.wait(60)] == [0, 0]
     assert len(workspace.pictures()) == USABLE
     assert len([request for request in mirror.requests if ".jsonl.gz" in request.path]) == 1
-    assert len(image_requests(mirror)) < 1.4 * USABLE  # a few are on their way in both
+    assert len(image_requests(mirror)) < 1.7 * USABLE  # some are on their way in both; 2.0 would be no sharing
     assert (first.stderr.read() + second.stderr.read()).count("Another download fills the same cache") == 1

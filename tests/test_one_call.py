@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from built_files import assert_nodes_are_rows, vectors_of
 from conftest import ROOT, Workspace, assert_three_lines
-from filelock import FileLock
 
 from mirror.faults import Fault
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.checkpoint import Checkpoint
+from mtg_image_db.locks import locked
 
 
 def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, finished):
@@ -124,15 +124,15 @@ def test_a_build_that_failed_in_a_program_lets_go_of_the_folder(built):
     options = BuildOptions(Source(cache=built.cache), built.out, model="efficientnet-lite0", rebuild=True)
     with pytest.raises(SuiteError, match="no cached picture is valid") as kept:
         build(options)
-    assert FileLock(built.out / ".checkpoint.lock", timeout=0).acquire(), kept
+    with locked(built.out / ".checkpoint.lock"):  # raises if the failed build still holds it
+        assert kept
 
 
 def test_a_build_waits_for_an_interrupted_one_that_still_ends(built):
-    held = FileLock(built.out / ".checkpoint.lock")
-    held.acquire()
-    process = built.start("build_embeddings.py", "--model", "efficientnet-lite0")
-    assert any("still ending" in line for line in iter(process.stderr.readline, ""))
-    held.release()
+    with locked(built.out / ".checkpoint.lock"):
+        process = built.start("build_embeddings.py", "--model", "efficientnet-lite0")
+        named = f"Waiting for process {os.getpid()} on"
+        assert any(line.startswith(named) for line in iter(process.stderr.readline, ""))
     assert process.wait(30) == 0
 
 

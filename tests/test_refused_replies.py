@@ -10,7 +10,8 @@ from PIL import Image
 
 from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.common import TEMPORARY_SUFFIX, open_picture
+from mtg_image_db.common import open_picture
+from mtg_image_db.leftovers import TEMPORARY_SUFFIX
 from mtg_image_db.replies import FetchError, stream_body
 from mtg_image_db.scryfall.hosts import API_URL, request_address
 

@@ -74,8 +74,8 @@ ROWS = (
         NOTHING),
     Row("slow-or-large",
         "A body arrives very slowly or never ends",
-        "It is dropped after four read timeouts (120 s), or at 64 MB. A slow one gets one more connection. It counts as `too slow` or `too large`. The "
-        "other pictures go on.",
+        "It is dropped after four read timeouts (120 s), or at 64 MB. A slow one gets one more connection. It counts "
+        "as `too slow` or `too large`. The other pictures go on.",
         AGAIN),
     Row("bomb",
         "A picture has more than 100 million pixels",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,15 +32,17 @@ from mtg_image_db.artefacts import (
     META,
     PICTURES,
     load_manifest,
-    remove_leftovers,
     verify,
 )
 from mtg_image_db.browser import metadata, onnx_model
-from mtg_image_db.common import InvalidContent, atomic_file, open_pixels
+from mtg_image_db.browser.freshness import build_id
+from mtg_image_db.common import InvalidContent, atomic_file, open_pixels, sync
 from mtg_image_db.console import SuiteError, disk_space, say
+from mtg_image_db.embedding.checkpoint import content_digest
 from mtg_image_db.embedding.embedder import AGREEMENT, prepare
 from mtg_image_db.embedding.models import ModelSpec, spec_from_manifest
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
+from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.namer import DECISION
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
             "quantization": {"dtype": "int8", "scale_factor": SCALE, "original_dtype": "float32",
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
-            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(), **model.described}
+            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
+            "build": build_id(manifest), **model.described}
     files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
@@ -139,8 +141,7 @@ def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> 
                 plain.write(part)
                 packed.write(part)
         for file in (plain, gz_file, *others):
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
 
 
 def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Iterator[bytes]:
@@ -192,8 +193,9 @@ def _sample_pictures(sources: NDArray[np.void], cache: Path,
     for row in np.random.default_rng(0).permutation(len(sources)).tolist():
         path = cache / sources[row]["name"].decode()
         with contextlib.suppress(InvalidContent):  # damaged since the build: another picture is used
-            if path.is_file() and path.stat().st_mtime_ns == sources[row]["mtime_ns"]:
-                prepared.append(prepare(open_pixels(path), spec))
+            data = path.read_bytes() if path.is_file() else b""
+            if content_digest(data) == sources[row]["digest"].decode():
+                prepared.append(prepare(open_pixels(data), spec))
                 rows.append(row)
         if len(rows) == MODEL_SAMPLE:
             break

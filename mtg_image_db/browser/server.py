@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -19,24 +18,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
-
 from mtg_image_db.artefacts import (
     BROWSER_HASHES,
     BROWSER_META,
     BROWSER_MODEL,
     BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
-    BUILD_MANIFEST,
     cache_name,
 )
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
+from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.console import SuiteError, say
-from mtg_image_db.recognition.namer import DECISION
 from mtg_image_db.scryfall.image_cache import cached_names
 
 PICTURE_PATH = "picture?"  # followed by a picture's quoted address
-HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
 COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
 
@@ -116,8 +111,8 @@ class PageServer(ThreadingHTTPServer):
 def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
     """Write the browser's files if they are missing or of another build. If the model cannot be exported, it is left
     out. manifest is the build's. Returns True if the export has the model. Raises SuiteError."""
-    head, with_model = _head(site.index_dir / BROWSER_META), bool(cached_names(site.cache))
-    if _is_current(site.index_dir, head) and ("embedding" in head or not with_model):
+    head, with_model = exported_head(site.index_dir), bool(cached_names(site.cache))
+    if is_current(site.index_dir, manifest) and ("embedding" in head or not with_model):
         return "embedding" in head
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
@@ -131,34 +126,6 @@ def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
         export(replace(options, cache=None), manifest)
         return False
     return with_model
-
-
-def _is_current(index_dir: Path, head: dict[str, Any]) -> bool:
-    """True if meta.json is not older than the build and has the decision's constants, and its files are complete."""
-    if not head or (index_dir / BROWSER_META).stat().st_mtime < (index_dir / BUILD_MANIFEST).stat().st_mtime:
-        return False
-    rows, dimension = head["shape"]
-    sizes = {BROWSER_VECTORS: rows * dimension}
-    if "embedding" in head:
-        recognition = head["recognition"]
-        if not recognition.keys() >= DECISION.keys():  # an older export
-            return False
-        files = [*head["embedding"]["models"], recognition["hashes"]]
-        sizes |= {file["file"]: file["bytes"] for file in files}
-    return all((index_dir / name).exists() and (index_dir / name).stat().st_size == size
-               for name, size in sizes.items())
-
-
-def _head(meta: Path) -> dict[str, Any]:
-    """The part of meta.json before its cards, which may be 400 MB. Empty if there is no such file."""
-    if not meta.exists():
-        return {}
-    with open(meta, "rb") as file:
-        before_cards = re.split(rb',"(?:records|columns)":', file.read(HEAD_BYTES))[0]
-    try:
-        return orjson.loads(before_cards + b"}")
-    except orjson.JSONDecodeError:
-        return {}
 
 
 def start(site: Site, port: int) -> PageServer:

@@ -10,6 +10,8 @@ Reads and writes  <out>/checkpoint.npz, checkpoint_meta.json and checkpoint_rows
 """
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import time
 import zlib
@@ -18,19 +20,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mtg_image_db.artefacts import CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS, FORMAT_VERSIONS, read_json, write_json
-from mtg_image_db.common import atomic_file, name_errors
+from mtg_image_db.common import atomic_file, name_errors, sync
 from mtg_image_db.console import SuiteError, say, utc_now
 from mtg_image_db.embedding.picture_hash import HASH_BYTES
+from mtg_image_db.locks import HeldElsewhere, locked
 
 # The picture that a vector was made from. name is the cache file. bytes and mtime_ns identify an unchanged file
-# without opening it. digest (BLAKE2b, 16 bytes, hex) identifies equal content. hash is the perceptual hash.
+# without opening it. digest is content_digest of its bytes. hash is the perceptual hash.
 SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
                          ("hash", "u1", (HASH_BYTES,))])
 LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
+
+
+def content_digest(data: bytes) -> str:
+    """Identifies equal pictures: BLAKE2b of the file's bytes, 16 bytes in hex."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 class Checkpoint:
@@ -40,14 +47,15 @@ class Checkpoint:
     made_with is Embedder.made_with of the last vectors. seconds is the time spent on saving.
     """
 
-    def __init__(self, out: Path, fingerprint: str, resume: bool = True) -> None:
+    def __init__(self, out: Path, fingerprint: str, resume: bool = True, lock: bool = True) -> None:
         """Take the checkpoint in the folder. With resume, keep the rows that an interrupted build of this model left.
+        lock=False (--no-lock) does not look for another process.
 
         Raises SuiteError if another process still holds the checkpoint.
         """
         self.out, self.made_with, self.seconds = out, dict[str, str](), 0.0
         self.dimension = self.rows = 0
-        self._fingerprint, self._lock = fingerprint, _lock(out)
+        self._fingerprint, self._lock = fingerprint, _locked(out, lock)
         self._ends, self._crcs, self._crc = list[int](), list[int](), 0
         self._file: BinaryIO | None = None
         if resume:
@@ -95,8 +103,7 @@ class Checkpoint:
             return
         started = time.monotonic()
         with name_errors(self.out / CHECKPOINT_ROWS):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            sync(self._file)
         ends, crcs = [*self._ends, self.rows], [*self._crcs, self._crc]
         write_json(self.out / CHECKPOINT_META,
                    {"version": FORMAT_VERSIONS["checkpoint"], "timestamp": utc_now(),
@@ -118,7 +125,7 @@ class Checkpoint:
         """Close the checkpoint and leave it to the next build. The end of the process does the same."""
         if self._file is not None:
             self._file.close()
-        self._lock.release()
+        self._lock.close()
 
     def _row_dtype(self) -> np.dtype[np.void]:
         return np.dtype([("source", SOURCE_DTYPE), ("vector", "<f4", (self.dimension,))])
@@ -164,17 +171,13 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
     return {str(key): str(text) for key, text in dict(value).items()}
 
 
-def _lock(out: Path) -> FileLock:
-    """Lock the checkpoint for this process. After a kill of build_mtg_faiss.py, its second process still holds it for a
-    moment."""
-    lock = FileLock(out / LOCK_FILE)
+def _locked(out: Path, lock: bool) -> contextlib.ExitStack:
+    """Lock the checkpoint for this process. Waits a while: after a kill of build_mtg_faiss.py, its second process still
+    holds it for a moment."""
+    held = contextlib.ExitStack()
     try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        say(f"An interrupted build is still ending in {out}: waiting for it.")
-        try:
-            lock.acquire(timeout=LOCK_SECONDS)
-        except Timeout as error:
-            raise SuiteError("Build Error", "an interrupted build does not end", out / LOCK_FILE,
-                             "Run the same command again in a minute, or end the old process.") from error
-    return lock
+        held.enter_context(locked(out / LOCK_FILE, LOCK_SECONDS, lock))
+    except HeldElsewhere as error:
+        raise SuiteError("Build Error", "an interrupted build does not end", f"{error} holds {out / LOCK_FILE}",
+                         "Run the same command again in a minute, or end the old process.") from error
+    return held

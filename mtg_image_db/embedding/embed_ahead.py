@@ -1,6 +1,6 @@
 """Downloaded pictures -> vectors, in a second process while the next pictures download.
 
-    with EmbedAhead(Job(cache, out, spec, EmbedOptions(), resume=True, rebuild=False)) as ahead:
+    with EmbedAhead(Job(cache, out, spec, EmbedOptions(), resume=True, rebuild=False, lock=True)) as ahead:
         download(options, on_saved=ahead.add)
     build(options, spec, ahead.result)
 

@@ -28,13 +28,14 @@ from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previ
 
 
 class Job(NamedTuple):
-    """The folders, the model and the options. resume and rebuild have the same meaning as in a build."""
+    """The folders, the model and the options. resume, rebuild and lock have the same meaning as in a build."""
     cache: Path
     out: Path
     spec: ModelSpec
     embed: EmbedOptions
     resume: bool
     rebuild: bool
+    lock: bool
 
 
 def embed_names(job: Job) -> None:
@@ -57,7 +58,7 @@ def embed_names(job: Job) -> None:
                     raise EOFError  # not a return: the build embeds the pictures of an unfilled batch
                 yield loaded
 
-    with contextlib.closing(Checkpoint(job.out, job.spec.fingerprint, job.resume)) as checkpoint:
+    with contextlib.closing(Checkpoint(job.out, job.spec.fingerprint, job.resume, job.lock)) as checkpoint:
         known = KnownVectors() if job.rebuild else \
             previous_vectors(job.out, read_manifest(job.out), job.spec.fingerprint)
         store, started = VectorStore(known, checkpoint), time.monotonic()

@@ -8,7 +8,6 @@ Writes  through the vector store: the checkpoint in <out>
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import Progress, say
-from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
 from mtg_image_db.embedding.embedder import Embedder, give_back_memory, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
@@ -128,7 +127,7 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
         return Loaded((path.name, "", 0, 0, NO_HASH), reason=f"invalid: {error.strerror}")
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    digest = content_digest(data)
     source = path.name, digest, status.st_size, status.st_mtime_ns
     if store.with_content(digest) is not None:
         return Loaded((*source, NO_HASH))

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, remove_leftovers, staged, verify
+from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, staged, verify
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
@@ -27,6 +25,8 @@ from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previ
 from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
+from mtg_image_db.leftovers import remove_leftovers
+from mtg_image_db.locks import HeldElsewhere, locked
 from mtg_image_db.scryfall.bulk import local_snapshot
 from mtg_image_db.scryfall.faces import flags_of
 
@@ -47,17 +47,20 @@ class BuildResult:
 
 
 @contextlib.contextmanager
-def alone_in(out: Path) -> Iterator[None]:
-    """Lock out for this build, and repair what a crash left there. Raises SuiteError if another build runs in it."""
+def alone_in(out: Path, lock: bool = True) -> Iterator[None]:
+    """Lock out for this build, and repair what a crash left there. Raises SuiteError if another build runs in it.
+    lock=False (--no-lock) does not look for one."""
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / LOCK_FILE, timeout=0):
-            remove_leftovers(out)
-            finish_commit(out)
-            yield
-    except Timeout as error:
-        raise SuiteError("Build Error", "another build is writing to the same directory", out,
-                         "Wait for it to end, or give this one another --out.") from error
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(out / LOCK_FILE, use=lock))
+        except HeldElsewhere as error:
+            raise SuiteError("Build Error", "another build is writing to the same directory",
+                             f"{error} holds {out / LOCK_FILE}",
+                             "Wait for it to end, or give this one another --out.") from error
+        remove_leftovers(out)
+        finish_commit(out)
+        yield
 
 
 def spec_from_options(options: BuildOptions) -> ModelSpec:
@@ -80,7 +83,8 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
         raise _nothing_to_embed(options, table, 0, "no face has a picture in the cache")
     spec = spec or spec_from_options(options)
     known = KnownVectors() if options.rebuild else previous_vectors(out, previous, spec.fingerprint)
-    with contextlib.closing(Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0)) as checkpoint:
+    with contextlib.closing(Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0,
+                                       options.lock)) as checkpoint:
         store = _open_store(known, checkpoint, ahead)
         clock.lap("prepare")
         faces, dimension = len(table.names), known.vectors.shape[1]

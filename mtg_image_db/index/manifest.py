@@ -31,7 +31,7 @@ from mtg_image_db.scryfall.faces import Source
 @dataclass(frozen=True)
 class BuildOptions:
     """The faces, the model and the parameters of a build. resume continues an interrupted build. rebuild ignores the
-    previous build's vectors."""
+    previous build's vectors. lock=False (--no-lock) is for file systems without locks."""
     source: Source = field(default_factory=Source)
     out: Path = OUT
     model: str = DEFAULT_MODEL
@@ -42,6 +42,7 @@ class BuildOptions:
     hnsw: HnswParameters = field(default_factory=HnswParameters)
     resume: bool = True
     rebuild: bool = False
+    lock: bool = True
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import remove_leftovers
 from mtg_image_db.common import atomic_file
+from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.namer import Card
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtg_image_db.artefacts import remove_leftovers
 from mtg_image_db.common import atomic_file
 from mtg_image_db.index.reader import Match
+from mtg_image_db.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
     from PIL.Image import Image

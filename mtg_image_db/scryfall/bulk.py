@@ -10,17 +10,16 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, remove_leftovers, write_json
-from mtg_image_db.common import TEMPORARY_SUFFIX, InvalidContent, RetryingSession, name_errors
-from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, utc_now
+from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, write_json
+from mtg_image_db.common import InvalidContent, RetryingSession, name_errors, sync
+from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, unwritable, utc_now
+from mtg_image_db.leftovers import TEMPORARY_SUFFIX
+from mtg_image_db.locks import locked
 from mtg_image_db.replies import FetchError, stream_body, without_credentials
 from mtg_image_db.scryfall.card_objects import BYTE_ORDER_MARK, GZIP_MAGIC
 from mtg_image_db.scryfall.faces import Source
@@ -56,24 +55,27 @@ def local_snapshot(source: Source) -> Snapshot:
     return Snapshot(path, source.kind, (_descriptor(path) or {}).get("updated_at"))
 
 
-def fetch_snapshot(session: RetryingSession, api_url: str, source: Source) -> Snapshot:
+def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock: bool = True) -> Snapshot:
     """The bulk file of this kind. If the one on disk is a day old, Scryfall is asked for a newer one.
 
     One conditional request fetches the descriptor. The file is fetched only if it has changed. An interrupted fetch is
-    resumed by Range. The file is checked completely before it is put in place. Raises SuiteError.
+    resumed by Range. The file is checked completely before it is put in place. If two downloads run at the same time,
+    only one fetches it, unless lock is false. In a folder that cannot be written, an old file is used as it is.
+    Raises SuiteError.
     """
     path, kind = _snapshot_path(source), source.kind
+    if (known := _fresh(path, api_url)) is not None:
+        return Snapshot(path, kind, known["updated_at"])
+    if (place := unwritable(path.parent)) is not None:
+        return _unrenewed(path, api_url, place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):  # if two downloads run at the same time, only one fetches it
-        remove_leftovers(path.parent)
-        known = _descriptor(path)
-        if known and known["api_url"] != without_credentials(api_url):
-            known = None
+    with locked(path.with_suffix(".lock"), wait=float("inf"), use=lock):
+        if (known := _fresh(path, api_url)) is not None:  # another download has fetched it meanwhile
+            return Snapshot(path, kind, known["updated_at"])
+        known = _descriptor(path, api_url)
         if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
             known = None
-        if known and 0 <= _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
-            return Snapshot(path, kind, known["updated_at"])
         try:
             descriptor, etag = _request_descriptor(session, f"{api_url.rstrip('/')}/bulk-data/{kind}", known)
             if known and (descriptor is None or descriptor.get("updated_at") == known["updated_at"]):
@@ -101,13 +103,33 @@ def _snapshot_path(source: Source) -> Path:
     return source.cache / "bulk" / f"{source.kind}.jsonl.gz"
 
 
-def _descriptor(path: Path) -> dict[str, Any] | None:
-    """The descriptor saved with the snapshot at path. None if the two do not belong together."""
+def _fresh(path: Path, api_url: str) -> dict[str, Any] | None:
+    """The descriptor of an undamaged snapshot that needs no check yet. Otherwise None."""
+    known = _descriptor(path, api_url)
+    if known is None or not 0 <= _hours_since(known["checked_at"]) < SNAPSHOT_HOURS:
+        return None
+    return known if file_sha256(path) == known["sha256"] else None
+
+
+def _unrenewed(path: Path, api_url: str, place: Path) -> Snapshot:
+    """The old snapshot, in a folder that cannot be written. Raises SuiteError if there is none."""
+    known = _descriptor(path, api_url)
+    if known is None or file_sha256(path) != known["sha256"]:
+        raise SuiteError("Disk Error", "there is no bulk snapshot, and the folder cannot be written", place,
+                         "Name a folder that you may write to with --cache.")
+    say(f"{place} cannot be written: the bulk file of {known['updated_at']} is used as it is.")
+    return Snapshot(path, path.name.split(".")[0], known["updated_at"])
+
+
+def _descriptor(path: Path, api_url: str | None = None) -> dict[str, Any] | None:
+    """The descriptor saved with the snapshot at path. None if the two do not belong together, or if the snapshot is not
+    from this api_url."""
     known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
     if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
     complete = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at", "sha256"))
-    return known if complete and isinstance(known.get("etag"), (str, type(None))) else None
+    here = api_url is None or known.get("api_url") == without_credentials(api_url)
+    return known if complete and here and isinstance(known.get("etag"), (str, type(None))) else None
 
 
 def _hours_since(timestamp: str) -> float:
@@ -156,8 +178,7 @@ def _fetch_file(session: RetryingSession, url: str, compressed_size: int | None,
     def consume(response: Response) -> None:
         with name_errors(path), open(partial, "ab" if response.status_code == 206 else "wb") as file:
             stream_body(response, file.write, MAX_BULK_BYTES, BULK_SECONDS, keep_gzip=True)
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
         found = partial.stat().st_size
         try:
             # A server that packs the file once more sends another number of bytes. The reader unpacks it twice.

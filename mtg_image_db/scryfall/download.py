@@ -22,11 +22,11 @@ from mtg_image_db.artefacts import (
     DOWNLOAD_FAILURES,
     DOWNLOAD_MANIFEST,
     MANIFEST_VERSION,
-    remove_leftovers,
     write_json,
 )
 from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file
 from mtg_image_db.console import EXIT_ERROR, EXIT_NOTHING, SuiteError, disk_space, per_second, percent, say, utc_now
+from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.replies import without_credentials
 from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
 from mtg_image_db.scryfall.card_objects import BulkReport
@@ -51,11 +51,13 @@ MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000
 
 @dataclass(frozen=True)
 class DownloadOptions:
-    """The faces to download, the folder of the manifest, and the network options."""
+    """The faces to download, the folder of the manifest, and the network options. lock=False (--no-lock) is for file
+    systems without locks."""
     source: Source
     out: Path
     network: NetworkOptions = field(default_factory=NetworkOptions)
     api_url: str = API_URL
+    lock: bool = True
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     plan = _plan(options, snapshot, cached)
     source.cache.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
+    for folder in (out, source.cache / "bulk"):
+        remove_leftovers(folder)
     # takewhile: after Ctrl-C, no worker searches a full cache for its next picture
     faces = itertools.takewhile(lambda _: not pace.stopping.is_set(), read_faces(snapshot.path, source))
 
@@ -139,7 +142,7 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     with disk_space(bytes_left):
         with atomic_file(out / DOWNLOAD_FAILURES) as failures:
             filling = FillJob(source.cache, session, pace, options.network.workers, plan.to_fetch, failures,
-                              out / DOWNLOAD_CHECKPOINT, on_saved)
+                              out / DOWNLOAD_CHECKPOINT, on_saved, options.lock)
             try:
                 filled = fill_cache(tasks_of(faces, source.cache, cached), filling) if plan.to_fetch else FillCounts()
             except FillInterrupted as error:  # the failures are still listed, and the manifest is written
@@ -157,7 +160,7 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
 def _snapshot(options: DownloadOptions, session: RetryingSession) -> Snapshot:
     if options.source.bulk_file:
         return local_snapshot(options.source)
-    return fetch_snapshot(session, options.api_url, options.source)
+    return fetch_snapshot(session, options.api_url, options.source, options.lock)
 
 
 def _plan(options: DownloadOptions, snapshot: Snapshot, cached: set[str]) -> Plan:
@@ -205,8 +208,8 @@ def _say_end(options: DownloadOptions, result: DownloadResult) -> None:
     filled = result.filled
     if result.to_fetch:
         say(f"Downloaded {filled.downloaded:,} of {result.to_fetch:,} pictures "
-            f"({percent(filled.downloaded, result.to_fetch)}, {filled.bytes / 1e6:,.1f} MB, "
-            f"{per_second(filled.downloaded, result.seconds)}/s, {result.retries:,} retries) "
+            f"({percent(filled.downloaded, result.to_fetch)}, {filled.bytes / 1e6:,.1f} MB"
+            f"{per_second(filled.downloaded, result.seconds)}, {result.retries:,} retries) "
             f"into {options.source.cache}.")
     else:
         say(f"Nothing to download: {result.cached:,} pictures are in {options.source.cache} already.")

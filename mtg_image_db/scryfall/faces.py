@@ -160,10 +160,17 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
         colors=[color for color in colors if isinstance(color, str)] if isinstance(colors, list) else [],
         image_url=url, card_url=uris.get("normal", url),
-        scryfall_uri=text("scryfall_uri"), oracle_id=text_or_none("oracle_id"),
+        scryfall_uri=_without_tracking(text("scryfall_uri")), oracle_id=text_or_none("oracle_id"),
         illustration_id=text_or_none("illustration_id"), artist=text("artist"),
         released_at=text_or_none("released_at"), image_status=text_or_none("image_status"),
         size_fallback=key != source.image_size, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
+
+
+def _without_tracking(link: str) -> str:
+    """The link without the parameters that tell its server who sent the visitor: ?utm_source=api."""
+    page, _, query = link.partition("?")
+    kept = "&".join(part for part in query.split("&") if not part.startswith("utm_"))
+    return f"{page}?{kept}" if kept else page
 
 
 def _skip_reason(uris: dict[str, str], url: str, card: CardObject, include_placeholders: bool) -> str:

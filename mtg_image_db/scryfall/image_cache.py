@@ -21,17 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from filelock import FileLock, Timeout
-
-from mtg_image_db.artefacts import cache_name, delete_abandoned, is_cache_name, write_json
+from mtg_image_db.artefacts import cache_name, is_cache_name, write_json
 from mtg_image_db.common import (
     MAX_PICTURE_BYTES,
-    TEMPORARY_SUFFIX,
     RetryingSession,
     atomic_file,
     check_picture,
 )
 from mtg_image_db.console import Progress, say, utc_now
+from mtg_image_db.leftovers import TEMPORARY_SUFFIX, delete_abandoned
+from mtg_image_db.locks import HeldElsewhere, locked
 from mtg_image_db.replies import FetchError, stream_body
 from mtg_image_db.scryfall.faces import Face
 from mtg_image_db.scryfall.pace import Pace, Stopped
@@ -77,7 +76,7 @@ class FillJob:
     """The folder, the session and the outputs of fill_cache. to_fetch is the number of tasks.
 
     on_saved gets the file name of each picture that is now in the cache. Any thread may call it. failures gets a JSON
-    line for each lost picture.
+    line for each lost picture. lock=False does not look for another download of the same cache.
     """
     cache: Path
     session: RetryingSession
@@ -87,6 +86,7 @@ class FillJob:
     failures: BinaryIO
     checkpoint: Path
     on_saved: Callable[[str], None] = lambda _: None
+    lock: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     After Ctrl-C, on a full disk or in an outage, the pictures in flight have STOP_SECONDS to finish. Later ones
     are dropped. Raises FillInterrupted on Ctrl-C, and the errors of the disk or of on_saved.
     """
-    with _alone(filling.cache) as alone, contextlib.closing(Progress("Downloading", filling.to_fetch)) as progress:
+    progress = Progress("Downloading", filling.to_fetch)
+    with _alone(filling.cache, filling.lock) as alone, contextlib.closing(progress):
         if not alone:
             say("Another download fills the same cache. This one fetches pictures in a random order.")
             tasks = _shuffled(tasks)
@@ -183,15 +184,16 @@ def fetch_picture(session: RetryingSession, url: str, path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _alone(cache: Path) -> Iterator[bool]:
+def _alone(cache: Path, lock: bool) -> Iterator[bool]:
     """Yield True if no other download fills this cache now."""
     (cache / "bulk").mkdir(parents=True, exist_ok=True)
-    lock = FileLock(cache / "bulk" / LOCK_FILE, timeout=0)
-    try:
-        with lock:
-            yield True
-    except Timeout:
-        yield False
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(cache / "bulk" / LOCK_FILE, use=lock))
+            alone = True
+        except HeldElsewhere:
+            alone = False
+        yield alone
 
 
 def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
