@@ -120,7 +120,8 @@ def _in_chromium(chromium: str, folder: Path) -> dict[str, float]:
     """Milliseconds, with the keys that QUERIES returns."""
     from playwright.sync_api import sync_playwright
 
-    with start(Site(WEB, folder, folder / "no cache"), 0) as server, sync_playwright() as playwright:
+    site = Site(WEB, folder, folder / "no cache", folder)
+    with start(site, "127.0.0.1", 0) as server, sync_playwright() as playwright:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = playwright.chromium.launch(executable_path=chromium, args=QUIET).new_page()
         page.goto(f"http://localhost:{server.server_port}/icon.svg")  # a page of the same origin that does not search

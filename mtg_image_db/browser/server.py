@@ -1,16 +1,18 @@
 """The server of the page: the files of web/, the browser's files of an index, and the cached pictures.
 
     export_what_is_missing(site, load_manifest(site.index_dir))
-    with start(site, port=8000) as server:
+    with start(site, "127.0.0.1", port=8000) as server:
         server.serve_forever()
 
-Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
-Writes  the browser's files in <index-dir>, if they are missing or old (export.py)
+Reads   web/, the browser's files of the index, and the pictures in <cache>, instead of Scryfall's
+Writes  the browser's files in site.exported, if they are missing or old (export.py)
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import socket
 import sys
 from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -38,10 +40,12 @@ INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL
 
 @dataclass(frozen=True)
 class Site:
-    """The folders that are served: the page's files, the index, and the card pictures, which may be missing."""
+    """The folders that are served: the page's files, the index, the card pictures, which may be missing, and the
+    browser's files of the index."""
     web: Path
     index_dir: Path
     cache: Path
+    exported: Path
 
 
 @functools.cache
@@ -54,6 +58,11 @@ def page_files(web: Path) -> dict[str, str]:
 class PageHandler(SimpleHTTPRequestHandler):
     """Serves the files of web/, the browser's files of the index, and the cached pictures."""
     protocol_version = "HTTP/1.1"
+    # Not as this machine's settings say: a browser runs no module of another type, and Windows often says text/plain.
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
+        ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".jpg": "image/jpeg",
+        ".png": "image/png", ".webp": "image/webp"}
 
     def __init__(self, *args: Any, site: Site, **options: Any) -> None:
         self.site, self.packed = site, False
@@ -68,9 +77,9 @@ class PageHandler(SimpleHTTPRequestHandler):
             return str(self.site.cache / cache_name(unquote(query)))
         if name not in INDEX_FILES:
             return page_files(self.site.web).get(name, str(self.site.web / "none"))
-        packed = self.site.index_dir / f"{name}.gz"
+        packed = self.site.exported / f"{name}.gz"
         self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
-        return str(packed if self.packed else self.site.index_dir / name)
+        return str(packed if self.packed else self.site.exported / name)
 
     def guess_type(self, path: str | os.PathLike[str]) -> str:
         return super().guess_type(str(path).removesuffix(".gz"))
@@ -111,12 +120,12 @@ class PageServer(ThreadingHTTPServer):
 def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
     """Write the browser's files if they are missing or of another build. If the model cannot be exported, it is left
     out. manifest is the build's. Returns True if the export has the model. Raises SuiteError."""
-    head, with_model = exported_head(site.index_dir), bool(cached_names(site.cache))
-    if is_current(site.index_dir, manifest) and ("embedding" in head or not with_model):
+    head, with_model = exported_head(site.exported), bool(cached_names(site.cache))
+    if is_current(site.exported, manifest) and ("embedding" in head or not with_model):
         return "embedding" in head
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
-    options = ExportOptions(site.index_dir, site.index_dir, compact, site.cache if with_model else None)
+    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
     try:
         export(options, manifest)
     except SuiteError as error:
@@ -128,10 +137,20 @@ def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
     return with_model
 
 
-def start(site: Site, port: int) -> PageServer:
-    """Bind the page's server to this machine. Port 0 takes a free one. Raises SuiteError if the port is taken."""
+def start(site: Site, host: str, port: int) -> PageServer:
+    """Bind the page's server. host 127.0.0.1 serves this machine only, 0.0.0.0 the whole network. Port 0 takes a free
+    one. Raises SuiteError if the address cannot be used."""
     try:
-        return PageServer(("127.0.0.1", port), functools.partial(PageHandler, site=site))
+        return PageServer((host, port), functools.partial(PageHandler, site=site))
     except OSError as error:
-        raise SuiteError("Configuration Error", "the port cannot be used", f"--port {port}: {error.strerror}",
-                         f"Use another: --port {port + 1}.") from error
+        raise SuiteError("Configuration Error", "the address cannot be used",
+                         f"--host {host} --port {port}: {error.strerror}",
+                         f"Use another: --port {port % 65535 + 1}.") from error
+
+
+def network_name() -> str:
+    """This machine's address in its network. localhost if it has none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect(("10.255.255.255", 1))  # UDP: only chooses the network card
+        return str(probe.getsockname()[0])
+    return "localhost"

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from mtg_image_db.scryfall.card_objects import BulkReport
 from mtg_image_db.scryfall.faces import Source, read_faces
 from mtg_image_db.scryfall.hosts import API_URL, open_session
 from mtg_image_db.scryfall.image_cache import (
+    FILES_PER_WORKER,
     OUTAGE_FAILURES,
     FillCounts,
     FillInterrupted,
@@ -42,6 +43,7 @@ from mtg_image_db.scryfall.image_cache import (
     tasks_of,
 )
 from mtg_image_db.scryfall.pace import Pace
+from mtg_image_db.threads import affordable
 
 # Mean bytes of a picture, for --dry-run. From the table of image sizes in Scryfall's documentation, and from live
 # measurements of 2026.
@@ -120,7 +122,8 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     no bulk data, if the network is gone or if nothing usable is in the cache. Raises OSError if the disk fails. Raises
     KeyboardInterrupt after Ctrl-C: the manifest then describes the work done so far.
     """
-    started, source, out = time.monotonic(), options.source, options.out
+    started, options = time.monotonic(), _within_limits(options)
+    source, out = options.source, options.out
     pace = Pace(options.network.workers)
     session = open_session(options.api_url, options.network, pace)
     snapshot = _snapshot(options, session)
@@ -155,6 +158,15 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
         raise interrupted
     _check_end(options, result)
     return result
+
+
+def _within_limits(options: DownloadOptions) -> DownloadOptions:
+    """The options with as many workers as the limit of open files allows."""
+    wanted = options.network.workers
+    workers = affordable(wanted, FILES_PER_WORKER)
+    if workers < wanted:
+        say(f"--workers {wanted} is lowered to {workers}, because this process may open few files (ulimit -n).")
+    return replace(options, network=replace(options.network, workers=workers))
 
 
 def _snapshot(options: DownloadOptions, session: RetryingSession) -> Snapshot:

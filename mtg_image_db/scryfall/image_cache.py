@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # Threads for each worker. Only --workers of them use the network at the same time. The others check their picture,
 # sync it to disk, or wait before they retry.
 THREADS_PER_WORKER = 3
+FILES_PER_WORKER = 1 + THREADS_PER_WORKER  # a connection, and for each thread the picture that it writes
 IN_MEMORY = 4 << 20  # bytes of a body kept in memory. Scryfall's pictures have up to 2 MB
 BODY_TIMEOUTS = 4  # limit for a picture's complete body, in read timeouts: 120 s for at most 2 MB
 # Pictures in a row lost to the network. With 16 workers, 48 threads and every retry, the warning comes after 40 s
