@@ -19,6 +19,7 @@ from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, en
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
+from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
 from mtg_image_db.recognition.query import Answer, Question, answers, json_line, text_lines
@@ -74,7 +75,7 @@ def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:
         print("\n".join(lines), flush=True)
     if answer.error:
         say(str(SuiteError("Validation Error", "a picture could not be read", f"{answer.path}: {answer.error}",
-                           "Give a complete JPEG, PNG, WEBP, GIF, BMP or TIFF.")))
+                           f"Give a complete {READABLE}.")))
 
 
 def report(done: Sequence[Answer], args: argparse.Namespace, seconds: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import random
 import stat
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
+from mtg_image_db import picture_formats as formats
 from mtg_image_db.leftovers import temporary_path
 from mtg_image_db.replies import FetchError, check_status, plain_cause
 from mtg_image_db.version import __version__
@@ -38,9 +38,10 @@ BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_SLOW_RETRIES = 1  # a body that drips is requested once more: its connection may be the slow part
 MAX_REDIRECTS = 3
-PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PICTURE_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000  # 300 MB decoded. A card has 0.8 million pixels, a photo from most phones 12 to 50
+# A photo of more pixels is decoded at half its size or less: 40 cards in 16 million pixels still have 400 x 560 each.
+PHOTO_PIXELS = 16_000_000
 
 
 class InvalidContent(Exception):
@@ -233,56 +234,60 @@ def _opened_directly(path: Path, found: os.stat_result) -> BinaryIO | None:
 
 def open_pixels(source: Path | bytes, verify: bool = False) -> NDArray[np.uint8]:
     """Like open_picture, but returns RGB pixels, uint8 [H, W, 3]. The array is a writable copy."""
-    import numpy as np
+    return formats.pixels_of(open_picture(source, verify))
 
-    return np.array(open_picture(source, verify))
+
+def open_photo(source: Path | bytes) -> tuple[NDArray[np.uint8], float]:
+    """(RGB pixels, uint8 [H, W, 3]; the length of a side divided by its length in the file). A photo of more than
+    PHOTO_PIXELS is decoded at 1/2, 1/4 or 1/8 of its size. Raises InvalidContent, like open_picture."""
+    picture, scale = _decoded(source, PHOTO_PIXELS)
+    return formats.pixels_of(picture), scale
 
 
 def check_picture(source: Path | bytes, verify: bool = False) -> None:
     """Raise InvalidContent if open_picture would. A JPEG is decoded at 1/8 of its size. This still reads every byte and
     takes two thirds of the time."""
-    open_picture(source, verify, smallest=True)
+    _decoded(source, 0, verify)
 
 
-def open_picture(source: Path | bytes, verify: bool = False, smallest: bool = False) -> Image:
+def open_picture(source: Path | bytes, verify: bool = False) -> Image:
     """The picture as RGB, completely decoded and upright (EXIF). Transparency becomes white, as in Scryfall's JPEGs.
 
-    verify adds Pillow's integrity check (PNG checksums). smallest decodes as few pixels as the format allows.
+    verify adds Pillow's integrity check (PNG checksums).
     Raises InvalidContent unless the bytes are one complete picture of at most MAX_PIXELS.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    return _decoded(source, MAX_PIXELS, verify)[0]
+
+
+def _decoded(source: Path | bytes, wanted: int, verify: bool = False) -> tuple[Image, float]:
+    """The picture with about as many pixels as wanted, or more, and its scale. 0 wants as few as a JPEG can give."""
+    from PIL import Image
 
     data = source if isinstance(source, bytes) else source.read_bytes()
-    if not data:
-        raise InvalidContent("empty file")
-    if data[:64].lstrip()[:1] == b"<":
-        raise InvalidContent("a web page, not a picture")
+    if kind := formats.kind_of(data):
+        raise InvalidContent(kind)
+    data = formats.without_metadata(data)
     try:
-        picture: Image.Image = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
+        picture = formats.opened(data)
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if verify:
             picture.verify()  # the object cannot be used afterwards
-            picture = Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
-        if smallest:
-            picture.draft(None, (1, 1))
+            picture = formats.opened(data)
+        width, height = picture.size
+        shrink = next((n for n in (1, 2, 4) if width * height <= wanted * n * n), 8)
+        if shrink > 1:
+            picture.draft(None, (max(1, width // shrink), max(1, height // shrink)))  # only JPEG can
         picture.load()
-        return _to_rgb(ImageOps.exif_transpose(picture))
+        # TIFF turns the picture while it loads it: the longer side stays the longer side.
+        rest = shrink * max(picture.size) // max(width, height) if wanted else 1
+        rgb = formats.to_rgb(picture)
+        if rest > 1:
+            rgb = rgb.reduce(rest)
+        return formats.turned(rgb, formats.orientation(picture)), max(rgb.size) / max(width, height)
     except Image.DecompressionBombError as error:  # Pillow's limit is 179 million
         raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error
+    except ImportError as error:
+        raise InvalidContent("a HEIC picture: pip install pillow-heif reads it") from error
     except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged bytes
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise InvalidContent(reason or type(error).__name__) from error
-
-
-def _to_rgb(picture: Image) -> Image:
-    from PIL import Image
-
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's conversion clips instead of scaling
-        return picture.point(lambda value: value / 256).convert("L").convert("RGB")
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    return picture.convert("RGB")
+        raise InvalidContent(formats.why_unread(data, error)) from error

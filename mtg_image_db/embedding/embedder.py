@@ -30,8 +30,10 @@ MIN_SIZE = 64
 MAX_RATIO = 100  # of the longer side to the shorter. Cropping resizes first: 10 x 1,000,000 would need 15 GB
 AGREEMENT, AGREEMENT_PICTURES = 0.999, 16  # cosine to fp32 at least; first pictures compared
 PASS_SECONDS = 2.0  # limit of one pass through the model on a CPU: Ctrl-C waits for its end
-QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would need 2.5 GB
-ENOUGH_FOR_A_CPU = 8  # pictures in a batch: ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores)
+GPU_QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of cards would need 2.5 GB
+# Pictures in a batch. ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores). A query with EfficientNet-Lite0
+# takes as long with 8 as with 32, and 420 MB instead of 670.
+ENOUGH_FOR_A_CPU = 8
 # glibc's mallopt: keep freed memory instead of returning it after every layer of the network
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
@@ -117,8 +119,8 @@ class Embedder:
         Raises InvalidContent if a picture is too long for a card.
         """
         prepared = np.stack([prepare(picture, self.spec) for picture in pictures])
-        return np.concatenate([self.embed(prepared[start:start + QUERY_BATCH])
-                               for start in range(0, len(prepared), QUERY_BATCH)])
+        batch = ENOUGH_FOR_A_CPU if self.device == "cpu" else GPU_QUERY_BATCH
+        return np.concatenate([self.embed(prepared[start:start + batch]) for start in range(0, len(prepared), batch)])
 
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed pictures from prepare(), uint8 [B, size, size, 3]. Returns float32 [B, D], each row of norm 1.
@@ -198,11 +200,13 @@ def _keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
 
 
-def give_back_memory() -> None:
-    """Return the kept memory to the system, once no model is needed any more."""
+def give_back_memory(for_good: bool = True) -> None:
+    """Return the kept memory to the system: once no model is needed any more, or (for_good=False) after a large
+    photo was decoded. 48 megapixels of PNG then need 110 MB less."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
+        if for_good:
+            libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
+            libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
         libc.malloc_trim(0)
 
 

@@ -38,8 +38,9 @@ def caption(card: Card, number: int) -> str:
     return f"{number}. {card.matches[0].name}" if card.accepted else NOT_KNOWN
 
 
-def drawn(photo: NDArray[np.uint8], cards: Sequence[Card]) -> Image:
-    """Draw each shown card's outline and caption on the upright RGB photo (uint8 [H, W, 3]). The top side is double."""
+def drawn(photo: NDArray[np.uint8], cards: Sequence[Card], scale: float = 1.0) -> Image:
+    """Draw each shown card's outline and caption on the upright RGB photo (uint8 [H, W, 3]), which was decoded at this
+    scale. The top side is double."""
     from PIL import Image, ImageDraw, ImageFont
 
     picture = Image.fromarray(photo)
@@ -47,7 +48,7 @@ def drawn(photo: NDArray[np.uint8], cards: Sequence[Card]) -> Image:
     line, font = max(2, side // LINE_PART), ImageFont.load_default(max(10, side // TEXT_PART))
     for number, card in enumerate(shown(cards), 1):
         colour, background = RECOGNISED if card.accepted else NOT_RECOGNISED
-        corners = [tuple(corner) for corner in card.quad]
+        corners = [(x * scale, y * scale) for x, y in card.quad]
         draw.line([*corners, corners[0], corners[1]], colour, line, joint="curve")
         draw.line(corners[:2], colour, 2 * line)
         left, top = min(x for x, _ in corners), min(y for _, y in corners)

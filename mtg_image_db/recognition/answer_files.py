@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.console import printable
 from mtg_image_db.index.reader import Match
 from mtg_image_db.recognition import annotate, html_report
 from mtg_image_db.recognition.namer import Card
@@ -45,26 +46,25 @@ def write_files(answered: Iterator[AnswerWithPhoto], files: AnswerFiles, subtitl
         if files.html:
             sections.append(_section(answer, photo, files.cache))
         if files.annotate and photo is not None and answer.cards:
-            annotate.write(files.annotate, annotate.drawn(photo, answer.cards))
+            annotate.write(files.annotate, annotate.drawn(photo, answer.cards, answer.scale))
     if files.html:
         html_report.write(files.html, subtitle, sections)
 
 
 def _section(answer: Answer, photo: Picture | None, cache: Path | None) -> str:
     """The answer as HTML."""
-    from PIL import Image
 
-    def shown(matches: Sequence[Match]) -> list[tuple[Match, Image.Image | None]]:
+    def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
         return [(match, _reference(cache, match.image_url)) for match in matches]
 
     def title(card: Card, number: int) -> str:
         how_alike = f", similarity {card.score:.2f}, margin {card.margin:.2f}" if card.accepted else MOST_LIKE
-        return annotate.caption(card, number) + how_alike
+        return annotate.caption(card, number) + how_alike + (", seen in a mirror" if card.mirrored else "")
 
     groups = [html_report.Group(title(card, number), card.accepted, shown(card.matches))
               for number, card in enumerate(annotate.shown(answer.cards), 1)]
-    picture = None if photo is None else annotate.drawn(photo, answer.cards) if answer.cards else Image.fromarray(photo)
-    return html_report.section(html_report.Row(answer.path.name, picture, answer.error,
+    picture = None if photo is None else annotate.drawn(photo, answer.cards, answer.scale)
+    return html_report.section(html_report.Row(printable(answer.path.name), picture, answer.error,
                                                groups or [html_report.Group("", True, shown(answer.matches))]))
 
 

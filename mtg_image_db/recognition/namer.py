@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -77,6 +77,7 @@ class Card:
     0 for unrelated ones. margin: score minus the similarity to the next different card. matches: best first. Their
     scores are cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if
     the card is not recognised. printing_decided: whether the first match can be told from the other printings.
+    mirrored: the picture shows the card in a mirror, so its corners run counter-clockwise.
     """
     quad: list[list[float]]
     rotation: int
@@ -86,6 +87,7 @@ class Card:
     matches: list[Match]
     printing_decided: bool = False
     printings: list[Printing] = field(default_factory=list)
+    mirrored: bool = False
 
 
 class _View(NamedTuple):
@@ -153,6 +155,25 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
             found.append((fits[0].ranking, _card(view, fits, grey, index, k)))
     found.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
     return _by_place((card for _, card in found), 1)
+
+
+def name_photo(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
+               ef_search: int | None = None, scale: float = 1.0) -> list[Card]:
+    """name_cards for a photo that was decoded at this scale: the corners are in pixels of the file. If no card is
+    recognised, the photo is read as a mirror shows it: webcams mirror their picture."""
+    cards = name_cards(photo, index, model, k, ef_search)
+    if not any(card.accepted for card in cards):
+        reversed_photo = np.ascontiguousarray(photo[:, ::-1])
+        seen = [_in_mirror(card, photo.shape[1]) for card in name_cards(reversed_photo, index, model, k, ef_search)
+                if card.accepted]
+        cards = seen or cards
+    return [replace(card, quad=[[round(x / scale, 1), round(y / scale, 1)] for x, y in card.quad]) for card in cards]
+
+
+def _in_mirror(card: Card, width: int) -> Card:
+    """A card of the reversed photo, as it is in the photo of this width."""
+    quad = [[round(width - x, 1), y] for x, y in card.quad]
+    return replace(card, quad=quad, rotation=-card.rotation % 360, mirrored=True)
 
 
 def _grey(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.artefacts import EMBEDDINGS, verify
-from mtg_image_db.common import InvalidContent, open_pixels
+from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.reader import Match, ModelOptions, open_model, read_index
-from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
+from mtg_image_db.picture_formats import READABLE
+from mtg_image_db.recognition.namer import Card, PictureModel, name_photo
 
 
 class OpenIndex:
@@ -41,13 +42,14 @@ class OpenIndex:
         """
         shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
         try:
-            if not isinstance(picture, np.ndarray):
-                picture = open_pixels(picture if isinstance(picture, bytes) else Path(picture))
-            return name_cards(picture, self._index, self._model, k)
+            if isinstance(picture, np.ndarray):
+                return name_photo(picture, self._index, self._model, k)
+            photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
+            return name_photo(photo, self._index, self._model, k, scale=scale)
         except (InvalidContent, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
-                             "Give a complete JPEG, PNG, WEBP, GIF, BMP or TIFF.") from error
+                             f"Give a complete {READABLE}.") from error
 
     def similar(self, row: int, k: int = 10) -> list[Match]:
         """The k faces whose pictures are most similar to that of a row (its line in mtg_meta.jsonl, counted from 0)."""

@@ -19,15 +19,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.common import InvalidContent, open_pixels
+from mtg_image_db.common import InvalidContent, open_photo
+from mtg_image_db.embedding.embedder import give_back_memory
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.namer import Card, PictureModel, name_cards
+from mtg_image_db.recognition.namer import Card, PictureModel, name_photo
 from mtg_image_db.threads import map_ahead
 
 QUERY_BATCH = 64
 PHOTOS_AHEAD = 2  # photos decoded while another is named: 36 MB each at 12 megapixels
 MOST_LIKE = ". Most like:"
+MIRRORED = "Seen in a mirror:"
 NO_VECTOR = "the model gave no finite vector"
 
 Result = TypeVar("Result")
@@ -37,11 +39,12 @@ Picture = NDArray[np.uint8]  # RGB, [H, W, 3]
 @dataclass(frozen=True)
 class Answer:
     """The answer to a picture: its cards and the first card's matches, or an error. With --find off there are matches
-    but no cards."""
+    but no cards. scale is the length of a side in the decoded photo divided by its length in the file."""
     path: Path
     matches: Sequence[Match] = ()
     cards: Sequence[Card] = ()
     error: str | None = None
+    scale: float = 1.0
 
     @property
     def recognised(self) -> list[Card]:
@@ -71,24 +74,28 @@ def answers(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPho
 
 def _name_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
     """Find and name the cards of each picture."""
-    photos = map_ahead(_or_reason(open_pixels), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
+    photos = map_ahead(_or_reason(open_photo), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
     for path, photo in zip(paths, photos, strict=True):
-        answer = Answer(path, error=photo) if isinstance(photo, str) else _named(path, photo, question)
-        yield answer, photo if question.with_photos and not isinstance(photo, str) else None
+        if isinstance(photo, str):
+            yield Answer(path, error=photo), None
+        else:
+            yield _named(path, *photo, question), photo[0] if question.with_photos else None
 
 
-def _named(path: Path, photo: Picture, question: Question) -> Answer:
+def _named(path: Path, photo: Picture, scale: float, question: Question) -> Answer:
+    if scale < 1:
+        give_back_memory(for_good=False)
     try:
-        cards = name_cards(photo, question.index, question.model, question.k, question.ef_search)
+        cards = name_photo(photo, question.index, question.model, question.k, question.ef_search, scale)
     except InvalidContent as error:
         return Answer(path, error=str(error))
-    return Answer(path, cards[0].matches, cards) if cards else Answer(path, error=NO_VECTOR)
+    return Answer(path, cards[0].matches, cards, scale=scale) if cards else Answer(path, error=NO_VECTOR)
 
 
 def _match_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
     """Match each picture as one card, in batches through the model."""
     def prepared(path: Path) -> tuple[Picture, Picture | None]:
-        photo = open_pixels(path)
+        photo, _ = open_photo(path)
         return question.model.prepare(photo), _small(photo) if question.with_photos else None
 
     pictures = zip(paths, map_ahead(_or_reason(prepared), paths, os.cpu_count() or 1, QUERY_BATCH), strict=True)
@@ -140,6 +147,8 @@ def text_lines(answer: Answer) -> Iterator[str]:
     for at, card in enumerate(answer.recognised, 1):
         if len(answer.recognised) > 1:
             yield f"Card {at} at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
+        if card.mirrored:
+            yield MIRRORED
         yield from map(_match_line, card.matches)
         others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
         if others and not card.printing_decided:

@@ -1,0 +1,138 @@
+"""Formats of pictures: which are read, what other files are, what of the metadata is needed, and how to get RGB.
+
+    pixels = pixels_of(to_rgb(opened(without_metadata(data))))
+
+Damaged metadata is not a damaged picture: a browser shows it all the same.
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+READABLE = "JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIC or AVIF"
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow's own; HEIF comes from pillow-heif
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+# By their first bytes: files that people take for pictures, and that are read by no format above.
+_OTHERS = {
+    b"%PDF": "a PDF", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL picture",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"\0\0\0\x0cjP  ": "a JPEG 2000 picture", b"\x1aE\xdf\xa3": "a video",
+    b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"FUJIFILMCCD-RAW": "a camera's raw file"}
+_EXIF_ORIENTATION = 0x0112
+STRIP_ROWS = 1024
+
+
+def is_heif(data: bytes) -> bool:
+    """True for HEIC, the format of many phones."""
+    return data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and not _is_avif(data)
+
+
+def kind_of(data: bytes) -> str:
+    """What the bytes are, in words, if they are of a kind that is read by none of the READABLE formats. Otherwise
+    empty."""
+    head = data[:1024].lstrip().lower()
+    if not data:
+        return "empty file"
+    if head.startswith(b"<"):
+        return "an SVG drawing, not a photo" if b"<svg" in head else "a web page, not a picture"
+    for magic, kind in _OTHERS.items():
+        if data.startswith(magic):
+            return f"{kind}: save it as JPEG or PNG"
+    if data[4:8] == b"ftyp" and not _is_avif(data) and not is_heif(data):
+        return "a camera's raw file: save it as JPEG or PNG" if data[8:12] == b"crx " else "a video, not a picture"
+    return ""
+
+
+def why_unread(data: bytes, error: Exception) -> str:
+    """Why the decoder did not take the bytes, in words."""
+    from PIL import UnidentifiedImageError
+
+    if is_heif(data):
+        return f"a damaged HEIC picture ({error})"
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error) or type(error).__name__
+    return "an AVIF picture that is damaged, or this Pillow reads no AVIF" if _is_avif(data) else "not a picture"
+
+
+def _is_avif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and (b"avif" in data[8:40] or b"avis" in data[8:40])  # the list of brands
+
+
+def without_metadata(data: bytes) -> bytes:
+    """A PNG without the chunks that do not change its pixels: Pillow refuses the picture if one of them is damaged or
+    large. Orientation (eXIf) and transparency (tRNS) stay. Other formats are returned as they are."""
+    if not data.startswith(PNG_MAGIC):
+        return data
+    data_view = memoryview(data)
+    kept, at = [data_view[:8]], 8
+    while at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        needed = kind[:1].isupper() or kind == b"tRNS"  # a capital letter marks what a reader must understand
+        if needed or (kind == b"eXIf" and data[end - 4:end] == struct.pack(">I", zlib.crc32(data[at + 4:end - 4]))):
+            kept.append(data_view[at:end])
+        at = end
+    kept.append(data_view[at:])
+    return b"".join(kept) if sum(map(len, kept)) < len(data) else data
+
+
+def opened(data: bytes) -> Image:
+    """The picture, not yet decoded. Raises what Pillow raises, and ImportError if HEIC needs pillow-heif."""
+    from PIL import Image
+
+    if not is_heif(data):
+        return Image.open(io.BytesIO(data), formats=PICTURE_FORMATS)
+    from pillow_heif import HeifImageFile
+
+    return HeifImageFile(io.BytesIO(data))
+
+
+def orientation(picture: Image) -> int:
+    """EXIF's number for how the picture is turned, 1 to 8. Damaged EXIF gives 1, which is upright."""
+    value = 1
+    with contextlib.suppress(Exception):  # Pillow raises many kinds of errors on damaged EXIF
+        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def turned(picture: Image, orientation: int) -> Image:
+    """The picture made upright."""
+    from PIL.Image import Transpose
+
+    turns = {2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+             5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}
+    return picture.transpose(turns[orientation]) if orientation in turns else picture
+
+
+def to_rgb(picture: Image) -> Image:
+    """The picture as RGB. Transparency becomes white."""
+    from PIL import Image
+
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I"):  # 16-bit grey: Pillow's conversion clips instead of scaling
+        return picture.point(lambda value: value / 256).convert("L").convert("RGB")
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def pixels_of(picture: Image) -> NDArray[np.uint8]:
+    """An RGB picture as a writable array, uint8 [H, W, 3]. Copied in strips: Pillow would copy all of it twice."""
+    import numpy as np
+
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, STRIP_ROWS):
+        strip = picture.crop((0, top, picture.width, min(top + STRIP_ROWS, picture.height)))
+        pixels[top:top + STRIP_ROWS] = np.asarray(strip)
+    return pixels
