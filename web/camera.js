@@ -46,7 +46,7 @@ export async function startCamera(video, guide, index, onAnswer, onEnd) {
   return { stop };
 
   async function look() {
-    const canvas = new OffscreenCanvas(1, 1);
+    const canvas = document.createElement("canvas");
     try {
       while (running) {
         const answer = await index.name(pictureOf(video, canvas), { k: 1, frame: frameIn(canvas) });

@@ -2,27 +2,32 @@
 //
 // A page imports search.js, which runs this in a worker: here, a call blocks until it has its answer.
 
+import { abilities } from "./abilities.js";
 import { readBytes, readMeta } from "./artefacts.js";
 import { HASH_BYTES, greyLevels, judge, readDecision } from "./likeness.js";
+import { fits, keyOf, order, plain } from "./names.js";
 import { cut, decode, tensor } from "./prepare.js";
 import { createRows, normalise } from "./scores.js";
 
 const RUNTIME = new URL("./vendor/", import.meta.url); // onnxruntime-web, put there by `make web`
-const END = "|"; // ends the name in the text that is searched
 
 // Opens the index at base, a URL that ends in /. onProgress({what, part}) hears what is loading: part goes from 0 to 1.
 export async function openCardIndex(base, onProgress = () => {}) {
   onProgress({ what: "cards", part: 0 });
   const meta = await readMeta(base);
-  const rows = createRows(meta.rows, meta.dimension, meta.scale);
-  await readBytes(new URL("embeddings.i8bin", base), rows.bytes, meta.digest,
-    (part) => onProgress({ what: "vectors", part }));
+  const { similar, pictures, lacking } = abilities();
+  const rows = similar ? createRows(meta.rows, meta.dimension, meta.scale) : null;
+  if (rows) {
+    await readBytes(new URL("embeddings.i8bin", base), rows.bytes, meta.digest,
+      (part) => onProgress({ what: "vectors", part }));
+  }
   const { record, value } = meta;
   const keys = Array.from({ length: meta.rows }, (_, row) =>
-    ` ${plain(value(row, "name"))} ${END} ${plain(`${value(row, "set")} ${value(row, "collector_number")}`)} `);
+    keyOf(value(row, "name"), value(row, "set"), value(row, "collector_number")));
   const answer = (found) => found.map(({ row, score }) => ({ row, score, record: record(row) }));
   let loading = null;
   const model = () => {
+    if (!pictures) throw new Error(lacking);
     loading ??= loadModel(base, meta, onProgress).catch((error) => {
       loading = null; // so that the next picture tries again
       throw error;
@@ -31,18 +36,18 @@ export async function openCardIndex(base, onProgress = () => {}) {
   };
 
   return {
-    about: { cards: meta.rows, dimension: meta.dimension, model: meta.model, pictures: Boolean(meta.embedding) },
+    about: {
+      cards: meta.rows, dimension: meta.dimension, model: meta.model, similar, lacking,
+      pictures: Boolean(meta.embedding) && pictures,
+    },
 
     // {total, matches}: the cards that have every word of the text in their name, set or number. A card whose whole
     // name is the text comes first, then names that begin with it.
     find(text, k) {
       const wanted = plain(text);
-      const words = wanted.split(" ").filter(Boolean);
       const groups = [[], [], [], [], []];
       keys.forEach((key, row) => {
-        if (words.length && words.every((word) => key.includes(word))) {
-          groups[order(key, wanted, words)].push({ row });
-        }
+        if (fits(key, wanted)) groups[order(key, wanted)].push({ row });
       });
       const all = groups.flat();
       return { total: all.length, matches: answer(all.slice(0, k)) };
@@ -51,11 +56,13 @@ export async function openCardIndex(base, onProgress = () => {}) {
     // The k cards whose pictures are most like the picture of a row, without the row itself.
     like(row, k) {
       if (!(Number.isInteger(row) && row >= 0 && row < meta.rows)) throw new Error(`The index has no row ${row}.`);
+      if (!rows) throw new Error(lacking);
       return answer(rows.nearest(rows.vector(row), k + 1).filter((match) => match.row !== row).slice(0, k));
     },
 
     // The k cards nearest to a vector, which the index's own model made.
     nearest(vector, k) {
+      if (!rows) throw new Error(lacking);
       return answer(rows.nearest(normalise(Float32Array.from(vector)), k));
     },
 
@@ -119,19 +126,4 @@ async function loadModel(base, { embedding, recognition, size, fit, rows }, onPr
       return vector;
     },
   };
-}
-
-// The form in which texts are compared: no accents, no capitals, straight apostrophes, single spaces.
-function plain(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[\u2018\u2019]/g, "'").toLowerCase()
-    .replace(/\s+/g, " ").trim();
-}
-
-// How well a card fits the text. 0: the text is its whole name. 1: its name begins with the text. 2: it has all words
-// of the text. 3: it has words that begin with them. 4: it has them anywhere.
-function order(key, wanted, words) {
-  if (key.startsWith(` ${wanted} ${END}`)) return 0;
-  if (key.startsWith(` ${wanted}`)) return 1;
-  if (words.every((word) => key.includes(` ${word} `))) return 2;
-  return words.every((word) => key.includes(` ${word}`)) ? 3 : 4;
 }

@@ -181,7 +181,7 @@ function hashOf(levels, quad) {
       lowest[down * FREQUENCIES + f] = sum;
     }
   }
-  const sorted = lowest.toSorted();
+  const sorted = lowest.slice().sort();
   const median = (sorted[127] + sorted[128]) / 2;
   const hash = new Uint8Array(HASH_BYTES);
   lowest.forEach((value, i) => { if (value > median) hash[i >> 3] |= 128 >> (i & 7); });

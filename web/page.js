@@ -1,5 +1,6 @@
 // The page. It sends to search.js what a person types, drops or holds up to the camera, and shows the answers.
 
+import { abilities } from "./abilities.js";
 import { startCamera } from "./camera.js";
 import { openIndex } from "./search.js";
 
@@ -8,6 +9,7 @@ const number = new Intl.NumberFormat("en");
 const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", model: "Loading the model" };
 // scripts/serve.py sets this where it has the card pictures on this machine. Else they come from Scryfall.
 const LOCAL_PICTURES = document.body.dataset.pictures;
+const { lacking } = abilities();
 
 let index = null;
 let summary = "No cards";
@@ -16,6 +18,7 @@ let camera = null;
 let started = 0; // counts the starts of the camera: permission may come late, and only the last start counts
 
 async function open() {
+  showError("");
   try {
     index = await openIndex("./", showProgress);
   } catch (error) {
@@ -32,6 +35,7 @@ async function open() {
 }
 
 function showProgress({ what, part }) {
+  showError(""); // start.js may have said that nothing arrives
   if (index && part === 1) return showLoaded();
   at("progress").value = part;
   at("progress").hidden = false;
@@ -43,9 +47,11 @@ function showLoaded() {
   at("progress").hidden = true;
 }
 
+// Shows an error, or what this browser lacks as long as there is none.
 function showError(message) {
-  at("error").textContent = message;
-  at("error").hidden = !message;
+  const shown = message || lacking;
+  if (at("error").textContent !== shown) at("error").textContent = shown;
+  at("error").hidden = !shown;
 }
 
 // Asks a question and shows the answer, unless another question was asked meanwhile.
@@ -80,7 +86,9 @@ function find() {
 
 function namePicture(file) {
   if (!file) return;
-  if (!index.about.pictures) return showError("Pictures cannot be searched: the index was exported without its model.");
+  if (!index.about.pictures) {
+    return showError(lacking || "Pictures cannot be searched: the index was exported without its model.");
+  }
   at("text").value = "";
   showMatches("Looking at the picture", [], file);
   ask(() => index.name(file), ({ accepted, matches }) => {
@@ -130,6 +138,7 @@ function cardOf({ row, score, record }) {
     card.querySelector(".score span").textContent = score.toFixed(3);
   }
   const more = card.querySelector("button");
+  more.hidden = !index.about.similar;
   more.ariaLabel = `More like this: ${record.name}`;
   more.onclick = () => moreLike(row, record.name);
   return card;

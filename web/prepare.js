@@ -24,7 +24,9 @@ export async function decode(picture) {
   }
   const scale = Math.min(1, Math.sqrt(MAX_CANVAS / pixels));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = new OffscreenCanvas(width, height).getContext("2d", { alpha: false, willReadFrequently: true });
+  const surface = globalThis.OffscreenCanvas ? new OffscreenCanvas(width, height)
+    : Object.assign(document.createElement("canvas"), { width, height });
+  const canvas = surface.getContext("2d", { alpha: false, willReadFrequently: true });
   canvas.fillStyle = "white";
   canvas.fillRect(0, 0, width, height);
   canvas.imageSmoothingQuality = "high";

@@ -21,6 +21,8 @@
 // Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
 // To use the search in another page, copy the .js files into one folder, and vendor/ too if it searches pictures.
 
+import { decode } from "./prepare.js";
+
 const MATCHES = 24;
 
 // Opens the index at base, a URL relative to the page. onProgress({what, part}) hears what is loading: what is "cards"
@@ -41,7 +43,8 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     return error === undefined ? resolve(result) : reject(new Error(error));
   };
   worker.onerror = (event) => {
-    const error = new Error(`The search could not start: ${event.message ?? "worker.js is not there"}.`);
+    const why = event.message ?? "worker.js is missing, or this browser runs no modules in a worker";
+    const error = new Error(`The search could not start: ${why}.`);
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   };
@@ -51,7 +54,9 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     throw error;
   });
   return {
-    about, // {cards, dimension, model, pictures}; pictures is true where the model was exported too
+    // {cards, dimension, model, similar, pictures, lacking}. pictures is true where the model was exported too.
+    // similar, pictures and lacking also say what this browser can do (abilities.js).
+    about,
     find: (text, { k = MATCHES } = {}) => ask("find", text, k),
     like: (row, { k = MATCHES } = {}) => ask("like", row, k),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
@@ -65,8 +70,10 @@ export async function openIndex(base = "./", onProgress = () => {}) {
   };
 }
 
-// A picture that can be sent to a worker: an element becomes an ImageBitmap.
+// A picture that can be sent to a worker: an element becomes an ImageBitmap. A worker reads pictures with an
+// OffscreenCanvas. Browsers without it read them here.
 async function sendable(picture) {
+  if (!globalThis.OffscreenCanvas && !(picture instanceof ImageData)) return decode(picture);
   if (picture instanceof Blob || picture instanceof ImageData) return picture;
   try {
     return await createImageBitmap(picture, { colorSpaceConversion: "none" });
