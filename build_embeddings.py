@@ -39,11 +39,13 @@ MIN_CHECKPOINT = 100
 
 def add_build_flags(parser: ArgumentParser) -> None:
     model = parser.group("model")
-    model.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME",
-                       help=f"an open_clip architecture, or {OFFLINE_MODEL} (default: {DEFAULT_MODEL})")
+    model.add_argument("--model", metavar="NAME",
+                       help=f"an open_clip architecture, or {OFFLINE_MODEL} (default: the model of the index in --out, "
+                            f"or {DEFAULT_MODEL})")
     model.add_argument("--pretrained", metavar="TAG|FILE",
-                       help=f"a tag of the architecture or a weights file (default: {DEFAULT_PRETRAINED})")
-    model.add_argument("--fit", type=one_of(*FITS), default="crop", metavar="FIT",
+                       help=f"a tag of the architecture or a weights file (default: {DEFAULT_PRETRAINED}, or the "
+                            "architecture's first tag)")
+    model.add_argument("--fit", type=one_of(*FITS), metavar="FIT",
                        help="crop (centre square), pad (black bars) or squash (default: crop)")
     model.add_argument("--size", type=number(int, MIN_SIZE), metavar="N",
                        help="side of the model's input in pixels, >= 64 (default: the model's own)")

@@ -69,8 +69,9 @@ def check_arguments(args: argparse.Namespace) -> Iterator[str]:
 
 
 def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:
-    lines = [json_line(answer)] if as_json else [
-        printable(line) for line in ((str(answer.path),) if with_name else ()) + tuple(text_lines(answer))]
+    lines = [json_line(answer)] if as_json else [printable(line) for line in text_lines(answer)]
+    if lines and with_name and not as_json:
+        lines.insert(0, printable(answer.path))
     if lines:
         print("\n".join(lines), flush=True)
     if answer.error:
@@ -99,6 +100,7 @@ def precision_of(args: argparse.Namespace) -> str:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    say(f"Opening the index in {args.index_dir}.")  # it takes seconds: mostly PyTorch
     index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
     files = AnswerFiles(args.html, args.annotate, args.cache)

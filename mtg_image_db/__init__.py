@@ -9,7 +9,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
+
+if sys.platform == "win32":  # before anything is imported that Windows does not have
+    raise SystemExit("ERROR: Configuration Error: these scripts do not run on Windows\n"
+                     "  Details: they need the file locks, signals and limits of Linux or macOS\n"
+                     "  Suggestion: Run them in WSL: type wsl --install, then open Ubuntu.")
 
 from mtg_image_db.console import SuiteError
 from mtg_image_db.version import __version__

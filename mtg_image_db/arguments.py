@@ -9,7 +9,9 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable
@@ -59,7 +61,7 @@ class ArgumentParser(argparse.ArgumentParser):
         Raises SuiteError with all invalid arguments.
         """
         args, unknown = self.parse_known_args(argv)
-        problems = [f"{word}: no such argument" for word in unknown]
+        problems = [f"{word}: no such argument{self._did_you_mean(word)}" for word in unknown]
         shown = {action.dest: action.option_strings[-1] if action.option_strings else action.metavar
                  for action in self._actions}
         for name, value in vars(args).items():
@@ -72,9 +74,16 @@ class ArgumentParser(argparse.ArgumentParser):
             self._refuse(problems)
         return args
 
+    def _did_you_mean(self, word: str) -> str:
+        """The flag that looks like an unknown word. Empty if there is none."""
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
+        return f"; did you mean {close[0]}?" if close else ""
+
     def _refuse(self, problems: list[str]) -> NoReturn:
         raise SuiteError("Invalid Arguments", f"{len(problems)} invalid argument{'s' * (len(problems) > 1)}",
-                         "; ".join(problems), f"{self.prog} --help lists every flag and its range.")
+                         "; ".join(problems),
+                         f"{shlex.join(['python', sys.argv[0], '--help'])} lists every flag and its range.")
 
 
 def number(kind: type[int] | type[float], low: float, high: float | None = None) -> Callable[[str], Any]:

@@ -81,7 +81,8 @@ class ModelSpec:
 
 def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
                    size: int | None = None) -> ModelSpec:
-    """Find the weights and compute the fingerprint. If pretrained is a tag, the weights are fetched from the hub.
+    """Find the weights and compute the fingerprint. If pretrained is a tag, the weights are fetched from the hub. None
+    is the architecture's default tag.
 
     Loads no weights. Raises SuiteError if the weights are not available or would give wrong vectors.
     """
@@ -90,7 +91,7 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
         weights, native, mean, std = _offline_weights(), OFFLINE_SIZE, OFFLINE_MEAN, OFFLINE_STD
         pretrained = OFFLINE_WEIGHTS
     else:
-        pretrained = pretrained or open_clip_models.DEFAULT_PRETRAINED
+        pretrained = pretrained or open_clip_models.default_tag(model)
         if Path(pretrained).is_file():  # read it while open_clip's tables are imported: 600 MB take a second
             reading = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
         weights, native, mean, std = open_clip_models.find_weights(model, pretrained, OFFLINE_MODEL)

@@ -37,6 +37,12 @@ PLAIN_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_
 TABLES = "open_clip_tables"
 
 
+def default_tag(model: str) -> str:
+    """The tag of the weights to use if none is named: OpenAI's, otherwise the first that open_clip lists."""
+    tags = _published().list_pretrained_tags_by_model(model)
+    return DEFAULT_PRETRAINED if DEFAULT_PRETRAINED in tags or not tags else tags[0]
+
+
 def find_weights(model: str, pretrained: str,
                  offline_model: str) -> tuple[Path, int, tuple[float, ...], tuple[float, ...]]:
     """(weights file, native size in pixels, mean, std) of an open_clip architecture. pretrained is a tag or a file.
@@ -53,8 +59,9 @@ def find_weights(model: str, pretrained: str,
     published = _published()
     tags = {tag: published.get_pretrained_cfg(model, tag) for tag in published.list_pretrained_tags_by_model(model)}
     tag = published.get_pretrained_cfg(model, pretrained)
-    quick_gelu = tag.get("quick_gelu", False) if tag else "openai" in pretrained or "quickgelu" in pretrained
-    if quick_gelu and not config.get("quick_gelu", False):
+    name = Path(pretrained).name
+    quick_gelu = tag.get("quick_gelu", False) if tag else "openai" in name or "quickgelu" in name
+    if quick_gelu and not config.get("quick_gelu", False) and f"{model}-quickgelu" in _architectures():
         raise SuiteError("Configuration Error", "these weights were trained with QuickGELU, this architecture has none",
                          f"--model {model} --pretrained {pretrained}: the vectors would be silently wrong",
                          f"Use --model {model}-quickgelu.")

@@ -20,7 +20,8 @@ from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, 
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
 from mtg_image_db.embedding.embed_pictures import embed_pictures
-from mtg_image_db.embedding.models import ModelSpec, describe_model
+from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
+from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
@@ -64,8 +65,24 @@ def alone_in(out: Path, lock: bool = True) -> Iterator[None]:
 
 
 def spec_from_options(options: BuildOptions) -> ModelSpec:
-    """The model to embed with. Raises SuiteError if its weights are not available."""
-    return describe_model(options.model, options.pretrained, options.fit, options.size)
+    """The model to embed with. If the options name none, it is the model of the index in the folder, which is said.
+    Another model than the index's is said too. Raises SuiteError if the weights are not available."""
+    previous = read_manifest(options.out)
+    built: dict[str, Any] = previous["parameters"] if previous else {"model": DEFAULT_MODEL}
+    as_before = options.model is None and previous is not None
+    model, pretrained = options.model or built["model"], options.pretrained
+    if as_before:
+        say(f"The index in {options.out} is of {model}. --model names another.")
+        pretrained = pretrained or (None if model == OFFLINE_MODEL else built["pretrained"])
+    if model == OFFLINE_MODEL and pretrained:
+        raise SuiteError("Invalid Arguments", f"{OFFLINE_MODEL} has the weights of its package only",
+                         f"--pretrained {pretrained}", "Leave out --pretrained, or name another --model.")
+    fit = options.fit or (built["fit"] if as_before else "crop")
+    spec = describe_model(model, pretrained, fit, options.size or (built["target_size"] if as_before else None))
+    if previous and not as_before and previous["model_fingerprint"] != spec.fingerprint:
+        say(f"The index in {options.out} is of {built['model']} ({built['pretrained']}, fit {built['fit']}, "
+            f"{built['target_size']} pixels): every picture is embedded anew with {model}.")
+    return spec
 
 
 def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResult | None = None) -> BuildResult:

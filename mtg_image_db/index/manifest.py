@@ -21,7 +21,6 @@ from mtg_image_db.artefacts import DOWNLOAD_MANIFEST, MANIFEST_VERSION, read_jso
 from mtg_image_db.console import utc_now
 from mtg_image_db.embedding.embed_pictures import Embedded, EmbedOptions
 from mtg_image_db.embedding.models import ModelSpec, spec_to_manifest
-from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.index.hnsw import HnswParameters, Quality
 from mtg_image_db.index.rows import FaceTable, Rows
 from mtg_image_db.scryfall.bulk import Snapshot
@@ -30,13 +29,17 @@ from mtg_image_db.scryfall.faces import Source
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """The faces, the model and the parameters of a build. resume continues an interrupted build. rebuild ignores the
-    previous build's vectors. lock=False (--no-lock) is for file systems without locks."""
+    """The faces, the model and the parameters of a build.
+
+    If model is None, it is the model of the index in out, with its weights, fit and size, or else the default model.
+    resume continues an interrupted build. rebuild ignores the previous build's vectors. lock=False (--no-lock) is for
+    file systems without locks.
+    """
     source: Source = field(default_factory=Source)
     out: Path = OUT
-    model: str = DEFAULT_MODEL
+    model: str | None = None
     pretrained: str | None = None
-    fit: str = "crop"
+    fit: str | None = None
     size: int | None = None
     embed: EmbedOptions = field(default_factory=EmbedOptions)
     hnsw: HnswParameters = field(default_factory=HnswParameters)
