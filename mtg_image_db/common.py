@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 
 from mtg_image_db import picture_formats as formats
 from mtg_image_db.leftovers import temporary_path
+from mtg_image_db.memory import return_freed_memory
 from mtg_image_db.replies import FetchError, check_status, plain_cause
 from mtg_image_db.version import __version__
 
@@ -241,7 +242,11 @@ def open_photo(source: Path | bytes) -> tuple[NDArray[np.uint8], float]:
     """(RGB pixels, uint8 [H, W, 3]; the length of a side divided by its length in the file). A photo of more than
     PHOTO_PIXELS is decoded at 1/2, 1/4 or 1/8 of its size. Raises InvalidContent, like open_picture."""
     picture, scale = _decoded(source, PHOTO_PIXELS)
-    return formats.pixels_of(picture), scale
+    pixels = formats.pixels_of(picture)
+    if scale < 1:
+        del picture
+        return_freed_memory()
+    return pixels, scale
 
 
 def check_picture(source: Path | bytes, verify: bool = False) -> None:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from mirror.drawn_cards import write_mirror
 from mirror.scryfall_mirror import Mirror
+from mtg_image_db.locks import locked
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
 FACES, USABLE = 55, 53  # of these cards: two have no scan
@@ -118,13 +119,18 @@ def workspace(tmp_path, mirror) -> Workspace:
 
 @pytest.fixture(scope="session")
 def finished(drawn, tmp_path_factory) -> Workspace:
-    """A finished download and build, shared: read only. `built` is a copy to change."""
-    path = tmp_path_factory.mktemp("finished")
-    with Mirror(drawn) as server:
-        space = Workspace(path, server.url)
-        space.download()
-        space.build()
-    space.api_url = Workspace.api_url
+    """A finished download and build, shared by every process of the tests: read only. `built` is a copy to change."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    space = Workspace(base / "finished")
+    with locked(base / "finished.lock", wait=float("inf")):  # the first process builds it, the others wait
+        if not (space.out / "build_manifest.json").exists():
+            space.path.mkdir()
+            with Mirror(drawn) as server:
+                space.api_url = server.url
+                space.download()
+                space.build()
+            space.api_url = Workspace.api_url
     return space
 
 

@@ -153,3 +153,20 @@ def test_a_second_signal_ends_a_script_in_the_middle_of_native_code(alone):
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(5) == 130
+
+
+def test_a_wrong_flag_names_the_one_that_was_meant(alone):
+    done = alone.run("download_images.py", "--wrokers", 3, "--limit=2", "--nothing-like-it", code=1)
+    assert "--wrokers: no such argument; did you mean --workers?" in done.stderr
+    assert "--nothing-like-it: no such argument;" not in done.stderr
+    assert f"python {ROOT / 'download_images.py'} --help" in done.stderr
+
+
+@pytest.mark.parametrize("script", EVERY_SCRIPT)
+def test_on_windows_every_script_says_what_to_do(alone, tmp_path, script):
+    """Before it imports anything that Windows lacks: `fcntl` and `resource` cannot be imported here either."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.platform = 'win32'\nsys.modules |= {'fcntl': None, 'resource': None}\n")
+    done = alone.run(script, "--help", code=1, PYTHONPATH=str(tmp_path))
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert "WSL" in done.stderr and done.stdout == ""

@@ -5,10 +5,12 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from PIL import Image
 
 import mtg_image_db
 from mtg_image_db.artefacts import cache_name
+from mtg_image_db.browser.freshness import is_current
 
 LINE = re.compile(r"^(\d+)\. (.+) \[(\S+) (\S+)\] score=(\d\.\d{3}) (https://\S+)$")
 
@@ -210,6 +213,36 @@ def test_an_export_with_the_model_leaves_the_home_folder_alone(built, tmp_path):
     home.mkdir()
     built.run("export_for_browser.py", "--with-model", HOME=str(home), XDG_CACHE_HOME=str(home / ".cache"))
     assert [path for path in home.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.fault("copied")
+def test_a_cache_that_was_copied_without_its_times_is_the_same_cache(built):
+    for path in built.pictures():
+        os.utime(path)
+    done = built.build()
+    assert "53 to read" in done.stderr and "0 embedded" in done.stderr, "read again, but not embedded again"
+    for number, path in enumerate(built.pictures()):
+        os.utime(path, (number, number))
+    assert "model.onnx" in built.run("export_for_browser.py", "--with-model").stderr
+
+
+@pytest.mark.fault("copied")
+def test_a_build_with_nothing_new_keeps_files_and_times_and_its_export(built):
+    built.run("export_for_browser.py")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in built.out.iterdir()
+              if path.name != "build_manifest.json" and not path.name.endswith(".lock")}
+    assert "of an earlier build" not in built.build().stderr
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before}
+    assert is_current(built.out, built.manifest())
+
+
+@pytest.mark.fault("copied")
+def test_an_export_of_another_build_is_not_current_whatever_its_time(built):
+    built.run("export_for_browser.py")
+    built.build("--limit", 40)
+    later = time.time() + 3600
+    os.utime(built.out / "meta.json", (later, later))
+    assert not is_current(built.out, built.manifest())
 
 
 def test_export_writes_elsewhere_and_refuses_what_does_not_match(built, tmp_path):

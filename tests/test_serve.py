@@ -3,13 +3,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
+import signal
 import urllib.error
+from email.utils import formatdate
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from conftest import Workspace, assert_three_lines
 from web_site import fetched, served
+
+from mtg_image_db.browser.server import network_name
 
 
 def test_the_server_packs_the_metadata_and_gives_nothing_else_away(site):
@@ -18,9 +24,11 @@ def test_the_server_packs_the_metadata_and_gives_nothing_else_away(site):
     assert plain.headers["Content-Encoding"] is None and packed.headers["Content-Encoding"] == "gzip"
     body = packed.read()
     assert gzip.decompress(body) == plain.read() and len(body) < 0.4 * int(plain.headers["Content-Length"])
-    unchanged = {"If-Modified-Since": plain.headers["Last-Modified"]}
+    vectors = fetched(f"{site.address}/embeddings.i8bin")
     with pytest.raises(urllib.error.HTTPError, match="304"):
-        fetched(f"{site.address}/embeddings.i8bin", **unchanged)
+        fetched(f"{site.address}/embeddings.i8bin", **{"If-None-Match": vectors.headers["ETag"]})
+    later = fetched(f"{site.address}/embeddings.i8bin", **{"If-Modified-Since": formatdate(usegmt=True)})
+    assert later.status == 200, "a file that a copy made older may replace a newer one"
     for path in ("build_manifest.json", "mtg_meta.jsonl", "../README.md", "%2e%2e/README.md", "vendor", "vendor/",
                  "picture", "picture?../index_out/build_manifest.json", "picture?https://a.b/c.jpg"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -50,3 +58,33 @@ def test_what_was_damaged_or_left_out_is_exported_again(site, tmp_path):
             assert len(fetched(f"{address}/embeddings.i8bin").read()) == 53 * 1008
             assert len(json.loads(fetched(f"{address}/meta.json").read())["records"]) == 53
     assert not (work.out / "model.onnx").exists(), "of an export that is no longer there"
+
+
+@pytest.mark.fault("read-only")
+def test_an_index_that_cannot_be_written_is_exported_elsewhere(built, tmp_path, monkeypatch):
+    """os.access says what it would say on a read-only mount, which tests/test_limits.py makes for the other scripts."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nreal = os.access\n"
+        "os.access = lambda path, mode, **more: 'index_out' not in str(path) and real(path, mode, **more)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    shutil.rmtree(built.cache)  # without the model, whose export takes seconds
+    before = {path: path.stat().st_mtime_ns for path in built.out.iterdir()}
+    server = built.start("scripts/serve.py", "--port", 0)
+    folder = next(line for line in server.stderr if "cannot be written" in line).split(" are in ")[1].split(" ")[0]
+    address = re.search(r"http://localhost:\d+", next(line for line in server.stderr if "localhost" in line))[0]
+    assert len(fetched(f"{address}/embeddings.i8bin").read()) == 53 * 1008
+    server.send_signal(signal.SIGINT)
+    assert server.wait(20) == 0
+    assert not Path(folder).exists() and {path: path.stat().st_mtime_ns for path in built.out.iterdir()} == before
+
+
+def test_other_devices_reach_the_page_only_where_it_is_asked_for(site):
+    name = network_name() if network_name() != "localhost" else "127.0.0.2"
+    server = site.workspace.start("scripts/serve.py", "--port", 0, "--host", "0.0.0.0")
+    shown = next(line for line in server.stderr if line.startswith("Other devices"))
+    port = re.search(r"http://\S+:(\d+)\. Everyone", shown)[1]
+    assert fetched(f"http://{name}:{port}/").status == 200
+    server.send_signal(signal.SIGINT)
+    assert server.wait(20) == 0
+    with served(site.workspace) as address, pytest.raises(urllib.error.URLError):
+        fetched(f"http://{name}:{urlsplit(address).port}/")

@@ -65,7 +65,7 @@ class PageHandler(SimpleHTTPRequestHandler):
         ".png": "image/png", ".webp": "image/webp"}
 
     def __init__(self, *args: Any, site: Site, **options: Any) -> None:
-        self.site, self.packed = site, False
+        self.site, self.packed, self.etag = site, False, ""
         super().__init__(*args, **options)
 
     def translate_path(self, path: str) -> str:
@@ -88,22 +88,39 @@ class PageHandler(SimpleHTTPRequestHandler):
         if self.packed:
             self.send_header("Content-Encoding", "gzip")
             self.send_header("Vary", "Accept-Encoding")
+        if self.etag:
+            self.send_header("ETag", self.etag)
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] not in ("/", "/index.html"):
-            super().do_GET()
+            self._send_file()
             return
         page = (self.site.web / "index.html").read_bytes()
         if self.site.cache.is_dir():
             page = page.replace(b"<body>", f'<body data-pictures="{PICTURE_PATH}">'.encode())
-        self.packed = False
+        self.packed, self.etag = False, ""
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(page)))
         self.end_headers()
         self.wfile.write(page)
+
+    def _send_file(self) -> None:
+        """Send a file, unless the browser has this very file. Its time alone does not tell: an older one may replace
+        it."""
+        try:
+            status = Path(self.translate_path(self.path)).stat()
+            self.etag = f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
+        except OSError:
+            self.etag = ""  # there is no such file
+        del self.headers["If-Modified-Since"]
+        if self.etag and self.headers.get("If-None-Match") == self.etag:
+            self.send_response(304)
+            self.end_headers()
+            return
+        super().do_GET()
 
     def log_message(self, *_: object) -> None:
         """Print nothing: a line for each picture would hide the other messages."""

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
-from mtg_image_db.embedding.embedder import Embedder, give_back_memory, prepare
+from mtg_image_db.embedding.embedder import Embedder, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
+from mtg_image_db.memory import give_back_memory
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model

@@ -9,7 +9,6 @@ Writes  nothing
 from __future__ import annotations
 
 import copy
-import ctypes
 import sys
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from mtg_image_db.common import InvalidContent
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.embedding.models import ModelSpec, load_model
+from mtg_image_db.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +34,6 @@ GPU_QUERY_BATCH = 32  # pictures in a batch: the 120 views of a photo full of ca
 # Pictures in a batch. ViT-B/32 makes 13 a second with 8 and with 64 (fp32, 2 cores). A query with EfficientNet-Lite0
 # takes as long with 8 as with 32, and 420 MB instead of 670.
 ENOUGH_FOR_A_CPU = 8
-# glibc's mallopt: keep freed memory instead of returning it after every layer of the network
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEEP_BYTES, DEFAULT_BYTES = -1, -3, 1 << 30, 128 << 10
 
 
 def prepare(picture: NDArray[np.uint8], spec: ModelSpec) -> NDArray[np.uint8]:
@@ -82,7 +80,7 @@ class Embedder:
         """Load the weights. Raises SuiteError if they do not fit or if the machine lacks the device."""
         import torch
 
-        _keep_freed_memory()
+        keep_freed_memory()
         self.spec, self.device = spec, pick_device(device)
         self.precision = pick_precision(precision, self.device)
         # auto is checked against fp32 on the first pictures. An explicit precision is not checked.
@@ -190,24 +188,6 @@ class Embedder:
 
 def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in ("out of memory", "allocate memory"))
-
-
-def _keep_freed_memory() -> None:
-    """Keep freed memory. Otherwise the allocator maps and zeroes each large buffer anew. EfficientNet-Lite0 at batch 64
-    then runs at a third of its speed (28 instead of 81 pictures/s, fp32, 2 cores)."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-
-
-def give_back_memory(for_good: bool = True) -> None:
-    """Return the kept memory to the system: once no model is needed any more, or (for_good=False) after a large
-    photo was decoded. 48 megapixels of PNG then need 110 MB less."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        if for_good:
-            libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
-            libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
-        libc.malloc_trim(0)
 
 
 def pick_device(name: str) -> str:

@@ -68,15 +68,14 @@ def spec_from_options(options: BuildOptions) -> ModelSpec:
     """The model to embed with. If the options name none, it is the model of the index in the folder, which is said.
     Another model than the index's is said too. Raises SuiteError if the weights are not available."""
     previous = read_manifest(options.out)
-    built: dict[str, Any] = previous["parameters"] if previous else {"model": DEFAULT_MODEL}
-    as_before = options.model is None and previous is not None
-    model, pretrained = options.model or built["model"], options.pretrained
+    built: dict[str, Any] = previous["parameters"] if previous else {}
+    # The offline model has no other weights, so whoever names weights means another model.
+    as_before = options.model is None and previous is not None and not (
+        options.pretrained and built["model"] == OFFLINE_MODEL)
+    model, pretrained = options.model or (built["model"] if as_before else DEFAULT_MODEL), options.pretrained
     if as_before:
         say(f"The index in {options.out} is of {model}. --model names another.")
-        pretrained = pretrained or (None if model == OFFLINE_MODEL else built["pretrained"])
-    if model == OFFLINE_MODEL and pretrained:
-        raise SuiteError("Invalid Arguments", f"{OFFLINE_MODEL} has the weights of its package only",
-                         f"--pretrained {pretrained}", "Leave out --pretrained, or name another --model.")
+        pretrained = pretrained or built["pretrained"]
     fit = options.fit or (built["fit"] if as_before else "crop")
     spec = describe_model(model, pretrained, fit, options.size or (built["target_size"] if as_before else None))
     if previous and not as_before and previous["model_fingerprint"] != spec.fingerprint:

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.common import InvalidContent, open_photo
-from mtg_image_db.embedding.embedder import give_back_memory
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import annotate, html_report
 from mtg_image_db.recognition.namer import Card, PictureModel, name_photo
@@ -83,8 +82,6 @@ def _name_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWith
 
 
 def _named(path: Path, photo: Picture, scale: float, question: Question) -> Answer:
-    if scale < 1:
-        give_back_memory(for_good=False)
     try:
         cards = name_photo(photo, question.index, question.model, question.k, question.ef_search, scale)
     except InvalidContent as error:
