@@ -78,12 +78,12 @@ def main(argv: list[str] | None = None) -> int:
                 "searches names, not pictures.")
         server = opened.enter_context(start(site, args.host, args.port))
         address = f"http://localhost:{server.server_port}"
-        say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this).")
-        if args.host != LOOPBACK:
-            name = network_name() if args.host == EVERYWHERE else args.host
-            say(f"Other devices in your network open http://{name}:{server.server_port}. Everyone there can.")
-        show(address)
         try:
+            if args.host != LOOPBACK:
+                name = network_name() if args.host == EVERYWHERE else args.host
+                say(f"Other devices in your network open http://{name}:{server.server_port}. Everyone there can.")
+            say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this).")
+            show(address)
             server.serve_forever()
         except KeyboardInterrupt:
             say("Stopped.")
