@@ -46,9 +46,10 @@ def add_build_flags(parser: ArgumentParser) -> None:
                        help=f"a tag of the architecture or a weights file (default: {DEFAULT_PRETRAINED}, or the "
                             "architecture's first tag)")
     model.add_argument("--fit", type=one_of(*FITS), metavar="FIT",
-                       help="crop (centre square), pad (black bars) or squash (default: crop)")
+                       help="crop (centre square), pad (black bars) or squash (default: as --model: the index's, or "
+                            "crop)")
     model.add_argument("--size", type=number(int, MIN_SIZE), metavar="N",
-                       help="side of the model's input in pixels, >= 64 (default: the model's own)")
+                       help="side of the model's input in pixels, >= 64 (default: the index's, or the model's own)")
     model.add_argument("--batch", type=number(int, 1), default=64, metavar="N",
                        help="pictures through the model at a time (default: 64)")
     model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
@@ -99,7 +100,9 @@ def report(result: BuildResult) -> None:
         f"{done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
     if (head := exported_head(result.out)) and head.get("build") != build_id(result.manifest):
-        say(f"The browser's files in {result.out} are of an earlier build: python export_for_browser.py renews them.")
+        renew = command("export_for_browser.py", "--input-dir", result.out, "--output-dir", result.out,
+                        *(["--with-model"] if "embedding" in head else []))
+        say(f"The browser's files in {result.out} are of an earlier build. To renew them: {renew}")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
             f"{result.out / REJECTED}.")

@@ -9,7 +9,6 @@ Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127))
 """
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -43,9 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")
     serve = command("scripts/serve.py", "--index-dir", args.input_dir)
-    copy = f"cp -r web/*.js web/vendor {shlex.quote(str(args.output_dir))}"
     say(f"Next: {serve}" if args.output_dir == args.input_dir else
-        f"Next: {copy}, beside a page of yours that imports search.js.")
+        "Next: copy web/*.js and web/vendor/ to where your page is. docs/browser.md says how it uses them.")
     return EXIT_OK
 
 

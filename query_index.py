@@ -41,8 +41,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     output.add_argument("--html", type=output_file, metavar="FILE", help="write a page of queries and matches")
     output.add_argument("--annotate", type=output_file, metavar="FILE",
                         help="write the picture with the cards outlined and named: .jpg, .png or .webp")
-    output.add_argument("--cache", type=Path, default=CACHE, metavar="DIR",
-                        help="reference pictures for --html. Missing ones are linked (default: image_cache)")
+    output.add_argument("--cache", type=Path, metavar="DIR",
+                        help="reference pictures for --html. Missing ones are linked (default: image_cache beside the "
+                             "index)")
     search = parser.group("index")
     search.add_argument("--ef-search", type=number(int, 1, MAX_EF), metavar="N",
                         help="effort of the search (default: what the index stores)")
@@ -103,7 +104,8 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Opening the index in {args.index_dir}.")  # it takes seconds: mostly PyTorch
     index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
-    files = AnswerFiles(args.html, args.annotate, args.cache)
+    cache = args.cache or args.index_dir.resolve().parent / CACHE.name
+    files = AnswerFiles(args.html, args.annotate, cache)
     question = Question(index, model, args.k, args.ef_search, args.find == "auto", files.need_photos)
     progress = Progress("Naming", len(args.images), shown=len(args.images) > 1 and not sys.stdout.isatty())
     started, done = time.monotonic(), list[Answer]()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import os
-import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterable
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from mtg_image_db.console import SuiteError
+from mtg_image_db.console import SuiteError, command
 from mtg_image_db.version import __version__
 
 COLUMNS = 80
@@ -61,7 +61,8 @@ class ArgumentParser(argparse.ArgumentParser):
         Raises SuiteError with all invalid arguments.
         """
         args, unknown = self.parse_known_args(argv)
-        problems = [f"{word}: no such argument{self._did_you_mean(word)}" for word in unknown]
+        values = {word for before, word in itertools.pairwise(unknown) if before.startswith("-") and word[:1] != "-"}
+        problems = [f"{word}: no such argument{self._did_you_mean(word)}" for word in unknown if word not in values]
         shown = {action.dest: action.option_strings[-1] if action.option_strings else action.metavar
                  for action in self._actions}
         for name, value in vars(args).items():
@@ -76,14 +77,16 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def _did_you_mean(self, word: str) -> str:
         """The flag that looks like an unknown word. Empty if there is none."""
+        flag = word.partition("=")[0]
         flags = [flag for action in self._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(word.partition("=")[0], flags, 1)
+        longer = [known for known in flags if known.startswith(f"{flag}-")]
+        close = longer or difflib.get_close_matches(flag, flags, 1, 0.75)
         return f"; did you mean {close[0]}?" if close else ""
 
     def _refuse(self, problems: list[str]) -> NoReturn:
         raise SuiteError("Invalid Arguments", f"{len(problems)} invalid argument{'s' * (len(problems) > 1)}",
                          "; ".join(problems),
-                         f"{shlex.join(['python', sys.argv[0], '--help'])} lists every flag and its range.")
+                         f"{command(sys.argv[0], '--help')} lists every flag and its range.")
 
 
 def number(kind: type[int] | type[float], low: float, high: float | None = None) -> Callable[[str], Any]:
@@ -155,7 +158,7 @@ def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes
     cards.add_argument("--image-size", type=one_of(*image_sizes), default="normal", metavar="KEY",
                        help=f"which picture of a card: {', '.join(image_sizes)} (default: normal)")
     cards.add_argument("--bulk-file", type=existing_file, metavar="PATH",
-                       help="a local bulk file to read instead: JSON Lines or a JSON array, plain or gzip")
+                       help="a local bulk file to read instead: JSON Lines or JSON, plain or packed (docs/download.md)")
     cards.add_argument("--include-placeholders", action="store_true",
                        help="include cards without a scan")
     cards.add_argument("--cache", type=directory, default=CACHE, metavar="DIR",

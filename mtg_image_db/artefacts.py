@@ -15,7 +15,6 @@ import mmap
 import os
 import re
 import shlex
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -81,10 +80,10 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         identities = list(pool.map(lambda name: _identity(staged(out, name)), OUTPUTS))
     complete = manifest | {"outputs": dict(zip(OUTPUTS, identities, strict=True))}
     before = (read_manifest(out) or {"outputs": {}})["outputs"]
-    for name, identity in zip(OUTPUTS, identities, strict=True):
-        if identity == before.get(name) and (out / name).exists():  # equal content keeps its time, for copying tools
-            os.utime(staged(out, name), ns=(time.time_ns(), (out / name).stat().st_mtime_ns))
     write_json(staged(out, BUILD_MANIFEST), complete)
+    for name, identity in zip(OUTPUTS, identities, strict=True):
+        if identity == before.get(name) and (out / name).exists() and _identity(out / name) == identity:
+            staged(out, name).unlink()  # nothing new: the file stays as it is
     finish_commit(out)
     return complete
 

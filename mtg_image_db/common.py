@@ -41,7 +41,8 @@ MAX_SLOW_RETRIES = 1  # a body that drips is requested once more: its connection
 MAX_REDIRECTS = 3
 MAX_PICTURE_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000  # 300 MB decoded. A card has 0.8 million pixels, a photo from most phones 12 to 50
-# A photo of more pixels is decoded at half its size or less: 40 cards in 16 million pixels still have 400 x 560 each.
+# A photo of more pixels is decoded at 1/2 or 1/4 of its size, which leaves 4 to 16 million. Each of 40 cards then has
+# 220 to 440 pixels across, and models look at 224.
 PHOTO_PIXELS = 16_000_000
 
 
@@ -99,7 +100,8 @@ class RetryingSession:
 
         An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), or
         after Retry-After if that is longer, plus up to 25% at random. Invalid content is requested up to two more
-        times. After a 429, pace says when to go on. Other 4xx are final. Raises FetchError after the last attempt.
+        times, a body that is too slow once more. After a 429, pace says when to go on. Other 4xx are final. Raises
+        FetchError after the last attempt.
         """
         import requests
         import urllib3
@@ -108,7 +110,7 @@ class RetryingSession:
         while True:
             try:
                 request = self._request(url, headers())
-                with self._pace.turn(), self._send(url, request) as response:
+                with self._pace.turn(), self._send(request) as response:
                     check_status(response)
                     result = consume(response)
                 check()
@@ -155,7 +157,7 @@ class RetryingSession:
         except ValueError as error:
             raise FetchError(f"no web address: {error}", "refused") from error
 
-    def _send(self, url: str, request: PreparedRequest) -> Response:
+    def _send(self, request: PreparedRequest) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
             try:
                 response = self._session.send(request, timeout=self.options.timeout, allow_redirects=False,
@@ -190,7 +192,7 @@ def sync(file: BinaryIO) -> None:
     try:
         os.fsync(file.fileno())
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP):
             raise
 
 
@@ -240,7 +242,7 @@ def open_pixels(source: Path | bytes, verify: bool = False) -> NDArray[np.uint8]
 
 def open_photo(source: Path | bytes) -> tuple[NDArray[np.uint8], float]:
     """(RGB pixels, uint8 [H, W, 3]; the length of a side divided by its length in the file). A photo of more than
-    PHOTO_PIXELS is decoded at 1/2, 1/4 or 1/8 of its size. Raises InvalidContent, like open_picture."""
+    PHOTO_PIXELS is decoded at 1/2 or 1/4 of its size. Raises InvalidContent, like open_picture."""
     picture, scale = _decoded(source, PHOTO_PIXELS)
     pixels = formats.pixels_of(picture)
     if scale < 1:
@@ -265,7 +267,7 @@ def open_picture(source: Path | bytes, verify: bool = False) -> Image:
 
 
 def _decoded(source: Path | bytes, wanted: int, verify: bool = False) -> tuple[Image, float]:
-    """The picture with about as many pixels as wanted, or more, and its scale. 0 wants as few as a JPEG can give."""
+    """(The picture with at most the wanted number of pixels, its scale). 0 wants as few as a JPEG can give."""
     from PIL import Image
 
     data = source if isinstance(source, bytes) else source.read_bytes()
@@ -286,9 +288,7 @@ def _decoded(source: Path | bytes, wanted: int, verify: bool = False) -> tuple[I
         picture.load()
         # TIFF turns the picture while it loads it: the longer side stays the longer side.
         rest = shrink * max(picture.size) // max(width, height) if wanted else 1
-        rgb = formats.to_rgb(picture)
-        if rest > 1:
-            rgb = rgb.reduce(rest)
+        rgb = formats.to_rgb(picture, rest)
         return formats.turned(rgb, formats.orientation(picture)), max(rgb.size) / max(width, height)
     except Image.DecompressionBombError as error:  # Pillow's limit is 179 million
         raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error

@@ -81,9 +81,14 @@ def require_directory(path: Path, what: str, suggestion: str, exit_code: int = E
         raise SuiteError("Configuration Error", f"the {what} directory does not exist", path, suggestion, exit_code)
 
 
+def existing_folder(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 def unwritable(folder: Path) -> Path | None:
     """The folder, or the nearest one above it that exists, if it cannot be written. None if it can."""
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    place = existing_folder(folder)
     return None if os.access(place, os.W_OK | os.X_OK) else place
 
 
@@ -220,7 +225,7 @@ class Progress:
         self.label, self.total, self.unit, self.done, self.shown = label, total, unit, 0, shown
         self.started = self.last_line = time.monotonic()
         self._bar: Any = None
-        if shown and sys.stderr.isatty():
+        if shown and total and sys.stderr.isatty():
             from tqdm import tqdm
             self._bar = tqdm(total=total, desc=label, unit=f" {unit}", dynamic_ncols=True, smoothing=0.05)
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import platform
 import re
+import tempfile
 import threading
 import time
 import uuid
@@ -34,7 +35,8 @@ def temporary_path(target: Path) -> Path:
 @functools.cache
 def _machine() -> str:
     """Identifies the machine and its process numbers, 12 hex digits. Two containers that share a folder may have the
-    same host name and the same process numbers: then their kernel or their namespace differs."""
+    same host name and the same process numbers: then their kernel or their namespace differs. It changes when the
+    machine starts anew, so leftovers from before stay for a day."""
     try:
         kernel = Path("/proc/sys/kernel/random/boot_id").read_text()
         namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -59,6 +61,13 @@ def delete_abandoned(folder: Path, names: Iterable[str]) -> int:
     return deleted
 
 
+def _file_time(folder: Path) -> float:
+    """Now, by the clock that stamps the folder's files: a file server may have its own."""
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
+    return time.time()
+
+
 def _is_abandoned(path: Path) -> bool:
     """True if the process that wrote the file has ended. For a process of another machine or container, the file's age
     decides."""
@@ -66,7 +75,7 @@ def _is_abandoned(path: Path) -> bool:
     if owner is None:
         return False
     if f".{_machine()}-{owner[1]}-" not in path.name:
-        return time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
+        return _file_time(path.parent) - path.stat().st_mtime > LEFTOVER_SECONDS
     if int(owner[1]) == os.getpid():
         return True  # this process has written nothing yet, so an earlier process had this number
     try:

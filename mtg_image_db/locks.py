@@ -1,6 +1,6 @@
 """Locks: only one process at a time writes to a folder, and another one is told who does.
 
-    with locked(out / ".build.lock"): ...
+    with hold(out / ".build.lock"): ...
 
 Reads and writes  lock files. They stay. The system frees the lock of a process that ends, however it ends
 """
@@ -13,40 +13,44 @@ import functools
 import os
 import platform
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+from mtg_image_db.common import name_errors
 from mtg_image_db.console import printable, say, utc_now
 
 POLL_SECONDS = 0.05
 SAID_AFTER_SECONDS, REMINDER_SECONDS = 0.5, 60.0
-# What a file system without locks answers: NFS without its lock service, SMB, some FUSE mounts.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+# What a file system without locks answers: NFS without its lock service, SMB, some FUSE mounts. ENOTSUP is macOS's.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 BUSY = (errno.EAGAIN, errno.EACCES)
 HOLDER_BYTES = 200
+IF_STALE = "If that process does not run any more, add --no-lock."
 
 
 class HeldElsewhere(Exception):
     """Another process holds the lock. The message names the process."""
 
 
-@contextlib.contextmanager
-def locked(path: Path, wait: float = 0.0, use: bool = True) -> Iterator[None]:
-    """Hold the lock during the block. wait is the number of seconds to wait for another process that holds it; a line
-    on stderr says so. use=False (--no-lock) locks nothing. A file system without locks is said once, and the work goes
-    on.
+def hold(path: Path, wait: float = 0.0, lock: bool = True) -> contextlib.ExitStack:
+    """Take the lock. It is held until the returned stack is closed, or until the end of its `with` block.
 
-    Raises HeldElsewhere after that time.
+    wait is the number of seconds to wait for another process that holds it; a line on stderr says so. A file system
+    without locks is said once, and the work goes on. lock=False (--no-lock) takes no lock. Raises HeldElsewhere.
     """
-    if not use:
-        yield
-        return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _acquire(descriptor, path, wait)
-        yield
-    finally:
-        os.close(descriptor)
+    held = contextlib.ExitStack()
+    if lock:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # of another user in a shared folder
+            descriptor = os.open(path, os.O_RDONLY)
+        held.callback(os.close, descriptor)
+        try:
+            with name_errors(path):
+                _acquire(descriptor, path, wait)
+        except BaseException:
+            held.close()
+            raise
+    return held
 
 
 def _acquire(descriptor: int, path: Path, wait: float) -> None:
@@ -57,10 +61,11 @@ def _acquire(descriptor: int, path: Path, wait: float) -> None:
             raise HeldElsewhere(_holder(descriptor))
         if waited >= reminder:
             reminder = waited + REMINDER_SECONDS
-            say(f"Waiting for {_holder(descriptor)}: it holds {path}.")
+            say(f"Waiting for {_holder(descriptor)}, which holds {path}. {IF_STALE}")
         time.sleep(POLL_SECONDS)
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {utc_now()}".encode(), 0)
+    with contextlib.suppress(OSError):  # a full disk, a file of another user: the text is only for people
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} since {utc_now()}".encode(), 0)
 
 
 def _acquired(descriptor: int, path: Path) -> bool:
@@ -79,7 +84,7 @@ def _acquired(descriptor: int, path: Path) -> bool:
 def _say_no_locks(folder: Path, reason: str) -> None:
     """Said once for a folder."""
     say(f"{folder} is on a file system that cannot lock files ({reason}). Let no other run write there at the same "
-        "time; --no-lock then omits this line.")
+        "time. --no-lock omits this line.")
 
 
 def _holder(descriptor: int) -> str:

@@ -24,8 +24,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
 
 
-def give_back_memory() -> None:
-    """Return freed memory to the system from now on, once no model is needed any more."""
+def stop_keeping_freed_memory() -> None:
+    """Return freed memory to the system now and from now on: no model needs it any more."""
     for libc in _glibc():
         libc.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)

@@ -22,11 +22,13 @@ READABLE = "JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIC or AVIF"
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow's own; HEIF comes from pillow-heif
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_SAVE = ": save it as JPEG or PNG"
 # By their first bytes: files that people take for pictures, and that are read by no format above.
 _OTHERS = {
-    b"%PDF": "a PDF", b"8BPS": "a Photoshop file", b"\xff\x0a": "a JPEG XL picture",
-    b"\0\0\0\x0cJXL ": "a JPEG XL picture", b"\0\0\0\x0cjP  ": "a JPEG 2000 picture", b"\x1aE\xdf\xa3": "a video",
-    b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip file", b"FUJIFILMCCD-RAW": "a camera's raw file"}
+    b"%PDF": f"a PDF{_SAVE}", b"8BPS": f"a Photoshop file{_SAVE}", b"\xff\x0a": f"a JPEG XL picture{_SAVE}",
+    b"\0\0\0\x0cJXL ": f"a JPEG XL picture{_SAVE}", b"\0\0\0\x0cjP  ": f"a JPEG 2000 picture{_SAVE}",
+    b"FUJIFILMCCD-RAW": f"a camera's raw file{_SAVE}", b"\x1aE\xdf\xa3": "a video, not a picture",
+    b"PK\x03\x04": "a zip archive, not a picture", b"\x1f\x8b": "a gzip file, not a picture"}
 _EXIF_ORIENTATION = 0x0112
 STRIP_ROWS = 1024
 
@@ -39,16 +41,16 @@ def is_heif(data: bytes) -> bool:
 def kind_of(data: bytes) -> str:
     """What the bytes are, in words, if they are of a kind that is read by none of the READABLE formats. Otherwise
     empty."""
-    head = data[:1024].lstrip().lower()
+    head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not data:
         return "empty file"
     if head.startswith(b"<"):
         return "an SVG drawing, not a photo" if b"<svg" in head else "a web page, not a picture"
     for magic, kind in _OTHERS.items():
         if data.startswith(magic):
-            return f"{kind}: save it as JPEG or PNG"
+            return kind
     if data[4:8] == b"ftyp" and not _is_avif(data) and not is_heif(data):
-        return "a camera's raw file: save it as JPEG or PNG" if data[8:12] == b"crx " else "a video, not a picture"
+        return f"a camera's raw file{_SAVE}" if data[8:12] == b"crx " else "a video, not a picture"
     return ""
 
 
@@ -57,7 +59,7 @@ def why_unread(data: bytes, error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if is_heif(data):
-        return f"a damaged HEIC picture ({error})"
+        return f"a damaged HEIC picture ({str(error).strip()})"
     if not isinstance(error, UnidentifiedImageError):
         return str(error) or type(error).__name__
     return "an AVIF picture that is damaged, or this Pillow reads no AVIF" if _is_avif(data) else "not a picture"
@@ -77,8 +79,9 @@ def without_metadata(data: bytes) -> bytes:
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
-        needed = kind[:1].isupper() or kind == b"tRNS"  # a capital letter marks what a reader must understand
-        if needed or (kind == b"eXIf" and data[end - 4:end] == struct.pack(">I", zlib.crc32(data[at + 4:end - 4]))):
+        needed = kind[:1].isupper()  # a capital letter marks what a reader must understand
+        if needed or (kind in (b"tRNS", b"eXIf")
+                      and data[end - 4:end] == struct.pack(">I", zlib.crc32(data[at + 4:end - 4]))):
             kept.append(data_view[at:end])
         at = end
     kept.append(data_view[at:])
@@ -113,10 +116,13 @@ def turned(picture: Image, orientation: int) -> Image:
     return picture.transpose(turns[orientation]) if orientation in turns else picture
 
 
-def to_rgb(picture: Image) -> Image:
-    """The picture as RGB. Transparency becomes white."""
+def to_rgb(picture: Image, shrink: int = 1) -> Image:
+    """The picture as RGB, at 1/shrink of its size. Transparency becomes white."""
     from PIL import Image
 
+    if shrink > 1:  # first where it can be: 48 megapixels of RGBA would be copied three times
+        direct = picture.mode in ("RGB", "L", "RGBA", "LA", "CMYK") and "transparency" not in picture.info
+        return to_rgb(picture.reduce(shrink)) if direct else to_rgb(picture).reduce(shrink)
     if picture.mode == "RGB":
         return picture
     if picture.mode.startswith("I"):  # 16-bit grey: Pillow's conversion clips instead of scaling

@@ -34,7 +34,7 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid
-from mtg_image_db.recognition.namer import guesses, name_cards
+from mtg_image_db.recognition.namer import guesses, name_cards, name_photo
 
 OUT = Path("eval_out")
 FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
@@ -95,7 +95,7 @@ def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
 def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
     """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line."""
     started, model.seconds = time.monotonic(), 0.0
-    cards = name_cards(photo, index, model, k=3)
+    cards = name_photo(photo, index, model, k=3)
     negative = "instances" not in entry
     result = Answered(NEGATIVE if negative else entry["kind"], entry["file"], time.monotonic() - started,
                       model.seconds, negative or entry["unknown"], cards)
@@ -120,7 +120,7 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
     if hold_out and result.seen:
         without = Without(**vars(index))
         without.names = frozenset(entry["cards"])
-        result.held_out = any(card.accepted for card in name_cards(photo, without, model))
+        result.held_out = any(card.accepted for card in name_photo(photo, without, model))
     return result
 
 

@@ -10,11 +10,12 @@ Writes  the browser's files in <index-dir>, if they are missing or not of this i
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from mtg_image_db.arguments import OUT, ArgumentParser, number
 from mtg_image_db.artefacts import BUILD_MANIFEST, load_manifest
-from mtg_image_db.browser.freshness import is_current
-from mtg_image_db.browser.server import Site, export_what_is_missing, network_name, start
+from mtg_image_db.browser.server import Site, check_address, export_for, has_model, needs_export, network_name, start
 from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say, unwritable
 
 WEB = ROOT / "web"
@@ -39,15 +39,29 @@ def show(address: str) -> None:
         webbrowser.open(address)
 
 
-@contextlib.contextmanager
-def export_folder(index_dir: Path, manifest: dict[str, Any]) -> Iterator[Path]:
-    """The folder for the browser's files: the index's own, or a temporary one if that cannot be written."""
-    if unwritable(index_dir) is None or is_current(index_dir, manifest):
-        yield index_dir
-        return
-    with tempfile.TemporaryDirectory(prefix="mtg-page-") as folder:
-        say(f"{index_dir} cannot be written: the page's files are in {folder} until this ends.")
-        yield Path(folder)
+def exported(site: Site, manifest: dict[str, Any], opened: contextlib.ExitStack) -> Site:
+    """The site with its browser's files, which are written if needed: beside the index, or in a temporary folder if
+    that cannot be written."""
+    if not needs_export(site, manifest):
+        return site
+    if unwritable(site.index_dir) is not None:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="mtg-page-"))
+        say(f"{site.index_dir} cannot be written: the page's files are in {folder} until this ends.")
+        site = replace(site, exported=Path(folder))
+    export_for(site, manifest)
+    return site
+
+
+def shown_host(host: str) -> str:
+    """The host to open on this machine."""
+    return "localhost" if host in (LOOPBACK, EVERYWHERE) else host
+
+
+def is_this_machine_only(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @entry_point
@@ -69,19 +83,23 @@ def main(argv: list[str] | None = None) -> int:
     cache = args.cache or args.index_dir.resolve().parent / "image_cache"
     if args.cache:
         require_directory(cache, "cache", "Leave out --cache: Scryfall's pictures are shown then.")
+    host = args.host or LOOPBACK
+    check_address(host, args.port)  # before the export, which may take a minute
     with contextlib.ExitStack() as opened:
-        site = Site(WEB, args.index_dir, cache, opened.enter_context(export_folder(args.index_dir, manifest)))
-        if not export_what_is_missing(site, manifest):
-            say("The index was exported without its model: the page searches names, not pictures.")
+        site = exported(Site(WEB, args.index_dir, cache, args.index_dir), manifest, opened)
+        if not has_model(site):
+            why = "" if cache.is_dir() else f", because {cache} does not exist (--cache names another)"
+            say(f"The index was exported without its model{why}. The page searches names, not pictures.")
         elif not RUNTIME.exists():
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
                 "searches names, not pictures.")
-        server = opened.enter_context(start(site, args.host, args.port))
-        address = f"http://localhost:{server.server_port}"
+        server = opened.enter_context(start(site, host, args.port))
+        address = f"http://{shown_host(host)}:{server.server_port}"
         try:
-            if args.host != LOOPBACK:
-                name = network_name() if args.host == EVERYWHERE else args.host
-                say(f"Other devices in your network open http://{name}:{server.server_port}. Everyone there can.")
+            if not is_this_machine_only(host):
+                name = network_name() if host == EVERYWHERE else host
+                say(f"Other devices in your network open http://{name}:{server.server_port}. "
+                    "Anyone in that network can.")
             say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this).")
             show(address)
             server.serve_forever()

@@ -27,6 +27,7 @@ from mtg_image_db.console import (
     command,
     entry_point,
     percent,
+    printable,
     require_directory,
     say,
     utc_now,
@@ -35,7 +36,7 @@ from mtg_image_db.leftovers import LEFTOVER_SECONDS, TEMPORARY_SUFFIX, remove_le
 from mtg_image_db.scryfall.bulk import PARTIAL_FILES
 from mtg_image_db.scryfall.faces import picture_urls
 from mtg_image_db.scryfall.image_cache import cached_names
-from mtg_image_db.threads import map_ahead
+from mtg_image_db.threads import affordable, map_ahead
 
 OTHERS_SHOWN = 5
 PICTURES_PER_TASK = 16  # to hand a picture to a thread costs a tenth of checking it
@@ -43,10 +44,11 @@ PICTURES_PER_TASK = 16  # to hand a picture to a thread costs a tenth of checkin
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that is not a complete picture."""
+    """A file that is not a complete picture, or that could not be read (readable is False then)."""
     filename: str
     reason: str
     size_bytes: int
+    readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def check(path: Path) -> Failure | None:
     except InvalidContent as error:
         return Failure(path.name, str(error), path.stat().st_size)
     except OSError as error:
-        return Failure(path.name, str(error.strerror), 0)
+        return Failure(path.name, f"could not be read: {error.strerror}", 0, readable=False)
     return None
 
 
@@ -86,9 +88,7 @@ def prune(cache: Path) -> int:
     partial = [*(cache / "bulk").glob(PARTIAL_FILES), *cache.glob(f"*{TEMPORARY_SUFFIX}")]
     doomed += [path for path in partial  # a younger one may be resumed
                if path.is_file() and time.time() - path.stat().st_mtime > LEFTOVER_SECONDS]
-    for path in doomed:
-        path.unlink(missing_ok=True)
-    return len(doomed) + remove_leftovers(cache)
+    return sum(map(_deleted, doomed)) + remove_leftovers(cache)
 
 
 def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> CacheReport:
@@ -107,10 +107,17 @@ def validate_cache(cache: Path, fix: bool, prune_unused: bool, workers: int) -> 
         progress.update(len(verdicts))
         for failure in filter(None, verdicts):
             failures.append(failure)
-            if fix:
-                (cache / failure.filename).unlink()
     progress.close()
-    return CacheReport(len(paths), failures, len(failures) if fix else 0, pruned, others)
+    deleted = sum(_deleted(cache / failure.filename) for failure in failures if failure.readable) if fix else 0
+    return CacheReport(len(paths), failures, deleted, pruned, others)
+
+
+def _deleted(path: Path) -> bool:
+    """Delete a file. False for a directory with the name of a picture, which stays."""
+    if path.is_dir():
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 @entry_point
@@ -120,12 +127,13 @@ def main(argv: list[str] | None = None) -> int:
                         help="the cache to check (default: image_cache)")
     parser.add_argument("--fix", action="store_true", help="delete invalid files, to be fetched again")
     parser.add_argument("--prune", action="store_true",
-                        help="delete files no bulk snapshot refers to, and leftovers of broken writes")
+                        help="delete files no bulk snapshot refers to, leftovers of broken writes, and *.part files "
+                             "that are a day old")
     parser.add_argument("--report", type=output_file, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--workers", type=number(int, 1, 128), default=os.cpu_count(), metavar="N",
                         help="files checked at once, 1-128 (default: one for each core)")
     args = parser.parse(argv)
-    result = validate_cache(args.cache, args.fix, args.prune, args.workers)
+    result = validate_cache(args.cache, args.fix, args.prune, affordable(args.workers, files_each=1))
     invalid = len(result.failures)
     for failure in result.failures:
         print(f"{failure.filename}: {failure.reason}")
@@ -139,12 +147,13 @@ def main(argv: list[str] | None = None) -> int:
         f"({percent(result.total_files - invalid, result.total_files)}), {invalid:,} invalid, "
         f"{result.deleted:,} deleted, {result.pruned:,} pruned.")
     if result.others:
-        shown = ", ".join(result.others[:OTHERS_SHOWN]) + (", ..." if len(result.others) > OTHERS_SHOWN else "")
-        say(f"Not checked, because no download wrote them: {len(result.others):,} other files in {args.cache}: {shown}")
+        shown = ", ".join(map(printable, result.others[:OTHERS_SHOWN]))
+        rest = ", ..." if len(result.others) > OTHERS_SHOWN else ""
+        count = f"{len(result.others):,} other file{'s' * (len(result.others) > 1)}"
+        say(f"{count} in {args.cache} not checked, because no download wrote them: {shown}{rest}")
     if invalid:
-        download = command("download_images.py", *([] if args.cache == CACHE else ["--cache", args.cache]))
-        say(f"Next: {download} fetches what was deleted." if args.fix
-            else f"Next: --fix deletes the invalid files, {download} fetches them again.")
+        say("Next: run the same download as before. It fetches what was deleted." if args.fix else
+            f"Next: {command('scripts/validate_cache.py', '--cache', args.cache, '--fix')}")
     return EXIT_ERROR if invalid else EXIT_OK
 
 

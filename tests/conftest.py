@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from mirror.drawn_cards import write_mirror
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.locks import locked
+from mtg_image_db.locks import hold
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
 FACES, USABLE = 55, 53  # of these cards: two have no scan
@@ -123,7 +123,7 @@ def finished(drawn, tmp_path_factory) -> Workspace:
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     space = Workspace(base / "finished")
-    with locked(base / "finished.lock", wait=float("inf")):  # the first process builds it, the others wait
+    with hold(base / "finished.lock", wait=float("inf")):  # the first process builds it, the others wait
         if not (space.out / "build_manifest.json").exists():
             space.path.mkdir()
             with Mirror(drawn) as server:

@@ -25,7 +25,7 @@ from mtg_image_db.embedding.models import (
     spec_from_manifest,
     spec_to_manifest,
 )
-from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD, import_open_clip
+from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD, default_tag, import_open_clip
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 
@@ -257,7 +257,7 @@ def test_weights_that_do_not_fit_are_a_configuration_error(random_weights, tmp_p
 
 
 @pytest.mark.parametrize("model, pretrained, named", [
-    ("ViT-B-32", None, "ViT-B-32-quickgelu"), ("ViT-B-16-SigLIP", "openai", "one of: webli"),
+    ("ViT-B-16-SigLIP", "openai", "one of: webli"),
     ("ViT-B-32", "openai", "ViT-B-32-quickgelu"), ("ViT-B-32", "metaclip_400m", "ViT-B-32-quickgelu"),
     ("ViT-B-23", "openai", "ViT-B-32"), ("ViT-B-32-quickgelu", "no_such_tag", "openai"),
     ("ViT-B-32-quickgelu", "missing.pt", "weights file")])
@@ -275,6 +275,12 @@ def test_weights_that_cannot_be_fetched_are_a_network_error_naming_the_file(buil
     assert "open_clip_model.safetensors" in done.stderr and "--pretrained" in done.stderr
 
 
+@pytest.mark.parametrize("model, tag", [("ViT-B-32-quickgelu", "openai"), ("ViT-B-32", "laion2b_e16"),
+                                        ("ViT-L-14-336-quickgelu", "openai"), ("ViT-B-16-SigLIP", "webli")])
+def test_the_default_tag_has_the_activation_of_its_architecture(model, tag):
+    assert default_tag(model) == tag
+
+
 def test_without_pretrained_a_model_gets_its_own_weights(built):
     done = built.run("build_embeddings.py", "--model", "ViT-B-16-SigLIP", "--out", "clip_out", code=1,
                      HF_HOME=str(built.path / "hub"))
@@ -284,11 +290,12 @@ def test_without_pretrained_a_model_gets_its_own_weights(built):
 def test_a_build_keeps_the_model_of_its_index_and_says_so(built):
     built.build("--fit", "squash", "--limit", 5)
     done = built.run("build_embeddings.py", "--limit", 6)
-    assert "The index in index_out is of efficientnet-lite0." in done.stderr and "1 to read" in done.stderr
+    assert "Keeping the model of the index in index_out: efficientnet-lite0." in done.stderr
+    assert "1 to read" in done.stderr and "embedded anew" not in done.stderr
     assert built.manifest()["parameters"]["fit"] == "squash"
     done = built.build("--fit", "pad", "--limit", 6)
     said, _, read = done.stderr.partition("every picture is embedded anew with efficientnet-lite0")
-    assert "fit squash" in said and "0 already embedded" in read
+    assert "fit squash" in said and "0 unchanged" in read
 
 
 def test_a_device_this_machine_lacks_is_a_configuration_error(built):

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from conftest import ROOT, USABLE, Workspace, assert_three_lines
 
 from mtg_image_db import leftovers
 from mtg_image_db.leftovers import LEFTOVER_SECONDS, remove_leftovers, temporary_path
-from mtg_image_db.locks import HeldElsewhere, locked
+from mtg_image_db.locks import HeldElsewhere, hold
 from mtg_image_db.threads import affordable
 
 NO_FLOCK = """\
@@ -87,7 +88,7 @@ def test_every_way_to_say_that_there_are_no_locks_is_known(tmp_path, monkeypatch
         raise OSError(getattr(errno, reason), "not here")
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with locked(tmp_path / "lock"), locked(tmp_path / "other"):
+    with hold(tmp_path / "lock"), hold(tmp_path / "other"):
         pass
     assert capsys.readouterr().err.count("cannot lock files (not here)") == 1
 
@@ -96,16 +97,19 @@ def test_every_way_to_say_that_there_are_no_locks_is_known(tmp_path, monkeypatch
 def test_who_waits_for_another_run_says_for_whom(workspace):
     bulk = workspace.cache / "bulk"
     bulk.mkdir(parents=True)
-    with locked(bulk / "unique_artwork.jsonl.lock"):
+    with hold(bulk / "unique_artwork.jsonl.lock"):
         process = workspace.start("download_images.py", "--limit", 2)
+        overdue = threading.Timer(20, process.kill)  # without the line, the test would wait as long as the run does
+        overdue.start()
         line = process.stderr.readline()
+        overdue.cancel()
     assert process.wait(60) == 0
     assert line.startswith(f"Waiting for process {os.getpid()} on ") and "unique_artwork.jsonl.lock" in line
 
 
 @pytest.mark.fault("two-at-once")
 def test_a_build_names_the_one_that_holds_the_folder(built):
-    with locked(built.out / ".build.lock"):
+    with hold(built.out / ".build.lock"):
         done = built.build(code=1)
     assert_three_lines(done.stderr, "Build Error")
     assert f"process {os.getpid()} on " in done.stderr and ".build.lock" in done.stderr
@@ -113,7 +117,7 @@ def test_a_build_names_the_one_that_holds_the_folder(built):
 
 def test_a_lock_is_free_again_after_its_block(tmp_path):
     for _ in range(2):
-        with locked(tmp_path / "lock"), pytest.raises(HeldElsewhere, match="process"), locked(tmp_path / "lock"):
+        with hold(tmp_path / "lock"), pytest.raises(HeldElsewhere, match="process"), hold(tmp_path / "lock"):
             pass
 
 
@@ -197,3 +201,21 @@ def test_a_file_system_that_cannot_sync_fails_nothing(workspace, tmp_path):
     workspace.run("download_images.py", "--limit", 2, **environment)
     workspace.run("build_embeddings.py", "--model", "efficientnet-lite0", "--limit", 2, **environment)
     assert len(workspace.lines("mtg_meta.jsonl")) == 2
+
+
+@pytest.mark.fault("no-locks")
+def test_a_lock_file_that_cannot_be_written_still_locks(tmp_path, monkeypatch):
+    """Of another user in a shared folder, or on a full disk: what it says is only for people."""
+    (tmp_path / "lock").write_bytes(b"")
+    monkeypatch.setattr("os.pwrite", raised(OSError(errno.ENOSPC, "full")))
+    opened = os.open
+    monkeypatch.setattr("os.open", lambda path, flags, *mode: raised(PermissionError())() if flags & os.O_RDWR
+                        else opened(path, flags, *mode))
+    with hold(tmp_path / "lock"), pytest.raises(HeldElsewhere):
+        hold(tmp_path / "lock")
+
+
+def raised(error: OSError):
+    def function(*_: object) -> None:
+        raise error
+    return function

@@ -15,7 +15,7 @@ from conftest import ROOT, Workspace, assert_three_lines
 from mirror.faults import Fault
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.checkpoint import Checkpoint
-from mtg_image_db.locks import locked
+from mtg_image_db.locks import hold
 
 
 def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, finished):
@@ -23,7 +23,7 @@ def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, f
     precision = finished.manifest()["parameters"]["precision"]  # auto looks at the pictures that come first
     done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 8,
                          "--precision", precision)
-    kept = re.search(r"(\d+) already embedded, (\d+) to read", done.stderr)
+    kept = re.search(r"(\d+) unchanged, (\d+) to read", done.stderr)
     assert int(kept[1]) >= 16, "two batches at least, while the others were on their way"
     assert "Continuing" not in done.stderr
     manifest, other = workspace.manifest(), finished.manifest()
@@ -52,7 +52,7 @@ def test_what_was_embedded_ahead_is_kept_however_slow_the_model_is(workspace, mi
     done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 10,
                          PYTHONPATH=f"{workspace.path / 'slow'}:{ROOT}")
     assert "Continuing" not in done.stderr
-    assert int(re.search(r"(\d+) already embedded", done.stderr)[1]) >= 10
+    assert int(re.search(r"(\d+) unchanged", done.stderr)[1]) >= 10
     statistics = workspace.manifest()["statistics"]
     assert (statistics["new_embeddings"], statistics["reused_embeddings"]) == (52, 0)
 
@@ -124,12 +124,12 @@ def test_a_build_that_failed_in_a_program_lets_go_of_the_folder(built):
     options = BuildOptions(Source(cache=built.cache), built.out, model="efficientnet-lite0", rebuild=True)
     with pytest.raises(SuiteError, match="no cached picture is valid") as kept:
         build(options)
-    with locked(built.out / ".checkpoint.lock"):  # raises if the failed build still holds it
+    with hold(built.out / ".checkpoint.lock"):  # raises if the failed build still holds it
         assert kept
 
 
 def test_a_build_waits_for_an_interrupted_one_that_still_ends(built):
-    with locked(built.out / ".checkpoint.lock"):
+    with hold(built.out / ".checkpoint.lock"):
         process = built.start("build_embeddings.py", "--model", "efficientnet-lite0")
         named = f"Waiting for process {os.getpid()} on"
         assert any(line.startswith(named) for line in iter(process.stderr.readline, ""))

@@ -16,7 +16,7 @@ from mtg_image_db.artefacts import cache_name
 def test_a_second_build_embeds_nothing_and_gives_the_same_files(built):
     before = {name: (built.out / name).read_bytes() for name in ARTEFACTS if name != "mtg_cards.faiss"}
     done = built.build()
-    assert "53 already embedded, 0 to read" in done.stderr and "Model " not in done.stderr
+    assert "53 unchanged, 0 to read" in done.stderr and "Model " not in done.stderr
     assert built.manifest()["statistics"]["new_embeddings"] == 0
     assert before == {name: (built.out / name).read_bytes() for name in before}
 
@@ -64,7 +64,7 @@ def test_a_damaged_index_is_built_anew(built):
 def test_a_touched_file_is_read_but_not_embedded_again(built):
     for path in built.pictures():
         os.utime(path)
-    assert "0 already embedded, 53 to read" in built.build().stderr
+    assert "0 unchanged, 53 to read" in built.build().stderr
     done = built.manifest()["statistics"]
     assert (done["new_embeddings"], done["reused_embeddings"]) == (0, 53)
 

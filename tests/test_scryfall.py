@@ -41,13 +41,14 @@ def forms(cards: list[dict]) -> dict[str, bytes]:
             "objects": "\n".join(json.dumps(each, indent=2) for each in cards).encode(),
             "sorted objects": "".join(json.dumps(each, indent=2, sort_keys=True) for each in cards).encode(),
             "list": json.dumps({"object": "list", "has_more": False, "data": cards}).encode(),
-            "own list": json.dumps({"date": "2026", "notes": [{"id": "x"}], "cards": cards}, indent=1).encode()}
+            "own list": json.dumps({"date": "2026", "notes": [{"id": "x"}], "cards": [{"count": 1}, *cards]},
+                                   indent=1).encode()}
 
 
 def tar(data: bytes, mode: str) -> bytes:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode=mode) as archive:
-        for name, content in (("._bulk.jsonl", b"of macOS"), ("cards/bulk.jsonl", data)):
+        for name, content in (("._bulk.jsonl", b"of macOS"), ("READ.txt", bytes(999_999)), ("cards/bulk.jsonl", data)):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
@@ -96,7 +97,17 @@ def test_faces_follow_where_the_pictures_are(tmp_path):
 
 
 @pytest.mark.fault("bulk-lines")
-def test_an_empty_place_for_pictures_hides_no_other(tmp_path):
+@pytest.mark.parametrize("own", [{}, {"normal": ""}, {"normal": "N/A"}, {"art_crop": "https://cards.scryfall.io/a.jpg"},
+                                 {"normal": "https://c1.scryfall.com/a.jpg"}])
+def test_a_place_without_a_usable_picture_hides_no_other(tmp_path, own):
+    sides = [{"name": "Front", "image_uris": card("f")["image_uris"]}]
+    path = tmp_path / "bulk.json"
+    path.write_text(json.dumps([card("empty", image_uris=own, card_faces=sides)]))
+    assert [(face.name, face.skip_reason) for face in read_faces(path)] == [("Front", "")]
+
+
+@pytest.mark.fault("bulk-lines")
+def test_what_has_no_usable_picture_is_refused_with_a_reason(tmp_path):
     sides = [{"name": "Front", "image_uris": card("f")["image_uris"]}, {"name": "Back", "image_uris": {"normal": ""}}]
     path = tmp_path / "bulk.json"
     path.write_text(json.dumps([card("empty", image_uris={}, card_faces=sides),

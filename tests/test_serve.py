@@ -82,7 +82,7 @@ def test_other_devices_reach_the_page_only_where_it_is_asked_for(site):
     name = network_name() if network_name() != "localhost" else "127.0.0.2"
     server = site.workspace.start("scripts/serve.py", "--port", 0, "--host", "0.0.0.0")
     shown = next(line for line in server.stderr if line.startswith("Other devices"))
-    port = re.search(r"http://\S+:(\d+)\. Everyone", shown)[1]
+    port = re.search(r"http://\S+:(\d+)\. Anyone", shown)[1]
     assert fetched(f"http://{name}:{port}/").status == 200
     server.send_signal(signal.SIGINT)
     assert server.wait(20) == 0

@@ -80,7 +80,7 @@ def test_only_files_of_the_cache_are_ever_deleted(built):
     stale.write_bytes(b"x")
     os.utime(stale, (0, 0))
     done = built.run(SCRIPT, "--fix", "--prune")
-    assert "2 other files in image_cache: IMG_0501.webp, my photo.jpg" in done.stderr
+    assert "no download wrote them: IMG_0501.webp, my photo.jpg" in done.stderr
     assert {name: (built.cache / name).read_bytes() for name in mine} == mine
     assert tools_own.exists() and not stale.exists() and "1 pruned" in done.stderr
 
@@ -95,3 +95,21 @@ def test_prune_without_a_snapshot_deletes_nothing(built):
 def test_an_empty_cache_is_valid_and_has_no_percentage(tmp_path, workspace):
     workspace.cache.mkdir()
     assert "0 of 0 pictures valid (N/A)" in workspace.run(SCRIPT).stderr
+
+
+@pytest.mark.fault("other-files")
+def test_what_could_not_be_read_is_named_and_never_deleted(built, tmp_path):
+    """A directory with the name of a picture, and good files that the system does not hand out."""
+    folder = built.cache / f"{'1' * 40}.jpg"
+    folder.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(
+        "import errno, pathlib\nreal = pathlib.Path.read_bytes\n"
+        "def read_bytes(path):\n"
+        "    if path.name[0] in '1234567890' and path.suffix == '.jpg':\n"
+        "        raise OSError(errno.EMFILE, 'Too many open files')\n"
+        "    return real(path)\n"
+        "pathlib.Path.read_bytes = read_bytes\n")
+    before = built.pictures()
+    done = built.run(SCRIPT, "--fix", code=1, PYTHONPATH=str(tmp_path))
+    assert "could not be read: Too many open files" in done.stdout and ", 0 deleted" in done.stderr
+    assert built.pictures() == before and folder.is_dir()

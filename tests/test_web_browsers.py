@@ -136,3 +136,12 @@ def test_names_are_found_however_they_are_typed(page, site):
                             "return typed.map((text) => fits(key, plain(text))) }) }", TYPED)
     for (name, typed, found), result in zip(TYPED, results, strict=True):
         assert set(result) == {found}, (name, dict(zip(typed, result, strict=True)))
+
+
+def test_a_name_without_its_apostrophe_comes_before_longer_names(page, site):
+    page.goto(site.address)
+    places = page.evaluate("async () => { const { keyOf, order, plain } = await import('./names.js');"
+                           "const wanted = plain('urzas tower');"
+                           "return [\"Urza's Tower\", \"Urza's Towering Tower\"]"
+                           ".map((name) => order(keyOf(name, 'atq', '85'), wanted)) }")
+    assert places == [0, 1]

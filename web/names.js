@@ -9,7 +9,7 @@ const END = "|"; // ends the name in a key; it is in no plain text
 const APOSTROPHES = /['`\u00b4\u02b9-\u02bf\u2018\u2019\u201b\u2032]/g;
 const LIGATURES = { æ: "ae", œ: "oe", ß: "ss", ø: "o", đ: "d", ð: "d", ł: "l", þ: "th", ı: "i" };
 const PUNCTUATION = /(?!_)[\p{P}\p{Sk}|]/gu; // not _: a card is named _____
-const INSIDE = /(?<=\p{L})(?!_)[\p{P}\p{Sk}](?=\p{L})/gu; // between two letters of a word
+const INSIDE = /(\p{L})(?!_)[\p{P}\p{Sk}](?=\p{L})/gu; // between two letters of a word. Older Safari has no lookbehind
 
 // The form in which texts are compared.
 export function plain(text) {
@@ -19,7 +19,7 @@ export function plain(text) {
 // What a card is found by: its name, its set and number, and words with a hyphen written as one.
 export function keyOf(name, set, number) {
   const joined = folded(name).split(/\s+/).filter((word) => word.search(INSIDE) >= 0);
-  return ` ${plain(name)} ${END} ${plain(`${set} ${number}`)} ${END} ${plain(joined.join(" ").replace(INSIDE, ""))} `;
+  return ` ${plain(name)} ${END} ${plain(`${set} ${number}`)} ${END} ${plain(joined.join(" ").replace(INSIDE, "$1"))} `;
 }
 
 // Whether the key has every word of the plain text.

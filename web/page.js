@@ -35,7 +35,7 @@ async function open() {
 }
 
 function showProgress({ what, part }) {
-  showError(""); // start.js may have said that nothing arrives
+  if (at("error").dataset.waiting) showError(""); // start.js said that nothing arrives
   if (index && part === 1) return showLoaded();
   at("progress").value = part;
   at("progress").hidden = false;
@@ -50,6 +50,7 @@ function showLoaded() {
 // Shows an error, or what this browser lacks as long as there is none.
 function showError(message) {
   const shown = message || lacking;
+  delete at("error").dataset.waiting;
   if (at("error").textContent !== shown) at("error").textContent = shown;
   at("error").hidden = !shown;
 }

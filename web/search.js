@@ -73,11 +73,12 @@ export async function openIndex(base = "./", onProgress = () => {}) {
 // A picture that can be sent to a worker: an element becomes an ImageBitmap. A worker reads pictures with an
 // OffscreenCanvas. Browsers without it read them here.
 async function sendable(picture) {
-  if (!globalThis.OffscreenCanvas && !(picture instanceof ImageData)) return decode(picture);
-  if (picture instanceof Blob || picture instanceof ImageData) return picture;
+  if (picture instanceof ImageData) return picture;
+  let sent = picture;
   try {
-    return await createImageBitmap(picture, { colorSpaceConversion: "none" });
+    if (!(picture instanceof Blob)) sent = await createImageBitmap(picture, { colorSpaceConversion: "none" });
   } catch {
     throw new Error("This is no picture: give a File, Blob or ImageData, or an image, video or canvas element.");
   }
+  return globalThis.OffscreenCanvas ? sent : decode(sent);
 }

@@ -24,11 +24,17 @@
       if (waiting()) {
         say("Nothing new has arrived for " + SILENT_SECONDS + " seconds. The connection may be slow or gone: wait, "
           + "or load the page again.");
+        at("error").dataset.waiting = "true"; // page.js takes the line away when something arrives
       }
     }, SILENT_SECONDS * 1000);
   }
 
   window.addEventListener("error", function (event) {
+    if (event.target === window && waiting()) {
+      at("about").textContent = "No cards";
+      at("progress").hidden = true;
+      say("The page could not start in this browser: " + event.message);
+    }
     if (event.target && event.target.tagName === "SCRIPT") {
       at("about").textContent = "No cards";
       at("progress").hidden = true;

@@ -8,6 +8,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,24 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
     expected = {BROWSER_VECTORS: head["vectors_sha256"]}
     if "embedding" in head:
         recognition = head["recognition"]
-        if not recognition.keys() >= DECISION.keys():  # of an older version of this program
-            return False
+        if any(recognition.get(name) != value for name, value in orjson.loads(orjson.dumps(DECISION)).items()):
+            return False  # of another version of this program
         expected |= {file["file"]: file["sha256"] for file in [*head["embedding"]["models"], recognition["hashes"]]}
+    if not _is_whole(folder / BROWSER_META):
+        return False
     return all((folder / name).exists() and file_sha256(folder / name) == sha256 for name, sha256 in expected.items())
+
+
+def _is_whole(meta: Path) -> bool:
+    """True if meta.json ends as JSON does, and the packed copy beside it is as long."""
+    packed = meta.with_name(f"{meta.name}.gz")
+    try:
+        with open(meta, "rb") as plain, open(packed, "rb") as copy:
+            plain.seek(-1, os.SEEK_END)
+            copy.seek(-4, os.SEEK_END)  # gzip ends with the length of what is packed
+            return plain.read() == b"}" and int.from_bytes(copy.read(), "little") == meta.stat().st_size % (1 << 32)
+    except OSError:
+        return False
 
 
 def exported_head(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The server of the page: the files of web/, the browser's files of an index, and the cached pictures.
 
-    export_what_is_missing(site, load_manifest(site.index_dir))
+    if needs_export(site, manifest): export_for(site, manifest)
     with start(site, "127.0.0.1", port=8000) as server:
         server.serve_forever()
 
@@ -10,10 +10,12 @@ Writes  the browser's files in site.exported, if they are missing or old (export
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -95,7 +97,7 @@ class PageHandler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.partition("?")[0] not in ("/", "/index.html"):
-            self._send_file()
+            super().do_GET()
             return
         page = (self.site.web / "index.html").read_bytes()
         if self.site.cache.is_dir():
@@ -107,20 +109,19 @@ class PageHandler(SimpleHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page)
 
-    def _send_file(self) -> None:
-        """Send a file, unless the browser has this very file. Its time alone does not tell: an older one may replace
-        it."""
-        try:
+    def send_head(self) -> Any:
+        """Answer a GET or HEAD of a file. 304 if the browser has this very file. Its time alone does not tell: an older
+        file may replace it."""
+        self.etag = ""
+        with contextlib.suppress(OSError):  # there may be no such file
             status = Path(self.translate_path(self.path)).stat()
             self.etag = f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
-        except OSError:
-            self.etag = ""  # there is no such file
         del self.headers["If-Modified-Since"]
         if self.etag and self.headers.get("If-None-Match") == self.etag:
             self.send_response(304)
             self.end_headers()
-            return
-        super().do_GET()
+            return None
+        return super().send_head()
 
     def log_message(self, *_: object) -> None:
         """Print nothing: a line for each picture would hide the other messages."""
@@ -134,12 +135,16 @@ class PageServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
-    """Write the browser's files if they are missing or of another build. If the model cannot be exported, it is left
-    out. manifest is the build's. Returns True if the export has the model. Raises SuiteError."""
+def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
+    """True if the browser's files are missing, damaged, not of this build, or without the model although there are
+    pictures to measure it on. manifest is the build's."""
     head, with_model = exported_head(site.exported), bool(cached_names(site.cache))
-    if is_current(site.exported, manifest) and ("embedding" in head or not with_model):
-        return "embedding" in head
+    return not is_current(site.exported, manifest) or ("embedding" not in head and with_model)
+
+
+def export_for(site: Site, manifest: dict[str, Any]) -> None:
+    """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
+    head, with_model = exported_head(site.exported), bool(cached_names(site.cache))
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
     options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
@@ -150,19 +155,36 @@ def export_what_is_missing(site: Site, manifest: dict[str, Any]) -> bool:
             raise
         say(str(error))
         export(replace(options, cache=None), manifest)
-        return False
-    return with_model
+
+
+def has_model(site: Site) -> bool:
+    """True if the exported files include the model."""
+    return "embedding" in exported_head(site.exported)
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise SuiteError if the address cannot be listened on."""
+    with _address_errors(host, port), socket.create_server((host, port)):
+        pass
 
 
 def start(site: Site, host: str, port: int) -> PageServer:
     """Bind the page's server. host 127.0.0.1 serves this machine only, 0.0.0.0 the whole network. Port 0 takes a free
     one. Raises SuiteError if the address cannot be used."""
-    try:
+    with _address_errors(host, port):
         return PageServer((host, port), functools.partial(PageHandler, site=site))
+
+
+@contextlib.contextmanager
+def _address_errors(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise SuiteError("Configuration Error", "the address cannot be used",
                          f"--host {host} --port {port}: {error.strerror}",
-                         f"Use another: --port {port % 65535 + 1}.") from error
+                         f"Use another: --port {port % 65535 + 1}." if taken else
+                         "Use --host 127.0.0.1, --host 0.0.0.0 or an address of this machine.") from error
 
 
 def network_name() -> str:

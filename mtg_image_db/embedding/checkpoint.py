@@ -26,7 +26,7 @@ from mtg_image_db.artefacts import CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS,
 from mtg_image_db.common import atomic_file, name_errors, sync
 from mtg_image_db.console import SuiteError, say, utc_now
 from mtg_image_db.embedding.picture_hash import HASH_BYTES
-from mtg_image_db.locks import HeldElsewhere, locked
+from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 
 # The picture that a vector was made from. name is the cache file. bytes and mtime_ns identify an unchanged file
 # without opening it. digest is content_digest of its bytes. hash is the perceptual hash.
@@ -55,7 +55,7 @@ class Checkpoint:
         """
         self.out, self.made_with, self.seconds = out, dict[str, str](), 0.0
         self.dimension = self.rows = 0
-        self._fingerprint, self._lock = fingerprint, _locked(out, lock)
+        self._fingerprint, self._lock = fingerprint, _hold(out, lock)
         self._ends, self._crcs, self._crc = list[int](), list[int](), 0
         self._file: BinaryIO | None = None
         if resume:
@@ -171,13 +171,11 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
     return {str(key): str(text) for key, text in dict(value).items()}
 
 
-def _locked(out: Path, lock: bool) -> contextlib.ExitStack:
+def _hold(out: Path, lock: bool) -> contextlib.ExitStack:
     """Lock the checkpoint for this process. Waits a while: after a kill of build_mtg_faiss.py, its second process still
     holds it for a moment."""
-    held = contextlib.ExitStack()
     try:
-        held.enter_context(locked(out / LOCK_FILE, LOCK_SECONDS, lock))
+        return hold(out / LOCK_FILE, LOCK_SECONDS, lock)
     except HeldElsewhere as error:
         raise SuiteError("Build Error", "an interrupted build does not end", f"{error} holds {out / LOCK_FILE}",
-                         "Run the same command again in a minute, or end the old process.") from error
-    return held
+                         f"Run the same command again in a minute, or end the old process. {IF_STALE}") from error

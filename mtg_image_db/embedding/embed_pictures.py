@@ -26,7 +26,7 @@ from mtg_image_db.embedding.embedder import Embedder, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
-from mtg_image_db.memory import give_back_memory
+from mtg_image_db.memory import stop_keeping_freed_memory
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model
@@ -100,7 +100,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
             to_read.append(i)
         else:
             refs[i], sources[i] = ref, store.source(ref)
-    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} already embedded, "
+    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} unchanged, "
         f"{len(to_read):,} to read.")
     progress = Progress("Embedding", len(to_read))
     try:
@@ -116,7 +116,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
             if sys.exc_info()[0] and store.checkpoint.saved:
                 say(f"{store.checkpoint.saved:,} pictures embedded so far are kept in {store.checkpoint.out} for the "
                     "next run.")
-    give_back_memory()
+    stop_keeping_freed_memory()
     good = refs[refs >= 0]
     return Embedded(refs, sources, reasons, int((good < store.known).sum()), len(np.unique(good[good >= store.known])),
                     time.monotonic() - started, store.checkpoint.made_with)

@@ -38,8 +38,11 @@ TABLES = "open_clip_tables"
 
 
 def default_tag(model: str) -> str:
-    """The tag of the weights to use if none is named: OpenAI's, otherwise the first that open_clip lists."""
-    tags = _published().list_pretrained_tags_by_model(model)
+    """The tag of the weights to use if none is named: OpenAI's, otherwise the first that open_clip lists. Weights whose
+    activation is not the architecture's (QuickGELU) are passed over."""
+    published, quick_gelu = _published(), (_config(model) or {}).get("quick_gelu", False)
+    tags = [tag for tag in published.list_pretrained_tags_by_model(model)
+            if published.get_pretrained_cfg(model, tag).get("quick_gelu", False) == quick_gelu]
     return DEFAULT_PRETRAINED if DEFAULT_PRETRAINED in tags or not tags else tags[0]
 
 

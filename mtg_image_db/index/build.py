@@ -27,7 +27,7 @@ from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
-from mtg_image_db.locks import HeldElsewhere, locked
+from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 from mtg_image_db.scryfall.bulk import local_snapshot
 from mtg_image_db.scryfall.faces import flags_of
 
@@ -52,13 +52,13 @@ def alone_in(out: Path, lock: bool = True) -> Iterator[None]:
     """Lock out for this build, and repair what a crash left there. Raises SuiteError if another build runs in it.
     lock=False (--no-lock) does not look for one."""
     out.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(out / LOCK_FILE, use=lock))
-        except HeldElsewhere as error:
-            raise SuiteError("Build Error", "another build is writing to the same directory",
-                             f"{error} holds {out / LOCK_FILE}",
-                             "Wait for it to end, or give this one another --out.") from error
+    try:
+        held = hold(out / LOCK_FILE, lock=lock)
+    except HeldElsewhere as error:
+        raise SuiteError("Build Error", "another build is writing to the same directory",
+                         f"{error} holds {out / LOCK_FILE}",
+                         f"Wait for it to end, or give this one another --out. {IF_STALE}") from error
+    with held:
         remove_leftovers(out)
         finish_commit(out)
         yield
@@ -74,11 +74,11 @@ def spec_from_options(options: BuildOptions) -> ModelSpec:
         options.pretrained and built["model"] == OFFLINE_MODEL)
     model, pretrained = options.model or (built["model"] if as_before else DEFAULT_MODEL), options.pretrained
     if as_before:
-        say(f"The index in {options.out} is of {model}. --model names another.")
+        say(f"Keeping the model of the index in {options.out}: {model}. To change it, use --model.")
         pretrained = pretrained or built["pretrained"]
     fit = options.fit or (built["fit"] if as_before else "crop")
     spec = describe_model(model, pretrained, fit, options.size or (built["target_size"] if as_before else None))
-    if previous and not as_before and previous["model_fingerprint"] != spec.fingerprint:
+    if previous and previous["model_fingerprint"] != spec.fingerprint:
         say(f"The index in {options.out} is of {built['model']} ({built['pretrained']}, fit {built['fit']}, "
             f"{built['target_size']} pixels): every picture is embedded anew with {model}.")
     return spec

@@ -19,7 +19,7 @@ from mtg_image_db.artefacts import READ_BYTES, file_sha256, read_json, write_jso
 from mtg_image_db.common import InvalidContent, RetryingSession, name_errors, sync
 from mtg_image_db.console import TIMESTAMP, SuiteError, command, disk_space, say, unwritable, utc_now
 from mtg_image_db.leftovers import TEMPORARY_SUFFIX
-from mtg_image_db.locks import locked
+from mtg_image_db.locks import hold
 from mtg_image_db.replies import FetchError, stream_body, without_credentials
 from mtg_image_db.scryfall.card_objects import BYTE_ORDER_MARK, GZIP_MAGIC
 from mtg_image_db.scryfall.faces import Source
@@ -69,7 +69,7 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock:
     if (place := unwritable(path.parent)) is not None:
         return _unrenewed(path, api_url, place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_suffix(".lock"), wait=float("inf"), use=lock):
+    with hold(path.with_suffix(".lock"), wait=float("inf"), lock=lock):
         if (known := _fresh(path, api_url)) is not None:  # another download has fetched it meanwhile
             return Snapshot(path, kind, known["updated_at"])
         known = _descriptor(path, api_url)

@@ -9,6 +9,7 @@ Writes  nothing
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import io
 import itertools
@@ -25,7 +26,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from mtg_image_db.console import EXIT_NOTHING, SuiteError, printable
+from mtg_image_db.console import EXIT_NOTHING, SuiteError, printable, say
 
 CardObject = dict[str, Any]  # a Scryfall card object, or one of its card_faces
 
@@ -74,7 +75,7 @@ def read_cards(path: Path, report: BulkReport) -> Iterator[CardObject]:
                     report.skip(f"object {position}: {_kind(value)}, not a card")
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile) as error:
         raise _broken(path, f"the packed data is damaged or cut short ({error})") from error
-    except (ValueError, RecursionError, NotImplementedError) as error:  # zipfile: a method of packing it lacks
+    except (ValueError, RuntimeError) as error:  # RuntimeError: a zip with a password, endless nesting
         raise _broken(path, str(error)) from error
     except ijson.JSONError as error:
         raise _broken(path, f"the JSON is broken or cut short ({_one_line(error)})") from error
@@ -110,7 +111,7 @@ def _one_line(error: Exception) -> str:
 
 def _broken(path: Path, why: str) -> SuiteError:
     return SuiteError("Validation Error", "the bulk file cannot be read", f"{path}: {why}",
-                      "python download_images.py fetches a damaged snapshot again; a --bulk-file must be complete.")
+                      "Give a complete --bulk-file. Scryfall's own file: python download_images.py fetches it again.")
 
 
 # Packed files
@@ -140,22 +141,30 @@ def _layer(head: bytes, stream: io.BufferedReader, opened: ExitStack) -> Any:
         return bz2.BZ2File(stream)
     if head.startswith(ZIP_MAGIC):
         archive = opened.enter_context(zipfile.ZipFile(stream))
-        entries = [entry for entry in archive.infolist() if _holds_cards(entry.filename)]
-        if not entries:
-            raise ValueError("the zip archive holds no file")
-        return archive.open(max(entries, key=lambda entry: entry.file_size))
+        return archive.open(_with_cards({entry.filename: entry.file_size for entry in archive.infolist()}))
     if head[TAR_MARK_AT:].startswith(TAR_MARK):
         tar = opened.enter_context(tarfile.TarFile(fileobj=stream))
-        for member in tar:
-            if member.isfile() and _holds_cards(member.name):
-                return tar.extractfile(member)
-        raise ValueError("the tar archive holds no file")
+        return tar.extractfile(_with_cards({entry.name: entry.size for entry in tar if entry.isfile()}))
     return None
 
 
-def _holds_cards(name: str) -> bool:
-    """False for folders, and for the extra entries that macOS adds to archives."""
-    return not name.endswith("/") and not name.startswith("__MACOSX/") and not name.rpartition("/")[2].startswith(".")
+def _with_cards(sizes: dict[str, int]) -> str:
+    """The file of an archive that is read, from the sizes by name: the largest JSON file, or else the largest. Folders
+    and the extra entries of macOS are passed over."""
+    files = {name: size for name, size in sizes.items()
+             if not name.endswith("/") and not name.startswith("__MACOSX/") and name.rpartition("/")[2][:1] != "."}
+    if not files:
+        raise ValueError("the archive holds no file")
+    chosen = max(files, key=lambda name: (".json" in name.lower(), files[name]))
+    if len(files) > 1:
+        _say_chosen(chosen, len(files))
+    return chosen
+
+
+@functools.cache
+def _say_chosen(name: str, files: int) -> None:
+    """Said once: a bulk file is read twice."""
+    say(f"Of the {files} files in the archive, only {name} is read.")
 
 
 # JSON text
@@ -199,7 +208,7 @@ def _lines(stream: io.BufferedReader, report: BulkReport) -> Iterator[object]:
             try:
                 yield orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                report.skip(f"line {line_number}: {error}")
+                report.skip(f"line {line_number}: {error.msg}")
 
 
 def _items(stream: io.BufferedReader, prefix: str | None = None) -> Iterator[object]:
@@ -221,15 +230,15 @@ def _cards_prefix(events: Iterator[Any], seen: list[Any]) -> str:
     are appended to seen. Raises ValueError if there are MAX_CARD_EVENTS."""
     import ijson
 
-    arrays = set[str]()
+    start = 0
     for event in events:
         place, kind, _ = event
         seen.append(event)
         if kind == "end_map" and not place:
             return ""
-        if kind == "end_map" and place.count(".") == 1 and place.endswith(".item") and place not in arrays:
-            arrays.add(place)
-            value = next(ijson.items(iter(seen), place), None)
+        if place.count(".") == 1 and place.endswith(".item"):  # an element of an array of the first object
+            start = len(seen) - 1 if kind == "start_map" else start
+            value = next(ijson.items(iter(seen[start:]), place), None) if kind == "end_map" else None
             if _is_card(value) and "name" in value:
                 return place
         if len(seen) == MAX_CARD_EVENTS:

@@ -25,7 +25,17 @@ from mtg_image_db.artefacts import (
     write_json,
 )
 from mtg_image_db.common import NetworkOptions, RetryingSession, atomic_file
-from mtg_image_db.console import EXIT_ERROR, EXIT_NOTHING, SuiteError, disk_space, per_second, percent, say, utc_now
+from mtg_image_db.console import (
+    EXIT_ERROR,
+    EXIT_NOTHING,
+    SuiteError,
+    disk_space,
+    existing_folder,
+    per_second,
+    percent,
+    say,
+    utc_now,
+)
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.replies import without_credentials
 from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
@@ -182,6 +192,8 @@ def _plan(options: DownloadOptions, snapshot: Snapshot, cached: set[str]) -> Pla
         pass
     for line in report.shown_bad_lines:
         say(f"Skipped in the bulk file: {line}")
+    if report.bad_lines > len(report.shown_bad_lines):
+        say(f"{report.bad_lines:,} entries of the bulk file were skipped.")
     plan = Plan(report.faces, tally["cached"], tally["to_fetch"], tally["placeholders"], tally["refused"],
                 report.size_fallbacks, tally["shared"], report.bad_lines)
     say(_start_line(options, plan))
@@ -190,8 +202,7 @@ def _plan(options: DownloadOptions, snapshot: Snapshot, cached: set[str]) -> Pla
 
 def _start_line(options: DownloadOptions, plan: Plan) -> str:
     source, needed = options.source, plan.estimated_bytes(options.source.image_size)
-    place = next(path for path in (source.cache, *source.cache.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(existing_folder(source.cache)).free
     parts = [f"{plan.cached:,} pictures cached",
              f"{plan.to_fetch:,} to fetch (about {needed / 1e6:,.1f} MB) with {options.network.workers} workers"]
     if needed > free:
@@ -200,7 +211,7 @@ def _start_line(options: DownloadOptions, plan: Plan) -> str:
         parts.append(f"{plan.placeholders_skipped:,} without a scan skipped")
     if plan.other_image_size:
         parts.append(f"{plan.other_image_size:,} in another size than {source.image_size}")
-    return f"{plan.faces:,} faces of {source.kind}: {', '.join(parts)}."
+    return f"{plan.faces:,} faces of {source.bulk_file or source.kind}: {', '.join(parts)}."
 
 
 def _write_manifest(options: DownloadOptions, snapshot: Snapshot, result: DownloadResult) -> None:

@@ -128,12 +128,19 @@ def picture_urls(path: Path) -> Iterator[str]:
 def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
     """(face_id, the object that has the picture) for each picture of a card. The position of the pictures decides, not
     the layout: new layouts appear every year."""
-    if _pictures(card):
+    if _has_picture(card):
         return [(card["id"], card)]
     sides = card.get("card_faces")
     found = [(f"{card['id']}:face:{i}", side) for i, side in enumerate(sides if isinstance(sides, list) else ())
              if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
-    return found or ([(card["id"], card)] if isinstance(card.get("image_uris"), dict) else [])
+    if isinstance(card.get("image_uris"), dict) and not any(_has_picture(side) for _, side in found):
+        return [(card["id"], card)]  # it is refused, with what its own addresses are as the reason
+    return found
+
+
+def _has_picture(side: CardObject) -> bool:
+    """True if one of its addresses is that of a picture of a whole card."""
+    return any(key in IMAGE_KEYS and not _fault(url) for key, url in _pictures(side).items())
 
 
 def _pictures(side: CardObject) -> dict[str, str]:
@@ -178,6 +185,11 @@ def _skip_reason(uris: dict[str, str], url: str, card: CardObject, include_place
         return "placeholder"
     if not url:
         return f"invalid: no picture of a whole card{', only ' * bool(uris)}{printable(', '.join(uris))[:100]}"
+    return _fault(url)
+
+
+def _fault(url: str) -> str:
+    """Why there is no card picture at an address. Empty if there may be one."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -76,7 +76,7 @@ def request_address(url: str, api_url: str) -> str:
     except ValueError as error:
         raise FetchError(f"no web address: {url[:200]}", "refused") from error
     if server == _server(api):
-        return parts._replace(netloc=api.netloc).geturl()
+        return parts._replace(netloc=str(api.hostname) if api.hostname in HOSTS else api.netloc).geturl()
     if parts.username is None and server in [("https", host, 443) for host in HOSTS]:
         if api.hostname in HOSTS:
             return parts._replace(netloc=str(parts.hostname)).geturl()

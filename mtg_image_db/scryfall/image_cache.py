@@ -30,7 +30,7 @@ from mtg_image_db.common import (
 )
 from mtg_image_db.console import Progress, say, utc_now
 from mtg_image_db.leftovers import TEMPORARY_SUFFIX, delete_abandoned
-from mtg_image_db.locks import HeldElsewhere, locked
+from mtg_image_db.locks import HeldElsewhere, hold
 from mtg_image_db.replies import FetchError, stream_body
 from mtg_image_db.scryfall.faces import Face
 from mtg_image_db.scryfall.pace import Pace, Stopped
@@ -138,9 +138,12 @@ def fill_cache(tasks: Iterator[Task], filling: FillJob) -> FillCounts:
     are dropped. Raises FillInterrupted on Ctrl-C, and the errors of the disk or of on_saved.
     """
     progress = Progress("Downloading", filling.to_fetch)
-    with _alone(filling.cache, filling.lock) as alone, contextlib.closing(progress):
-        if not alone:
-            say("Another download fills the same cache. This one fetches pictures in a random order.")
+    with contextlib.closing(progress), contextlib.ExitStack() as held:
+        try:
+            (filling.cache / "bulk").mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold(filling.cache / "bulk" / LOCK_FILE, lock=filling.lock))
+        except HeldElsewhere as error:
+            say(f"Another download fills the same cache ({error}). This one fetches pictures in a random order.")
             tasks = _shuffled(tasks)
         work, interrupted = _Work(tasks, filling, progress), False
         try:
@@ -182,19 +185,6 @@ def fetch_picture(session: RetryingSession, url: str, path: Path) -> int:
         with atomic_file(path) as file:
             shutil.copyfileobj(body, file)
     return size
-
-
-@contextlib.contextmanager
-def _alone(cache: Path, lock: bool) -> Iterator[bool]:
-    """Yield True if no other download fills this cache now."""
-    (cache / "bulk").mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(locked(cache / "bulk" / LOCK_FILE, use=lock))
-            alone = True
-        except HeldElsewhere:
-            alone = False
-        yield alone
 
 
 def _shuffled(tasks: Iterator[Task]) -> Iterator[Task]:
