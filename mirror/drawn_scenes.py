@@ -19,13 +19,15 @@ SUPERSAMPLED = 2
 
 def scene(cards: Sequence[Image.Image], table: str = "wood", seed: int = 0, *, size: tuple[int, int] = SIZE,
           share: float = 0.55, turn: float | None = None, slant: float = 0.12, blur: float = 0.7,
-          shift: tuple[float, float] = (0, 0)) -> tuple[Image.Image, list[np.ndarray]]:
+          shift: tuple[float, float] = (0, 0), nearer: float = 1.0,
+          squash: float = 1.0) -> tuple[Image.Image, list[np.ndarray]]:
     """Draw a photo of the cards. Returns (photo, each card's corners). The corners are float32 [4, 2], clockwise
     from the card's top left.
 
     size: width and height in pixels. share: the part of its place's height that a card fills. turn: degrees clockwise
     (None: random). slant: how far the corners leave the rectangle, as a part of its size. shift: how far all cards are
-    moved, as a part of the photo's size. They may leave the photo.
+    moved, as a part of the photo's size. They may leave the photo. nearer and squash tilt each card, as a camera low
+    over the table sees it: its near side is `nearer` times nearer than its far side, and its height is squashed.
     """
     import cv2
 
@@ -40,7 +42,7 @@ def scene(cards: Sequence[Image.Image], table: str = "wood", seed: int = 0, *, s
                            (number // columns + 0.5) / rows + shift[1]]) * (width, height)
         tall = share * min(height / rows, width / columns * 88 / 63)
         angle = math.radians(turn if turn is not None else random.uniform(-25, 25) + 180 * random.integers(2))
-        quad = _card_corners(tall, angle, slant, random) + middle
+        quad = _tilted(_card_corners(tall, angle, slant, random), tall, nearer, squash) + middle
         quads.append((quad / SUPERSAMPLED).astype(np.float32))
         _lay(photo, np.asarray(card.convert("RGB")), quad, round(tall / 60))
     photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
@@ -55,6 +57,12 @@ def _card_corners(tall: float, angle: float, slant: float, random: np.random.Gen
     corners *= 1 + random.uniform(-slant, slant, (4, 1))
     turned = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     return np.asarray(corners @ turned)
+
+
+def _tilted(corners: np.ndarray, tall: float, nearer: float, squash: float) -> np.ndarray:
+    """The corners around the card's middle, seen by a low camera. Its bottom is near."""
+    depth = 1 - corners[:, 1] / (tall / 2) * (nearer - 1) / (nearer + 1)
+    return np.asarray(corners * [1, squash] / depth[:, None])
 
 
 def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> None:

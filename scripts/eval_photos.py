@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +33,7 @@ from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
-from mtg_image_db.recognition.finder import Pyramid
+from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
 from mtg_image_db.recognition.namer import guesses, name_cards, name_photo
 
 OUT = Path("eval_out")
@@ -80,16 +80,6 @@ def built_index(folder: Path) -> Path:
         raise SuiteError("Build Error", "the index of the folder's cards was not built", f"exit code {done.returncode}",
                          "See the lines above.")
     return out / "index_out"
-
-
-def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
-    """The intersection over union of two convex quadrilaterals, 0-1."""
-    import cv2
-
-    corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
-    common = cv2.intersectConvexConvex(corners, others)[0]
-    union = abs(cv2.contourArea(corners)) + abs(cv2.contourArea(others)) - common
-    return float(common / union) if union > 0 else 0.0
 
 
 def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:

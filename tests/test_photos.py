@@ -11,11 +11,12 @@ import pytest
 from conftest import Workspace, assert_three_lines
 from PIL import Image
 
+import mtg_image_db
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import TABLES, scene
 from mtg_image_db.artefacts import cache_name, file_sha256
 from mtg_image_db.embedding.picture_hash import picture_hash, similarity, unpack
-from mtg_image_db.recognition.finder import find_quads, overlap
+from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap
 
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
 
@@ -74,6 +75,16 @@ def test_a_card_is_found_straightened_and_named(tables, what):
     assert_card(answer["cards"][0], face, quad)
     assert [found["accepted"] for found in answer["cards"]].count(True) == 1
     assert answer["matches"] == answer["cards"][0]["matches"]
+
+
+@pytest.mark.parametrize("nearer, squash", [(1.3, 0.7), (1.5, 0.6), (1.9, 0.6)])
+def test_a_card_seen_from_a_low_camera_is_named(finished, nearer, squash):
+    """It is wider than tall in the photo, and its near side is much longer than its far one."""
+    face, picture = card(finished, 12)
+    photo, (quad,) = scene([picture], "white", seed=5, turn=8, slant=0.02, nearer=nearer, squash=squash)
+    found = mtg_image_db.open_index(finished.out).name(np.asarray(photo))[0]
+    assert found.accepted and found.matches[0].face_id == face["face_id"]
+    assert intersection_over_union(np.float32(found.quad), quad) > 0.85
 
 
 def test_a_card_that_the_border_cuts_off_is_named(tables):
@@ -248,4 +259,4 @@ def test_candidates_are_views_of_a_rectangle():
         assert 0 < candidate.confidence <= 1 and candidate.quad.dtype == np.float32
         unit = np.float32([[0, 0], [1, 0], [1, 1], [0, 1]])
         depth = np.hstack([unit, np.ones((4, 1))]) @ cv2.getPerspectiveTransform(unit, candidate.quad)[2]
-        assert depth.max() < 2 * depth.min(), "no corner is much nearer to the camera than another"
+        assert depth.max() < 2.2 * depth.min(), "no corner is much nearer to the camera than another"

@@ -22,8 +22,9 @@ CARD_RATIO = 63 / 88  # a card's width divided by its height, both in mm
 WORK_SIDE = 800  # length in pixels of the longer side of the working picture, in which outlines are found
 MIN_AREA, MAX_AREA = 0.008, 0.98  # share of the picture. In a photo of 40 cards, each takes 0.017
 MIN_FILL = 0.9  # share of the quadrilateral that its outline fills. Round corners cost 0.01, a circle fills 0.79
-MIN_RATIO, MAX_RATIO = 0.5, 0.98  # shorter side divided by the longer one, at any camera angle
-MAX_NEARER = 1.7  # the farthest corner's distance to the camera divided by the nearest one's. 1.5 in slanted photos
+MIN_RATIO = 0.5  # shorter side divided by the longer one, at any camera angle
+MAX_NEARER = 2.2  # the farthest corner's distance to the camera divided by the nearest one's. Up to 2.0 in drawn scenes
+SQUARISH = 0.85  # from this ratio on, either side may be the card's short one: a slant makes it wider than tall
 MIN_SEEN = 0.35  # share of a cut-off card that must be in the picture
 SAME = 0.05  # two guesses are equal if their corners differ by less than this share of their size
 SAME_PLACE = 0.5  # two quadrilaterals are at one place if they share more than this part of the smaller one
@@ -124,6 +125,20 @@ def overlap(quad: ArrayLike, other: ArrayLike) -> float:
     return cv2.intersectConvexConvex(corners, others)[0] / max(smaller, 1e-6)
 
 
+def is_squarish(quad: Quad) -> bool:
+    """True if the sides do not tell which of them are the card's short ones."""
+    return _ratio(quad) > SQUARISH
+
+
+def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:
+    """The common area of two convex quadrilaterals, as a share (0-1) of what they cover together."""
+    import cv2
+
+    corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
+    common = cv2.intersectConvexConvex(corners, others)[0]
+    return float(common / max(cv2.contourArea(corners) + cv2.contourArea(others) - common, 1e-6))
+
+
 def _sides(quad: Quad) -> NDArray[np.float32]:
     along = quad - quad[[1, 2, 3, 0]]
     return np.hypot(along[:, 0], along[:, 1])
@@ -142,7 +157,7 @@ def _is_card_shaped(quad: Quad) -> bool:
     unit = rectangle(1, 1)
     view = cv2.getPerspectiveTransform(unit, quad)
     depth = unit @ view[2, :2] + view[2, 2]
-    return bool(MIN_RATIO < _ratio(quad) < MAX_RATIO and 0 < depth.max() < MAX_NEARER * depth.min())
+    return bool(_ratio(quad) > MIN_RATIO and 0 < depth.max() < MAX_NEARER * depth.min())
 
 
 def _outlines(work: Picture) -> Iterator[Picture]:

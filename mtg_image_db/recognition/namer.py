@@ -11,7 +11,7 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -24,6 +24,8 @@ from mtg_image_db.recognition.finder import (
     SAME_PLACE,
     Pyramid,
     find_quads,
+    intersection_over_union,
+    is_squarish,
     overlap,
     rectangle,
     straighten,
@@ -39,6 +41,7 @@ RETRIEVED = 50  # at least this many rows nearest to a view are ranked again by 
 RIVALS = 3  # the number of different cards that a view's corners are fitted to
 VIEWS_RANKED, VIEWS_FITTED = 4, 2  # at most this many views of one place: candidates overlap
 MAX_PLACES = 40
+TURNS = 0, 2, 1, 3  # sides by which a quad is turned. The last two only where its sides do not tell the short ones
 # Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
 MIRROR_VIEWS = 25
 COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
@@ -148,7 +151,8 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     quads = guesses(photo) if quads is None else quads
     views = sorted(_views(photo, quads, index, model, max(k, RETRIEVED), ef_search), key=lambda view: -view.cosines[0])
     grey = Pyramid(_grey(photo))
-    ranked = [_rank_again(view, grey, index) for view in _by_place(views, VIEWS_RANKED)[:VIEWS_RANKED * MAX_PLACES]]
+    first = _by_place(views, VIEWS_RANKED, intersection_over_union)[:VIEWS_RANKED * MAX_PLACES]
+    ranked = [_rank_again(view, grey, index) for view in first]
     ranked.sort(key=lambda view: -view.ranking.max())
     found: list[tuple[float, Card]] = []
     for view in _by_place(ranked, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
@@ -194,11 +198,11 @@ def _grey(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Places where cards may be, float32 [4, 2] each, top left first: the photo as it is, the photo as an upright card,
-    and every candidate. The last two are given both ways up."""
+    and every candidate. The last two are given both ways up, or in all four turns if they are about square."""
     height, width = photo.shape[:2]
     frame = rectangle(width, height)
     places = [upright(frame), *(candidate.quad for candidate in find_quads(photo))]
-    turned = [quad for place in places for quad in (place, np.roll(place, 2, axis=0))]
+    turned = [np.roll(place, turn, axis=0) for place in places for turn in (TURNS if is_squarish(place) else TURNS[:2])]
     return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
 
 
@@ -218,11 +222,11 @@ def _views(photo: NDArray[np.uint8], quads: Sequence[NDArray[np.float32]], index
     return [_View(quad, cosine[row >= 0], row[row >= 0]) for quad, cosine, row in zip(kept, cosines, rows, strict=True)]
 
 
-def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
-    """Keep the first items of each place: at most `each` of those whose quads overlap."""
+def _by_place(ranked: Iterable[Placed], each: int, shared: Callable[..., float] = overlap) -> list[Placed]:
+    """Keep the first items of each place: at most `each` of those whose quads share more than SAME_PLACE."""
     kept: list[Placed] = []
     for item in ranked:
-        if sum(overlap(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
+        if sum(shared(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
             kept.append(item)
     return kept
 
