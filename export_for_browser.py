@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mtg_image_db.arguments import OUT, ArgumentParser, directory
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, directory
 from mtg_image_db.browser.export import ExportOptions, export
 from mtg_image_db.console import EXIT_OK, command, entry_point, require_directory, say
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
     model.add_argument("--pretrained", metavar="FILE", help="the weights of the model, if they have moved")
     args = parser.parse(argv)
-    cache = args.cache or args.input_dir.resolve().parent / "image_cache"
+    cache = args.cache or cache_beside(args.input_dir)
     if args.with_model:
         require_directory(cache, "cache", "Name it with --cache, or leave out --with-model.")
     result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None,

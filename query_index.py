@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtg_image_db.arguments import CACHE, OUT, ArgumentParser, existing_file, number, one_of, output_file
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, existing_file, number, one_of, output_file
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Opening the index in {args.index_dir}.")  # it takes seconds: mostly PyTorch
     index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
     say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
-    cache = args.cache or args.index_dir.resolve().parent / CACHE.name
+    cache = args.cache or cache_beside(args.index_dir)
     files = AnswerFiles(args.html, args.annotate, cache)
     question = Question(index, model, args.k, args.ef_search, args.find == "auto", files.need_photos)
     progress = Progress("Naming", len(args.images), shown=len(args.images) > 1 and not sys.stdout.isatty())

@@ -27,6 +27,11 @@ GROUPS = "which cards", "network", "model", "index", "output", "run"  # in the o
 CACHE, OUT = Path("image_cache"), Path("index_out")
 
 
+def cache_beside(index_dir: Path) -> Path:
+    """The cache that usually belongs to an index: image_cache/ beside its folder."""
+    return index_dir.resolve().parent / CACHE
+
+
 class Refused(str):
     """A value that an argument type refused. The text is the sentence that says why."""
 

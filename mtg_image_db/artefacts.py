@@ -82,7 +82,7 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     before = (read_manifest(out) or {"outputs": {}})["outputs"]
     write_json(staged(out, BUILD_MANIFEST), complete)
     for name, identity in zip(OUTPUTS, identities, strict=True):
-        if identity == before.get(name) and (out / name).exists() and _identity(out / name) == identity:
+        if identity == before.get(name) and _matches(out / name, identity):
             staged(out, name).unlink()  # nothing new: the file stays as it is
     finish_commit(out)
     return complete
@@ -127,8 +127,7 @@ def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
     def check(name: str) -> None:
         expected = manifest["outputs"].get(name, {})
         path = out / name
-        found = _identity(path) if path.exists() and path.stat().st_size == expected.get("bytes") else None
-        if found != expected:
+        if not _matches(path, expected):
             raise SuiteError("Validation Error", "an artefact does not match the build manifest",
                              f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
                              "Run the build again as before "
@@ -165,6 +164,11 @@ def file_sha256(path: Path) -> str:
 
 def _identity(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def _matches(path: Path, expected: dict[str, Any]) -> bool:
+    """True if the file has this size and SHA-256. Reads it only if the size is right."""
+    return path.exists() and path.stat().st_size == expected.get("bytes") and _identity(path) == expected
 
 
 def _sync_directory(path: Path) -> None:

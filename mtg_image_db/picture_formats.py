@@ -107,13 +107,13 @@ def orientation(picture: Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def turned(picture: Image, orientation: int) -> Image:
-    """The picture made upright."""
+def turned(picture: Image, number: int) -> Image:
+    """The picture made upright. number is its orientation."""
     from PIL.Image import Transpose
 
     turns = {2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
              5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}
-    return picture.transpose(turns[orientation]) if orientation in turns else picture
+    return picture.transpose(turns[number]) if number in turns else picture
 
 
 def to_rgb(picture: Image, shrink: int = 1) -> Image:

@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mtg_image_db.arguments import OUT, ArgumentParser, number
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number
 from mtg_image_db.artefacts import BUILD_MANIFEST, load_manifest
 from mtg_image_db.browser.server import Site, check_address, export_for, has_model, needs_export, network_name, start
 from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say, unwritable
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
     manifest = load_manifest(args.index_dir)
-    cache = args.cache or args.index_dir.resolve().parent / "image_cache"
+    cache = args.cache or cache_beside(args.index_dir)
     if args.cache:
         require_directory(cache, "cache", "Leave out --cache: Scryfall's pictures are shown then.")
     host = args.host or LOOPBACK

@@ -138,8 +138,9 @@ class PageServer(ThreadingHTTPServer):
 def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
     """True if the browser's files are missing, damaged, not of this build, or without the model although there are
     pictures to measure it on. manifest is the build's."""
-    head, with_model = exported_head(site.exported), bool(cached_names(site.cache))
-    return not is_current(site.exported, manifest) or ("embedding" not in head and with_model)
+    if not is_current(site.exported, manifest):
+        return True
+    return not has_model(site) and bool(cached_names(site.cache))
 
 
 def export_for(site: Site, manifest: dict[str, Any]) -> None:

@@ -128,13 +128,13 @@ def picture_urls(path: Path) -> Iterator[str]:
 def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
     """(face_id, the object that has the picture) for each picture of a card. The position of the pictures decides, not
     the layout: new layouts appear every year."""
-    if _has_picture(card):
-        return [(card["id"], card)]
     sides = card.get("card_faces")
     found = [(f"{card['id']}:face:{i}", side) for i, side in enumerate(sides if isinstance(sides, list) else ())
              if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
-    if isinstance(card.get("image_uris"), dict) and not any(_has_picture(side) for _, side in found):
-        return [(card["id"], card)]  # it is refused, with what its own addresses are as the reason
+    own = isinstance(card.get("image_uris"), dict)
+    # Where both have addresses, those that lead to a picture count. If none does, the card's own are the reason.
+    if own and (not found or _has_picture(card) or not any(_has_picture(side) for _, side in found)):
+        return [(card["id"], card)]
     return found
 
 
