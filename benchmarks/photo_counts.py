@@ -17,6 +17,7 @@ from mtg_image_db.recognition.namer import Card
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
 NEGATIVE = "negatives"
+DRAWN = "drawn: "  # the kinds of drawn photos begin with it
 
 
 @dataclass(frozen=True)
@@ -100,5 +101,5 @@ def grouped(answers: list[Answered]) -> dict[str, list[Answered]]:
     groups = {kind: [result for result in answers if result.kind == kind] for kind in kinds}
     groups["one card (" + ", ".join(ONE_CARD) + ")"] = [result for result in answers if result.kind in ONE_CARD]
     groups["several cards (" + ", ".join(SEVERAL) + ")"] = [result for result in answers if result.kind in SEVERAL]
-    groups["all"] = answers
+    groups["all"] = [result for result in answers if not result.kind.startswith(DRAWN)]
     return {name: answered for name, answered in groups.items() if answered}

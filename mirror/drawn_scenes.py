@@ -44,7 +44,7 @@ def scene(cards: Sequence[Image.Image], table: str = "wood", seed: int = 0, *, s
         angle = math.radians(turn if turn is not None else random.uniform(-25, 25) + 180 * random.integers(2))
         quad = _tilted(_card_corners(tall, angle, slant, random), tall, nearer, squash) + middle
         quads.append((quad / SUPERSAMPLED).astype(np.float32))
-        _lay(photo, np.asarray(card.convert("RGB")), quad, round(tall / 60))
+        lay(photo, np.asarray(card.convert("RGB")), quad, round(tall / 60))
     photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
     light = 1 + 0.25 * np.linspace(-1, 1, size[0])[None, :, None] * random.uniform(-1, 1)
     noisy = cv2.GaussianBlur(photo, (0, 0), blur) * light + random.normal(0, 3, photo.shape)
@@ -65,8 +65,8 @@ def _tilted(corners: np.ndarray, tall: float, nearer: float, squash: float) -> n
     return np.asarray(corners * [1, squash] / depth[:, None])
 
 
-def _lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> None:
-    """Put the card into the photo, with round corners and a shadow."""
+def lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> None:
+    """Put the card (uint8 [h, w, 3]) into the photo at these corners, with round corners and a shadow of this width."""
     import cv2
 
     height, width = card.shape[:2]

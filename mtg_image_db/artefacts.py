@@ -40,7 +40,7 @@ BROWSER_MODEL, BROWSER_SMALL_MODEL = "model.onnx", "model.int8.onnx"
 
 MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 # The versions of the other files. The program's version is mtg_image_db.__version__.
-FORMAT_VERSIONS = {"checkpoint": "1.1.0", "cache report": "1.1.0", "meta.json records": "1.0",
+FORMAT_VERSIONS = {"checkpoint": "1.2.0", "cache report": "1.1.0", "meta.json records": "1.0",
                    "meta.json columns": "2.0"}
 
 STAGED_SUFFIX = ".next"

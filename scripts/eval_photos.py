@@ -8,11 +8,12 @@ Writes  counts to stdout, the index to eval_out/, and with --save-failures pictu
 """
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,10 +25,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import hash_matchers
-from benchmarks.photo_counts import NEGATIVE, Answered, Seen, grouped, rates, seconds_of
+from benchmarks.photo_counts import DRAWN, NEGATIVE, Answered, Seen, grouped, rates, seconds_of
+from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
-from mtg_image_db.common import open_pixels
+from mtg_image_db.artefacts import cache_name
+from mtg_image_db.common import open_picture, open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
 from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
@@ -46,12 +49,16 @@ class Without(CardIndex):
     names: frozenset[str] = frozenset()
 
     def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        cosines, rows = super().nearest(vectors, k + HELD_OUT_ROWS, ef_search)
-        hidden = np.array([[self.face(row)["name"] in self.names if row >= 0 else True for row in nearest]
-                           for nearest in rows.tolist()])
+        return self._others(*super().nearest(vectors, k + HELD_OUT_ROWS, ef_search), k)
+
+    def nearest_by_hash(self, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._others(*super().nearest_by_hash(hashes, k + HELD_OUT_ROWS), k)
+
+    def _others(self, scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        hidden = np.isin(rows, [row for row in np.unique(rows[rows >= 0]) if self.face(row)["name"] in self.names])
         order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
         rows = np.where(hidden, -1, rows)
-        return np.take_along_axis(cosines, order, axis=1), np.take_along_axis(rows, order, axis=1)
+        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 class TimedModel:
@@ -114,6 +121,21 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
     return result
 
 
+def drawn_photos(index: CardIndex, cache: Path, count: int) -> Iterator[tuple[NDArray[np.uint8], dict]]:
+    """Yield count photos of each kind of scene_kinds.py with their lines, drawn of random indexed cards."""
+    random = np.random.default_rng(1)
+    for kind in scene_kinds.KINDS:
+        for seed in range(count):
+            rows = random.choice(len(index.metadata), scene_kinds.CROWD, replace=False)
+            faces = [index.face(row) for row in rows.tolist()]
+            cards = [open_picture(cache / cache_name(face["image_url"])) for face in faces]
+            photo, quads = scene_kinds.photo_of(kind, cards, seed)
+            instances = [{"name": face["name"], "quad": quad.tolist()}
+                         for face, quad in zip(faces, quads, strict=False)]
+            yield np.asarray(photo), {"file": f"{kind} {seed}", "kind": f"{DRAWN}{kind}", "unknown": False,
+                                      "cards": [face["name"] for face in faces], "instances": instances}
+
+
 def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[np.uint8], entry: dict) -> None:
     """Name the photo's known cards by hash, at the places that finder.py proposes."""
     found = guesses(photo)
@@ -147,10 +169,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="N of the photos, from all parts of the list")
     parser.add_argument("--hold-out", action="store_true",
                         help="also name each photo with its own cards removed from the index: none should be accepted")
+    parser.add_argument("--drawn", type=number(int, 1), metavar="N",
+                        help="also N drawn photos of each kind in which cards are easily missed, of indexed cards")
     parser.add_argument("--hashes", action="store_true",
                         help="also count what perceptual hashes name over the same candidates (package imagehash)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
-                        help="the index's pictures, for --hashes (default: image_cache beside the index)")
+                        help="the index's pictures, for --hashes and --drawn (default: image_cache beside the index)")
     parser.add_argument("--json", action="store_true", help="one JSON object: counts, and every photo's answer")
     parser.add_argument("--save-failures", type=Path, metavar="DIR", help="write the photos that were not named")
     args = parser.parse(argv)
@@ -167,12 +191,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.limit and args.limit < len(lines):
         lines = [lines[at] for at in np.linspace(0, len(lines) - 1, args.limit).round().astype(int)]
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
-    matchers = {}
+    matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:
-        matchers = hash_matchers.open_matchers(index, args.cache or folder.parent / "image_cache")
-    progress, answers = Progress("Naming", len(lines), "photos"), []
-    for entry in lines:
-        photo = open_pixels(args.folder / entry["file"])
+        matchers = hash_matchers.open_matchers(index, cache)
+    drawn = args.drawn or 0
+    progress, answers = Progress("Naming", len(lines) + drawn * len(scene_kinds.KINDS), "photos"), []
+    given = ((open_pixels(args.folder / entry["file"]), entry) for entry in lines)
+    for photo, entry in itertools.chain(given, drawn_photos(index, cache, drawn)):
         result = answer(photo, entry, index, model, args.hold_out)
         if matchers and entry.get("instances"):
             name_by_hash(matchers, photo, entry)

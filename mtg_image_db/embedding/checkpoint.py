@@ -29,9 +29,10 @@ from mtg_image_db.embedding.picture_hash import HASH_BYTES
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 
 # The picture that a vector was made from. name is the cache file. bytes and mtime_ns identify an unchanged file
-# without opening it. digest is content_digest of its bytes. hash is the perceptual hash.
+# without opening it. digest is content_digest of its bytes. hash is the perceptual hash of the complete picture, art_hash
+# that of its art window. art_hash is zero in rows of indexes that were built before version 1.2.
 SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
-                         ("hash", "u1", (HASH_BYTES,))])
+                         ("hash", "u1", (HASH_BYTES,)), ("art_hash", "u1", (HASH_BYTES,))])
 LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
 
 
@@ -142,6 +143,9 @@ class Checkpoint:
         if meta is None or meta.get("model_fingerprint") != self._fingerprint or not path.exists():
             return
         try:
+            if meta["version"] != FORMAT_VERSIONS["checkpoint"]:
+                say(f"The checkpoint in {self.out} is of another version of these scripts and is not used.")
+                return
             with np.load(self.out / CHECKPOINT, allow_pickle=False) as segments:
                 ends, crcs = segments["ends"].tolist(), segments["crcs"].tolist()
             made_with = _texts(meta.get("made_with", {}))

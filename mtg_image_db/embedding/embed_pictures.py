@@ -24,15 +24,15 @@ from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
 from mtg_image_db.embedding.embedder import Embedder, prepare
 from mtg_image_db.embedding.models import ModelSpec
-from mtg_image_db.embedding.picture_hash import HASH_BYTES, picture_hash
+from mtg_image_db.embedding.picture_hash import HASH_BYTES, art_hash, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.memory import stop_keeping_freed_memory
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model
-NO_HASH, NO_PIXELS = np.zeros(HASH_BYTES, np.uint8), np.zeros((0, 0, 3), np.uint8)
+NO_HASHES, NO_PIXELS = (np.zeros(HASH_BYTES, np.uint8),) * 2, np.zeros((0, 0, 3), np.uint8)
 
-SourceFields = tuple[str, str, int, int, Any]  # of SOURCE_DTYPE
+SourceFields = tuple[str, str, int, int, Any, Any]  # of SOURCE_DTYPE
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class EmbedOptions:
 
 
 class Loaded(NamedTuple):
-    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store already knows the content. reason is
-    empty if the file is a valid picture."""
+    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store already has its vector. reason is empty
+    if the file is a valid picture."""
     source: SourceFields
     pixels: NDArray[np.uint8] = NO_PIXELS
     reason: str = ""
@@ -127,16 +127,19 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
-        return Loaded((path.name, "", 0, 0, NO_HASH), reason=f"invalid: {error.strerror}")
+        return Loaded((path.name, "", 0, 0, *NO_HASHES), reason=f"invalid: {error.strerror}")
     digest = content_digest(data)
     source = path.name, digest, status.st_size, status.st_mtime_ns
-    if store.with_content(digest) is not None:
-        return Loaded((*source, NO_HASH))
+    ref = store.with_content(digest)
+    hashes = None if ref is None else store.hashes(ref)
+    if hashes:
+        return Loaded((*source, *hashes))
     try:
         picture = open_pixels(data, verify)
-        return Loaded((*source, picture_hash(picture)), prepare(picture, spec))
+        pixels = prepare(picture, spec) if ref is None else NO_PIXELS
+        return Loaded((*source, picture_hash(picture), art_hash(picture)), pixels)
     except InvalidContent as error:
-        return Loaded((*source, NO_HASH), reason=f"invalid: {error}")
+        return Loaded((*source, *NO_HASHES), reason=f"invalid: {error}")
 
 
 def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
@@ -163,7 +166,7 @@ def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spe
         if loaded.reason:
             yield Outcome(i, loaded.source, -1, loaded.reason)
         elif ref is not None:
-            yield Outcome(i, (*loaded.source[:4], store.source(ref)["hash"]), ref)
+            yield Outcome(i, loaded.source, ref)
         else:
             waiting.setdefault(digest, []).append((i, loaded))
             if len(waiting) == options.batch:

@@ -1,10 +1,11 @@
-"""A 256-bit perceptual hash of a picture. It verifies a card that the embedding proposed.
+"""256-bit perceptual hashes of a card's picture: of the complete picture, and of the art window alone.
 
     similarity(unpack(picture_hash(photo)), unpack(picture_hash(card)))    # 1 equal, about 0 unrelated
 
-The hash uses the picture's 16 x 16 lowest frequencies. A bit says if a frequency is above the median (pHash at hash
+A hash uses the picture's 16 x 16 lowest frequencies. A bit says if a frequency is above the median (pHash at hash
 size 16). The hash needs the card's exact corners: recognition/fitting.py finds them. Its similarities do not depend on
-the embedding model.
+the embedding model. The hash of the complete picture helps to choose a card. The hash of the art takes no part in the
+choice: it confirms it.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 HASH_BYTES = 32
+# Shares of a card's width and height: left, top, right, bottom. Measured on frames of 2003 and 2015, which agree. Cards
+# of other layouts are hashed at the same place.
+ART = 0.076, 0.112, 0.922, 0.556
 SIDE = 64  # pixels of the grey square that is transformed: 4 times FREQUENCIES, as in pHash
 FREQUENCIES = 16
 
@@ -43,6 +47,13 @@ def signs(squares: NDArray[np.uint8]) -> NDArray[np.float32]:
 def picture_hash(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The hash of a picture: uint8 [H, W] or [H, W, 3] (RGB) -> uint8 [HASH_BYTES]."""
     return np.packbits(signs(grey_square(picture)[None])[0] > 0)
+
+
+def art_hash(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The hash of the art window of a card's picture: uint8 [H, W] or [H, W, 3] (RGB) -> uint8 [HASH_BYTES]."""
+    height, width = picture.shape[:2]
+    left, top, right, bottom = (round(share * side) for share, side in zip(ART, (width, height) * 2, strict=True))
+    return picture_hash(picture[top:max(bottom, top + 1), left:max(right, left + 1)])
 
 
 def unpack(hashes: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -42,8 +42,20 @@ def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: st
         why = f"Details: {error.details}" if isinstance(error, SuiteError) else error
         say(f"The previous build's vectors are not used. {why}")
         return KnownVectors()
+    sources = _with_art_hashes(sources)
     fits = sources.dtype == SOURCE_DTYPE and len(sources) == len(vectors)
     return KnownVectors(sources, vectors) if fits else KnownVectors()
+
+
+def _with_art_hashes(sources: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows of an index that was built before version 1.2, with zeros as art hashes. The build then reads these
+    pictures again, and keeps their vectors."""
+    if sources.dtype.names != SOURCE_DTYPE.names[:-1]:
+        return sources
+    widened = np.zeros(len(sources), SOURCE_DTYPE)
+    for name in sources.dtype.names:
+        widened[name] = sources[name]
+    return widened
 
 
 class VectorStore:
@@ -78,13 +90,19 @@ class VectorStore:
         # copied: a bytearray cannot grow while a view of it exists
         return np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
 
+    def hashes(self, ref: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+        """The perceptual hashes of a vector's picture, (complete picture, art window). None if they are not known."""
+        source = self.source(ref)
+        return (source["hash"], source["art_hash"]) if source["art_hash"].any() else None
+
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
-        """The ref of a cache file that has not changed since its vector was made, or None."""
+        """The ref of a cache file that has not changed since its vector and its hashes were made, or None."""
         ref = self._by_name.get(name.encode())
         if ref is None:
             return None
         source = self.source(ref)
-        return ref if (source["bytes"], source["mtime_ns"]) == (size, mtime_ns) else None
+        same = (source["bytes"], source["mtime_ns"]) == (size, mtime_ns) and source["art_hash"].any()
+        return ref if same else None
 
     def with_content(self, digest: str) -> int | None:
         """The ref of a picture with these bytes (its digest). None if there is none."""

@@ -8,6 +8,7 @@ Reads and writes  mtg_cards.faiss: IndexIDMap over IndexHNSWFlat, inner product,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,23 @@ class HnswParameters:
     m: int = 32
     ef_construction: int = 200
     ef_search: int = 128
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The vectors that an index compares: float32 [n, D], and their rows, int64 [n]."""
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.int64]
+
+    def of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The vectors of these rows, float32 [len(rows), D]. Each has to be one of self.rows."""
+        return self.vectors[self._place[rows]]
+
+    @cached_property
+    def _place(self) -> NDArray[np.int64]:
+        place = np.full(self.rows.max(initial=-1) + 1, -1, np.int64)
+        place[self.rows] = np.arange(len(self.rows))
+        return place
 
 
 @dataclass(frozen=True)
@@ -145,6 +163,15 @@ def load(path: Path) -> Any:
     except RuntimeError as error:
         raise SuiteError("Validation Error", "the index file cannot be read", f"{path}: {error}",
                          "Run python build_embeddings.py again.") from error
+
+
+def nodes_of(index: Any) -> Nodes:
+    """The nodes of a loaded index. The vectors are its own memory: they are valid as long as it is."""
+    import faiss
+
+    storage = faiss.downcast_index(faiss.downcast_index(index.index).storage)
+    vectors = faiss.rev_swig_ptr(storage.get_xb(), storage.ntotal * storage.d).reshape(storage.ntotal, storage.d)
+    return Nodes(vectors, faiss.vector_to_array(index.id_map))
 
 
 def search(index: Any, queries: NDArray[np.float32], k: int, ef_search: int | None = None) -> Found:

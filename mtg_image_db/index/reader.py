@@ -24,6 +24,7 @@ from mtg_image_db.artefacts import EMBEDDINGS, INDEX, META, PICTURES, load_manif
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.embedder import Embedder, pick_device, pick_precision
 from mtg_image_db.embedding.models import spec_from_manifest
+from mtg_image_db.index import hashes as picture_hashes
 from mtg_image_db.index import hnsw
 
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
@@ -46,22 +47,34 @@ class Match:
 
 @dataclass(frozen=True)
 class CardIndex:
-    """An opened index, verified. metadata holds the JSON lines. hashes (uint8 [N, 32]) are the pictures' perceptual
-    hashes. artworks maps an illustration_id to its rows. sharing maps a face_id to the rows that share its picture and
-    are not nodes of the graph. For an exact search, vectors is set: every row is compared, and sharing is empty."""
+    """An opened index, verified. metadata holds the JSON lines. hashes and art_hashes (uint8 [N, 32]) are the perceptual
+    hashes of the pictures and of their art windows. artworks maps an illustration_id to its rows. sharing maps a face_id
+    to the rows that share its picture and are not nodes of the graph. nodes are the vectors of the others. Without a
+    graph, every vector is compared and sharing is empty."""
     manifest: dict[str, Any]
     metadata: list[bytes]
     hashes: NDArray[np.uint8]
+    art_hashes: NDArray[np.uint8]
     sharing: dict[str, list[int]]
     artworks: dict[str, list[int]]
+    hash_index: Any
+    nodes: hnsw.Nodes
     graph: Any = None
-    vectors: NDArray[np.float32] | None = None
 
     def nearest(self, vectors: NDArray[np.float32], k: int, ef_search: int | None = None) -> hnsw.Found:
         """The k nearest rows of unit vectors [Q, D]: (cosines float32 [Q, k], rows int64 [Q, k], -1 for no row)."""
-        if self.vectors is not None:
-            return hnsw.search_exact(self.vectors, vectors, k)
+        if self.graph is None:
+            return hnsw.search_exact(self.nodes.vectors, vectors, k)
         return hnsw.search(self.graph, vectors, k, ef_search)
+
+    def nearest_by_hash(self, hashes: NDArray[np.uint8], k: int) -> hnsw.Found:
+        """The k rows whose pictures are most similar to hashes (uint8 [Q, 32]): (similarity float32 [Q, k], rows
+        int64 [Q, k], -1 for no row)."""
+        return picture_hashes.search(self.hash_index, hashes, k)
+
+    def cosines(self, vector: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The cosines, float32 [n], of a unit vector (float32 [D]) and rows that a search has found (int64 [n])."""
+        return self.nodes.of(rows) @ vector
 
     def face(self, row: int) -> dict[str, Any]:
         """The metadata of a row, parsed."""
@@ -102,16 +115,21 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
     manifest = manifest or load_manifest(index_dir)
     verify(index_dir, manifest, (META, PICTURES, EMBEDDINGS if exact else INDEX))
     sources = np.load(index_dir / PICTURES, allow_pickle=False)
-    if "hash" not in (sources.dtype.names or ()):
+    if "art_hash" not in (sources.dtype.names or ()):
         raise SuiteError("Configuration Error", "the index was built by an older version of these scripts", index_dir,
                          "Run the build again as before.")
     lines = (index_dir / META).read_bytes().splitlines()
     sharing, artworks = _lookups(lines)
-    hashes = np.ascontiguousarray(sources["hash"])
+    hashes, art_hashes = (np.ascontiguousarray(sources[name]) for name in ("hash", "art_hash"))
+    graph = None
     if exact:
-        vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-        return CardIndex(manifest, lines, hashes, {}, artworks, vectors=vectors)
-    return CardIndex(manifest, lines, hashes, sharing, artworks, graph=hnsw.load(index_dir / INDEX))
+        vectors, sharing = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False), {}
+        nodes = hnsw.Nodes(vectors, np.arange(len(vectors)))
+    else:
+        graph = hnsw.load(index_dir / INDEX)
+        nodes = hnsw.nodes_of(graph)
+    return CardIndex(manifest, lines, hashes, art_hashes, sharing, artworks,
+                     picture_hashes.open_hashes(hashes, nodes.rows), nodes, graph)
 
 
 def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:

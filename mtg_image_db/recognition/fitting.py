@@ -20,7 +20,7 @@ SIZES = -0.03, 0.0, 0.03, 0.07  # sides are moved outward by these shares: some 
 STEPS = 0.03, 0.015, 0.008  # share of the card's size by which corners and sides are moved
 MOVES = 4  # the most moves with each step
 HOPELESS = 0.4  # if the similarity is lower after the first step, finer steps do not make it a card
-HASHED = 96, 128  # size in pixels of the straightened card that is hashed
+HASHED, ART_HASHED = (96, 128), (96, 96)  # sizes in pixels of the straightened card and art window that are hashed
 
 
 def similarity_to(hashes: NDArray[np.uint8], grey: Pyramid,
@@ -29,18 +29,35 @@ def similarity_to(hashes: NDArray[np.uint8], grey: Pyramid,
 
     hashes is uint8 [N, 32]. Equal pictures have 1, unrelated pictures about 0.
     """
-    squares = np.stack([picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads])
-    return picture_hash.similarity(picture_hash.signs(squares), picture_hash.unpack(hashes))
+    return picture_hash.similarity(signs_of(quads, grey), picture_hash.unpack(hashes))
+
+
+def signs_of(quads: Sequence[NDArray[np.float32]], grey: Pyramid) -> NDArray[np.float32]:
+    """The bits of the hashes of the straightened quads, float32 [len(quads), 256] of 1 and -1."""
+    return picture_hash.signs(np.stack([
+        picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads]))
+
+
+def art_similarity(art_hash: NDArray[np.uint8], grey: Pyramid, quad: NDArray[np.float32]) -> float:
+    """The similarity of the art window of a card at this quad of a grey photo to an art hash (uint8 [32])."""
+    left, top, right, bottom = picture_hash.ART
+    window = _seen(np.float32([[left, top], [right, top], [right, bottom], [left, bottom]]), quad)
+    square = picture_hash.grey_square(straighten(grey, window, *ART_HASHED, reflect=False))
+    return float(picture_hash.similarity(picture_hash.signs(square[None]), picture_hash.unpack(art_hash[None]))[0, 0])
 
 
 def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
     """The quadrilateral with each side moved outward by a share of the card's width or height."""
+    unit = rectangle(1, 1)
+    return _seen(unit + np.float32(part) * (2 * unit - 1), quad)
+
+
+def _seen(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where the photo shows points of the card, float32 [n, 2] as shares of its width and height."""
     import cv2
 
-    unit = rectangle(1, 1)
-    larger = unit + np.float32(part) * (2 * unit - 1)
-    view = cv2.getPerspectiveTransform(unit, np.asarray(quad, np.float32))
-    return np.asarray(cv2.perspectiveTransform(larger[None], view)[0], np.float32)
+    view = cv2.getPerspectiveTransform(rectangle(1, 1), np.asarray(quad, np.float32))
+    return np.asarray(cv2.perspectiveTransform(points[None], view)[0], np.float32)
 
 
 def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[np.uint8],

@@ -13,53 +13,46 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition.finder import (
-    CARD_RATIO,
     SAME_PLACE,
     Pyramid,
     find_quads,
-    intersection_over_union,
     is_squarish,
     overlap,
     rectangle,
-    straighten,
     upright,
 )
-from mtg_image_db.recognition.fitting import HOPELESS, MOVES, SIZES, STEPS, fit_corners, grown, similarity_to
+from mtg_image_db.recognition.fitting import HOPELESS, MOVES, SIZES, STEPS, art_similarity, fit_corners, grown, similarity_to
+from mtg_image_db.recognition.retrieval import (
+    COSINE_WEIGHT,
+    RETRIEVED,
+    RETRIEVED_BY_HASH,
+    PictureModel,
+    View,
+    ranked_views,
+    ranking,
+)
 
-# RETRIEVED, RIVALS, VIEWS_RANKED, VIEWS_FITTED and COSINE_WEIGHT were chosen on the development photos: docs/naming.md.
+# RIVALS and VIEWS_FITTED were chosen on the development photos: docs/naming.md.
 # A card is recognised from this similarity + margin on. Measured with efficientnet-lite0: see accepted().
-ACCEPTED = 0.8
+ACCEPTED = 0.34
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
-RETRIEVED = 50  # at least this many rows nearest to a view are ranked again by their hashes
 RIVALS = 3  # the number of different cards that a view's corners are fitted to
-VIEWS_RANKED, VIEWS_FITTED = 4, 2  # at most this many views of one place: candidates overlap
+VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
 MAX_PLACES = 40
 TURNS = 0, 2, 1, 3  # sides by which a quad is turned. The last two only where its sides do not tell the short ones
 # Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
 MIRROR_VIEWS = 25
-COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
-MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
-DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "rivals": RIVALS, "sizes": SIZES, "steps": STEPS,
+DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_hash": RETRIEVED_BY_HASH, "rivals": RIVALS, "sizes": SIZES, "steps": STEPS,
             "moves": MOVES, "hopeless": HOPELESS, "cosine_weight": COSINE_WEIGHT}
-
-
-class PictureModel(Protocol):
-    """Makes vectors of pictures. The Embedder of the index's model is one."""
-
-    @property
-    def input_size(self) -> int: ...
-    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
-    def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
-    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -89,54 +82,32 @@ class Card:
     accepted: bool
     score: float
     margin: float
+    confidence: float
     matches: list[Match]
     printing_decided: bool = False
     printings: list[Printing] = field(default_factory=list)
     mirrored: bool = False
 
 
-class _View(NamedTuple):
-    """A candidate in one orientation, and its nearest rows with their cosines."""
-    quad: NDArray[np.float32]
-    cosines: NDArray[np.float32]
-    rows: NDArray[np.int64]
-
-
-class _Ranked(NamedTuple):
-    """A view and its rows ranked again: their similarity at the best of SIZES, that size's number, the new ranking."""
-    view: _View
-    similarity: NDArray[np.float32]
-    size: NDArray[np.int64]
-    ranking: NDArray[np.float32]
-
-    @property
-    def quad(self) -> NDArray[np.float32]:
-        return self.view.quad
-
-
-Placed = TypeVar("Placed", _View, _Ranked, Card)
-Number = TypeVar("Number", float, NDArray[np.float32])
+Placed = TypeVar("Placed", View, Card)
 
 
 class _Fit(NamedTuple):
     """A view's corners fitted to the picture of a row."""
     similarity: float
     cosine: float
+    art: float  # the similarity of the art windows
     row: int
     quad: NDArray[np.float32]
 
     @property
     def ranking(self) -> float:
-        return _ranking(self.similarity, self.cosine)
+        return ranking(self.similarity, self.cosine) + self.art
 
 
-def accepted(score: float, margin: float) -> bool:
-    """True if a card with this similarity (score) and margin is recognised.
-
-    ACCEPTED was set on 207 photos and 80 pictures of other cards, with 1,537 cards indexed. It is the smallest value at
-    which no card is recognised that is not indexed. scripts/eval_photos.py --hold-out counts this again.
-    """
-    return score + margin >= ACCEPTED
+def accepted(confidence: float) -> bool:
+    """True if a card of this confidence is recognised."""
+    return confidence >= ACCEPTED
 
 
 def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
@@ -149,13 +120,10 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     finds them. Raises InvalidContent if the picture is too long for a card.
     """
     quads = guesses(photo) if quads is None else quads
-    views = sorted(_views(photo, quads, index, model, max(k, RETRIEVED), ef_search), key=lambda view: -view.cosines[0])
     grey = Pyramid(_grey(photo))
-    first = _by_place(views, VIEWS_RANKED, intersection_over_union)[:VIEWS_RANKED * MAX_PLACES]
-    ranked = [_rank_again(view, grey, index) for view in first]
-    ranked.sort(key=lambda view: -view.ranking.max())
+    views = ranked_views(photo, grey, quads, index, model, k, ef_search)
     found: list[tuple[float, Card]] = []
-    for view in _by_place(ranked, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
+    for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
         if not any(card.accepted and overlap(view.quad, card.quad) > SAME_PLACE for _, card in found):
             fits = sorted((_fit(view, at, grey, index) for at in _rivals(view, index)), key=lambda fit: -fit.ranking)
             found.append((fits[0].ranking, _card(view, fits, grey, index, k)))
@@ -206,22 +174,6 @@ def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
 
 
-def _views(photo: NDArray[np.uint8], quads: Sequence[NDArray[np.float32]], index: CardIndex, model: PictureModel,
-           rows_each: int, ef_search: int | None) -> list[_View]:
-    """Straighten and embed the quads, and find the rows_each nearest rows of each. The complete picture is not
-    resampled: so a scan of an indexed picture has a cosine of 1."""
-    if not len(quads):
-        return []
-    frame, pyramid, width = rectangle(*photo.shape[1::-1]), Pyramid(photo), max(MIN_STRAIGHTENED, model.input_size)
-    pictures = [photo if np.array_equal(quad, frame) else straighten(pyramid, quad, width, round(width / CARD_RATIO))
-                for quad in quads]
-    vectors = model.embed_photos(pictures)
-    finite = np.isfinite(vectors[:, 0])
-    cosines, rows = index.nearest(vectors[finite], rows_each, ef_search)
-    kept = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite]
-    return [_View(quad, cosine[row >= 0], row[row >= 0]) for quad, cosine, row in zip(kept, cosines, rows, strict=True)]
-
-
 def _by_place(ranked: Iterable[Placed], each: int, shared: Callable[..., float] = overlap) -> list[Placed]:
     """Keep the first items of each place: at most `each` of those whose quads share more than SAME_PLACE."""
     kept: list[Placed] = []
@@ -231,55 +183,46 @@ def _by_place(ranked: Iterable[Placed], each: int, shared: Callable[..., float] 
     return kept
 
 
-def _ranking(similarity: Number, cosine: Number) -> Number:
-    return similarity + COSINE_WEIGHT * cosine
-
-
-def _rank_again(view: _View, grey: Pyramid, index: CardIndex) -> _Ranked:
-    similarity = similarity_to(index.hashes[view.rows], grey, [grown(view.quad, size) for size in SIZES])
-    best = similarity.max(axis=0)
-    return _Ranked(view, best, similarity.argmax(axis=0), _ranking(best, view.cosines))
-
-
-def _rivals(ranked: _Ranked, index: CardIndex) -> list[int]:
+def _rivals(view: View, index: CardIndex) -> list[int]:
     """The positions, among the view's rows, of the best row of each of RIVALS different cards."""
     best: dict[str, int] = {}
-    for at in np.argsort(-ranked.ranking).tolist():
-        best.setdefault(index.face(ranked.view.rows[at])["name"], at)
+    for at in np.argsort(-view.ranking).tolist():
+        best.setdefault(index.face(view.rows[at])["name"], at)
         if len(best) == RIVALS:
             break
     return list(best.values())
 
 
-def _fit(ranked: _Ranked, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
+def _fit(view: View, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
     """Fit the view's corners to the picture of its row number `at`."""
-    view, start = ranked.view, grown(ranked.quad, SIZES[ranked.size[at]])
-    similarity, quad = fit_corners(start, float(ranked.similarity[at]), index.hashes[view.rows[at]], grey)
-    return _Fit(similarity, float(view.cosines[at]), int(view.rows[at]), quad)
+    start = grown(view.quad, SIZES[view.size[at]])
+    similarity, quad = fit_corners(start, float(view.similarity[at]), index.hashes[view.rows[at]], grey)
+    art = art_similarity(index.art_hashes[view.rows[at]], grey, quad)
+    return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)
 
 
-def _card(ranked: _Ranked, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
-    view, best = ranked.view, fits[0]
+def _card(view: View, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
+    best = fits[0]
     rival = max((fit.similarity for fit in fits[1:]), default=best.similarity)  # no rival: the margin is 0
-    is_card = accepted(best.similarity, best.similarity - rival)
+    is_card = accepted(best.art)
     quad = best.quad if is_card else view.quad  # corners fitted to the wrong card would be farther off
     rows = view.rows.tolist()
     cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
-    order = dict(zip(rows, ranked.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
-    similarity = _printings(ranked, best, grey, index) if is_card else {best.row: best.similarity}
-    order |= {row: _ranking(like, cosines[row]) for row, like in similarity.items() if row in cosines}
+    order = dict(zip(rows, view.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
+    similarity = _printings(view, best, grey, index) if is_card else {best.row: best.similarity}
+    order |= {row: ranking(like, cosines[row]) + best.art for row, like in similarity.items() if row in cosines}
     first = max((row for row in similarity if row in cosines), key=lambda row: (similarity[row], row == best.row))
     rows.sort(key=lambda row: (row != first, -order[row]))
     next_like = max((like for row, like in similarity.items() if row != first), default=-math.inf)
     return Card(np.round(quad.astype(np.float64), 1).tolist(), _rotation(quad), is_card, round(similarity[first], 4),
-                round(similarity[first] - rival, 4), index.matches([cosines[row] for row in rows], rows, k),
+                round(similarity[first] - rival, 4), round(best.art, 4), index.matches([cosines[row] for row in rows], rows, k),
                 is_card and similarity[first] - next_like >= PRINTING_DECIDED,
                 [_printing(index.face(row), like) for row, like in similarity.items()] if is_card else [])
 
 
-def _printings(ranked: _Ranked, best: _Fit, grey: Pyramid, index: CardIndex) -> dict[int, float]:
+def _printings(view: View, best: _Fit, grey: Pyramid, index: CardIndex) -> dict[int, float]:
     """The similarity of every row that shows the fitted card's artwork, by row, the most similar first."""
-    name, view = index.face(best.row)["name"], ranked.view
+    name = index.face(best.row)["name"]
     same = {row: None for row in (best.row, *index.rows_of_artwork(best.row)) if index.face(row)["name"] == name}
     for row in view.rows[np.abs(view.cosines - best.cosine) <= NEAR_EQUAL].tolist():
         face = index.face(row)

@@ -1,0 +1,85 @@
+"""Places in a photo -> the rows of the index that each may show, by its embedding and by its perceptual hash.
+
+    views = ranked_views(photo, Pyramid(grey), quads, index, model)
+
+A row is retrieved if its vector is among the nearest to the view's, or its hash among the nearest to the view's hashes.
+So a card is not lost in a large index because many pictures have nearer vectors. Both measures together rank the rows.
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.embedding import picture_hash
+from mtg_image_db.index.reader import CardIndex
+from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, rectangle, straighten
+from mtg_image_db.recognition.fitting import SIZES, grown, signs_of
+
+# The numbers were chosen on the development photos with 1,537 to 120,000 faces: docs/naming.md.
+RETRIEVED = 50  # at least this many rows nearest by cosine are ranked
+RETRIEVED_BY_HASH = 10  # rows nearest to each of the view's hashes, one for each of SIZES
+COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
+MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
+
+Number = TypeVar("Number", float, NDArray[np.float32])
+
+
+class PictureModel(Protocol):
+    """Makes vectors of pictures. The Embedder of the index's model is one."""
+
+    @property
+    def input_size(self) -> int: ...
+    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+    def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
+
+
+class View(NamedTuple):
+    """A candidate in one orientation and the rows retrieved for it: their cosines, their similarity at the best of
+    SIZES, and that size's number. ranking (float32 [n]) is what they are ranked by, of both."""
+    quad: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    cosines: NDArray[np.float32]
+    similarity: NDArray[np.float32]
+    size: NDArray[np.int64]
+    ranking: NDArray[np.float32]
+
+
+def ranking(similarity: Number, cosine: Number) -> Number:
+    """What rows are ranked by."""
+    return similarity + COSINE_WEIGHT * cosine
+
+
+def ranked_views(photo: NDArray[np.uint8], grey: Pyramid, quads: Sequence[NDArray[np.float32]], index: CardIndex,
+                 model: PictureModel, k: int = 1, ef_search: int | None = None) -> list[View]:
+    """Straighten and embed the quads of an RGB photo, and retrieve at least k rows for each. The best ranked comes
+    first. Quads to which the model gives no finite vector are left out. The complete picture is not resampled: so a
+    scan of an indexed picture has a cosine of 1."""
+    if not len(quads):
+        return []
+    frame, pyramid, width = rectangle(*photo.shape[1::-1]), Pyramid(photo), max(MIN_STRAIGHTENED, model.input_size)
+    pictures = [photo if np.array_equal(quad, frame) else straighten(pyramid, quad, width, round(width / CARD_RATIO))
+                for quad in quads]
+    vectors = model.embed_photos(pictures)
+    finite = np.isfinite(vectors[:, 0])
+    kept, vectors = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite], vectors[finite]
+    if not kept:
+        return []
+    signs = np.stack([signs_of([grown(quad, size) for size in SIZES], grey) for quad in kept])
+    _, by_cosine = index.nearest(vectors, max(k, RETRIEVED), ef_search)
+    _, by_hash = index.nearest_by_hash(np.packbits(signs.reshape(-1, signs.shape[-1]) > 0, axis=1), RETRIEVED_BY_HASH)
+    retrieved = np.hstack([by_cosine, by_hash.reshape(len(kept), -1)])
+    views = [_view(quad, vector, hashes, np.unique(rows[rows >= 0]), index)
+             for quad, vector, hashes, rows in zip(kept, vectors, signs, retrieved, strict=True)]
+    return sorted(views, key=lambda view: -view.ranking.max())
+
+
+def _view(quad: NDArray[np.float32], vector: NDArray[np.float32], signs: NDArray[np.float32], rows: NDArray[np.int64],
+          index: CardIndex) -> View:
+    similarity = picture_hash.similarity(signs, picture_hash.unpack(index.hashes[rows]))
+    best, cosines = similarity.max(axis=0), index.cosines(vector, rows)
+    return View(quad, rows, cosines, best, similarity.argmax(axis=0), ranking(best, cosines))
