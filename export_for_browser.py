@@ -5,7 +5,7 @@
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; --with-model also mtg_pictures.npy,
         the model's weights, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
-        --with-model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*32 bytes)
+        --with-model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*128 bytes)
 """
 from __future__ import annotations
 

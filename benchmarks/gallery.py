@@ -3,8 +3,9 @@
     python benchmarks/gallery.py my_photos --out gallery_out --faces 1537 54000
     python scripts/eval_photos.py my_photos --index-dir gallery_out/54000
 
-A recombined card has the frame of one card, the art of a second one and the text box of a third one. A card that is
-named in a photo gives no part, so that the index holds no near twin of it. Each size adds to the one before.
+A recombined card has the frame of one card, a part of a second one's art, often mirrored, and the text box of a third
+one. So each has art of its own. A card that is named in a photo gives no part: the index holds no near twin of it. Each
+size adds to the one before.
 
 Reads   <DIR>/unique-artwork.jsonl.gz, images/ and photos.jsonl
 Writes  <OUT>/mirror and <OUT>/image_cache: the pictures; <OUT>/<N>: the index of N faces
@@ -38,16 +39,20 @@ from mtg_image_db.threads import map_ahead
 
 KEY = "normal"
 FRAMES = ("2003", "2015")
+ART_SHARE = 0.5, 1.0  # of the art's width and height that a recombined card shows
 JPEG_QUALITY = 85
 AHEAD = 64  # cards drawn ahead of the file
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The cards that give a recombined card its frame, its art and its text box, by their place in the list."""
+    """The cards that give a recombined card its frame, its art and its text box, by their place in the list. window is
+    the part of the art: left, top, right and bottom as shares of its size. mirrored: left and right, top and bottom."""
     frame: int
     art: int
     text: int
+    window: tuple[float, float, float, float]
+    mirrored: tuple[bool, bool]
 
 
 def donors(cards: list[dict[str, Any]], photos: Path) -> list[dict[str, Any]]:
@@ -58,20 +63,24 @@ def donors(cards: list[dict[str, Any]], photos: Path) -> list[dict[str, Any]]:
 
 
 def recombinations(count: int, sources: int, seed: int) -> Iterator[Parts]:
-    """Count different ways to combine three different cards."""
-    random, seen = np.random.default_rng(seed), set()
-    while len(seen) < count:
-        parts = Parts(*random.choice(sources, 3, replace=False).tolist())
-        if parts not in seen:
-            seen.add(parts)
-            yield parts
+    """Count ways to combine three different cards. The first ones are the same for every count."""
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        frame, art, text = random.integers(sources, size=3).tolist()
+        share = random.uniform(*ART_SHARE)
+        left, top = random.uniform(0, 1 - share, 2).tolist()
+        left_right, top_bottom = random.integers(2, size=2).tolist()
+        yield Parts(frame, art, text, (left, top, left + share, top + share), (bool(left_right), bool(top_bottom)))
 
 
-def recombined(frame: Image.Image, art: Image.Image, text: Image.Image) -> bytes:
+def recombined(parts: Parts, frame: Image.Image, art: Image.Image, text: Image.Image) -> bytes:
     """A JPEG of the frame with the other cards' parts."""
-    card = frame.copy()
-    for source, part in ((art, ART), (text, TEXT)):
-        box = box_of(part, card.size)
+    card, picture = frame.copy(), art.crop(box_of(ART, art.size))
+    for is_mirrored, way in zip(parts.mirrored, (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM),
+                                strict=True):
+        picture = picture.transpose(way) if is_mirrored else picture
+    for place, source, part in ((ART, picture, parts.window), (TEXT, text, TEXT)):
+        box = box_of(place, card.size)
         size = box[2] - box[0], box[3] - box[1]
         card.paste(source.resize(size, Image.Resampling.BILINEAR, box=box_of(part, source.size)), box)
     data = io.BytesIO()
@@ -110,7 +119,7 @@ def write_gallery(source: Path, out: Path, faces: int, seed: int) -> Path:
         path = picture_path(folder, url)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(recombined(opened(frame), opened(usable[parts.art]), opened(usable[parts.text])))
+            path.write_bytes(recombined(parts, *map(opened, (frame, usable[parts.art], usable[parts.text]))))
             os.link(path, cache / cache_name(url))
         return {key: frame[key] for key in ("object", "lang", "layout", "image_status", "frame")} | {
             "id": card_id, "name": f"Recombined {at}", "set": "rec", "collector_number": str(at),

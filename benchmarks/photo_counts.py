@@ -17,6 +17,8 @@ from mtg_image_db.recognition.namer import Card
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
 NEGATIVE = "negatives"
+THRESHOLDS = tuple(percent / 100 for percent in range(16, 62, 2))  # of the confidence, in the curve
+LOWEST = -1.0  # of all confidences
 DRAWN = "drawn: "  # the kinds of drawn photos begin with it
 
 
@@ -40,20 +42,23 @@ class Rate:
 
 @dataclass
 class Seen:
-    """The result for a known card of a photo. at_corners: the name it gets if the true corners are given."""
+    """The result for a known card of a photo. at_corners: the name it gets if the true corners are given. confidence is
+    that of the first answer at its place."""
     name: str
     found: bool
     first: bool
     among_3: bool
     accepted: bool
     at_corners: str
+    confidence: float
 
 
 @dataclass
 class Answered:
     """A photo and its answer. right counts accepted cards at a known card's place with its name. wrong counts accepted
     cards whose name is not in the photo. unjudged counts the other accepted cards: a second copy of a card, or a photo
-    whose list is incomplete. held_out: with the photo's cards removed from the index, was a card accepted?"""
+    whose list is incomplete. held_out: with the photo's cards removed from the index, was a card accepted?
+    held_out_confidence is the highest one then."""
     kind: str
     file: str
     seconds: float
@@ -65,6 +70,7 @@ class Answered:
     wrong: int = 0
     unjudged: int = 0
     held_out: bool | None = None
+    held_out_confidence: float = LOWEST
 
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
@@ -86,6 +92,23 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
                  for name, card in zip(names.get(result.file, ()), result.seen, strict=True)]
         rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
     return {name: rate for name, rate in rows.items() if rate.total}
+
+
+def curve(answers: list[Answered]) -> dict[float, dict[str, Rate]]:
+    """What the threshold of the confidence could be: for each value, how many known cards and how many photos of
+    unknown or removed cards reach it."""
+    known = [card.confidence for result in answers for card in result.seen if card.first]
+    unknown = [highest_confidence(result.cards) for result in answers if result.unknown]
+    held_out = [result.held_out_confidence for result in answers if result.held_out is not None]
+    rows = {"known cards recognised": (known, sum(len(result.seen) for result in answers)),
+            "unknown, yet accepted": (unknown, len(unknown)), "taken out, yet accepted": (held_out, len(held_out))}
+    return {threshold: {name: Rate(sum(confidence >= threshold for confidence in values), total)
+                        for name, (values, total) in rows.items() if total} for threshold in THRESHOLDS}
+
+
+def highest_confidence(cards: list[Card]) -> float:
+    """LOWEST if there are no cards."""
+    return max((card.confidence for card in cards), default=LOWEST)
 
 
 def seconds_of(answers: list[Answered]) -> dict[str, float]:

@@ -25,7 +25,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import hash_matchers
-from benchmarks.photo_counts import DRAWN, NEGATIVE, Answered, Seen, grouped, rates, seconds_of
+from benchmarks.photo_counts import (
+    DRAWN,
+    LOWEST,
+    NEGATIVE,
+    Answered,
+    Seen,
+    curve,
+    grouped,
+    highest_confidence,
+    rates,
+    seconds_of,
+)
 from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
@@ -37,7 +48,7 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
-from mtg_image_db.recognition.namer import guesses, name_cards, name_photo
+from mtg_image_db.recognition.namer import ACCEPTED, guesses, name_cards, name_photo
 
 OUT = Path("eval_out")
 FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
@@ -104,7 +115,8 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
         result.seen.append(Seen(instance["name"], any(iou >= FOUND_IOU for iou, _ in places),
                                 names[:1] == [instance["name"]],
                                 instance["name"] in names, bool(here) and here[0].accepted,
-                                at_corners[0].matches[0].name if at_corners else ""))
+                                at_corners[0].matches[0].name if at_corners else "",
+                                here[0].confidence if here else LOWEST))
     for card in (card for card in cards if card.accepted):
         name = card.matches[0].name
         if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE_IOU
@@ -117,7 +129,8 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
     if hold_out and result.seen:
         without = Without(**vars(index))
         without.names = frozenset(entry["cards"])
-        result.held_out = any(card.accepted for card in name_photo(photo, without, model))
+        others = name_photo(photo, without, model)
+        result.held_out, result.held_out_confidence = any(card.accepted for card in others), highest_confidence(others)
     return result
 
 
@@ -175,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="also count what perceptual hashes name over the same candidates (package imagehash)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="the index's pictures, for --hashes and --drawn (default: image_cache beside the index)")
+    parser.add_argument("--curve", action="store_true",
+                        help="also the counts for every threshold of the confidence: for choosing it again")
     parser.add_argument("--json", action="store_true", help="one JSON object: counts, and every photo's answer")
     parser.add_argument("--save-failures", type=Path, metavar="DIR", help="write the photos that were not named")
     args = parser.parse(argv)
@@ -220,6 +235,11 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"  {row:<30}{rate}")
             print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
                 "seconds a picture", **seconds_of(answered)))
+        if args.curve:
+            print(f"\nIf a card were recognised from another confidence on (now {ACCEPTED}):")
+            for threshold, counted in curve(groups["all"]).items():
+                print(f"  {threshold:.2f}  " + ", ".join(f"{name} {rate.count} of {rate.total}"
+                                                         for name, rate in counted.items()))
     return EXIT_OK
 
 

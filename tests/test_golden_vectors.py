@@ -22,7 +22,7 @@ from mtg_image_db.common import open_pixels
 from mtg_image_db.embedding.embedder import Embedder, input_tensor, prepare
 from mtg_image_db.embedding.models import PREPROCESSING_VERSION, ModelSpec, WeightsFile, describe_model
 from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD
-from mtg_image_db.embedding.picture_hash import picture_hash
+from mtg_image_db.embedding.picture_hash import art_hash, picture_hash
 from mtg_image_db.embedding.vision_transformer import VisionConfig, VisionTransformer
 
 # A JPEG of 96 x 134 pixels, as bytes: an encoder of another version would write others.
@@ -54,23 +54,28 @@ GOLDEN = {  # picture and --fit: 8 components of efficientnet-lite0, 8 of the tr
     "jpeg, crop": (
         [0.007838, 0.008142, 0.000936, 0.011277, 0.018012, 0.015858, -0.001768, 0.011359],
         [0.069125, 0.085846, -0.253095, 0.17299, -0.117357, 0.053514, 0.175953, -0.224365],
-        "f83ce39b92edb26df22d98ad58f568daa3026369092d492d492d9774e21896d9"),
+        "f83ce39b92edb26df22d98ad58f568daa3026369092d492d492d9774e21896d9"
+        "e9ae08b0e34bd4699c35f6949cb4f65add4bf6641c4c94d29e85f2509c19b646"),
     "png, crop": (
         [-0.01382, -0.008276, -0.037236, -0.014921, -0.011443, -0.019628, -0.022448, -0.013837],
         [0.056488, 0.077712, -0.255363, 0.180333, -0.11667, 0.063366, 0.183856, -0.219555],
-        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
+        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"
+        "fe05d92614eb631c631826f8eb3427f86318631414f9d926eb3526d9eb159ce3"),
     "transparent, crop": (
         [-0.013586, -0.020075, -0.036127, -0.016182, -0.024314, -0.025845, -0.019601, -0.016258],
         [0.028834, 0.059851, -0.267282, 0.1931, -0.109624, 0.088226, 0.200625, -0.219529],
-        "d6a989a647a13a4ae85ee91a364dc9b249b216e547a1d8b6b85e763d89e647a1"),
+        "d6a989a647a13a4ae85ee91a364dc9b249b216e547a1d8b6b85e763d89e647a1"
+        "c5fa05fa2ad5be03be07aa1505faaa15be07be0b2a1501f815fafa05d42b41fc"),
     "png, pad": (
         [-0.007275, -0.017929, -0.021313, -0.013092, -0.019429, -0.018095, -0.019155, -0.039664],
         [0.067373, 0.087982, -0.259493, 0.173177, -0.1178, 0.051853, 0.174013, -0.23078],
-        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
+        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"
+        "fe05d92614eb631c631826f8eb3427f86318631414f9d926eb3526d9eb159ce3"),
     "png, squash": (
         [-0.010177, -0.008665, -0.033778, -0.02299, -0.012055, -0.025851, -0.021144, -0.019809],
         [0.055525, 0.080313, -0.261478, 0.18099, -0.115315, 0.063185, 0.180891, -0.226653],
-        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"),
+        "f85e6619e93216e5e639295ac731384e96cdd8a62956e63918c647b1384ee739"
+        "fe05d92614eb631c631826f8eb3427f86318631414f9d926eb3526d9eb159ce3"),
 }
 
 
@@ -100,13 +105,14 @@ def seeded_transformer(pixels: np.ndarray, fit: str) -> np.ndarray:
 
 
 def measured() -> dict[str, tuple[list[float], list[float], str]]:
-    """For each picture: components of both models' vectors, and the perceptual hash in hex."""
+    """For each picture: components of both models' vectors, and the two perceptual hashes in hex."""
     pictures, values = generated(), {}
     for name, fit in (("jpeg", "crop"), ("png", "crop"), ("transparent", "crop"), ("png", "pad"), ("png", "squash")):
         pixels, spec = open_pixels(pictures[name]), describe_model("efficientnet-lite0", fit=fit)
         vectors = Embedder(spec, "cpu", "fp32").embed(prepare(pixels, spec)[None])[0], seeded_transformer(pixels, fit)
         efficientnet, transformer = (vector[:COMPONENTS].astype(float).round(6).tolist() for vector in vectors)
-        values[f"{name}, {fit}"] = efficientnet, transformer, picture_hash(pixels).tobytes().hex()
+        values[f"{name}, {fit}"] = efficientnet, transformer, "".join(
+            made(pixels).tobytes().hex() for made in (picture_hash, art_hash))
     return values
 
 

@@ -15,8 +15,11 @@ import mtg_image_db
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import TABLES, scene
 from mtg_image_db.artefacts import cache_name, file_sha256
-from mtg_image_db.embedding.picture_hash import picture_hash, similarity, unpack
+from mtg_image_db.embedding.picture_hash import art_hash, picture_hash, similarity, unpack
+from mtg_image_db.index.reader import read_index
+from mtg_image_db.recognition import retrieval
 from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap
+from mtg_image_db.recognition.namer import name_cards
 
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
 
@@ -205,16 +208,55 @@ def test_where_all_rows_have_one_name_the_similarity_alone_decides(built, tmp_pa
     assert len(known["matches"]) == 53, "more matches than rows are every row"
 
 
-def test_an_index_without_hashes_is_refused(built):
-    path = built.out / "mtg_pictures.npy"
-    pictures = np.load(path)
-    np.save(path, pictures[["name", "digest", "bytes", "mtime_ns"]])
-    manifest = built.manifest()
+def change_pictures(workspace: Workspace, pictures: np.ndarray) -> None:
+    path, manifest = workspace.out / "mtg_pictures.npy", workspace.manifest()
+    np.save(path, pictures)
     manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    (workspace.out / "build_manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("missing", [("art_hash",), ("hash", "art_hash")])
+def test_an_index_without_hashes_is_refused(built, missing):
+    pictures = np.load(built.out / "mtg_pictures.npy")
+    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name not in missing]
+    change_pictures(built, pictures[[name for name, _ in kept]].astype(kept))
     done = built.query(built.pictures()[0], code=1)
     assert_three_lines(done.stderr, "Configuration Error")
     assert "older version" in done.stderr
+
+
+def test_a_build_adds_the_art_hashes_to_an_index_of_version_1_1_and_keeps_its_vectors(built):
+    """Embedding 54,000 pictures takes hours. Reading them again takes minutes."""
+    pictures, vectors = np.load(built.out / "mtg_pictures.npy"), (built.out / "mtg_embeddings.npy").read_bytes()
+    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name != "art_hash"]
+    change_pictures(built, pictures[[name for name, _ in kept]].astype(kept))
+    done = built.build()
+    assert f"{len(built.pictures())} to read" in done.stderr and "0 embedded" in done.stderr
+    assert np.array_equal(np.load(built.out / "mtg_pictures.npy"), pictures)
+    assert (built.out / "mtg_embeddings.npy").read_bytes() == vectors
+    assert " 0 to read" in built.build().stderr
+
+
+class OneVector:
+    """A model that gives every picture the same vector: the embedding tells nothing."""
+    input_size = 224
+
+    def __init__(self, dimension: int) -> None:
+        self.vector = np.ones(dimension, np.float32) / np.float32(np.sqrt(dimension))
+
+    def embed_photos(self, pictures: list[np.ndarray]) -> np.ndarray:
+        return np.tile(self.vector, (len(pictures), 1))
+
+
+def test_a_card_whose_vector_is_far_is_found_by_its_hash(built, monkeypatch):
+    """In a large index, many pictures have nearer vectors than the card's. Here, every row has."""
+    monkeypatch.setattr(retrieval, "RETRIEVED", 1)
+    index = read_index(built.out)
+    rows = [row for row in range(0, len(index.metadata), 3) if not index.face(row)["same_image_as"]]
+    for row in rows:
+        photo, quads = scene([card(built, row)[1]], "wood", seed=row)
+        found = name_cards(np.asarray(photo), index, OneVector(index.nodes.vectors.shape[1]), quads=quads)
+        assert found[0].accepted and found[0].matches[0].face_id == index.face(row)["face_id"]
 
 
 # The parts
@@ -233,11 +275,13 @@ def test_a_build_keeps_the_hash_of_every_picture(built):
     for row in (0, 20, 52):
         _, picture = card(built, row)
         assert np.array_equal(before[row]["hash"], picture_hash(np.asarray(picture.convert("RGB"))))
-    assert len(np.unique(before["hash"], axis=0)) > 45
+        assert np.array_equal(before[row]["art_hash"], art_hash(np.asarray(picture.convert("RGB"))))
+    assert len(np.unique(before["hash"], axis=0)) > 45 < len(np.unique(before["art_hash"], axis=0))
     for path in built.pictures()[:10]:
         path.touch()  # read again: its content is known, its hash is not made anew
     built.build()
-    assert np.array_equal(np.load(built.out / "mtg_pictures.npy")["hash"], before["hash"])
+    after = np.load(built.out / "mtg_pictures.npy")
+    assert all(np.array_equal(after[name], before[name]) for name in ("hash", "art_hash"))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (5000, 1), (64, 64)])

@@ -11,10 +11,11 @@ from PIL import Image, ImageFilter
 from web_site import Site, alert, as_served, needs_runtime
 
 from mirror.drawn_cards import SIZE, draw_face
+from mtg_image_db.embedding import picture_hash
 from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import describe_model
 from mtg_image_db.index.reader import read_index
-from mtg_image_db.recognition import namer
+from mtg_image_db.recognition import fitting, namer, retrieval
 from mtg_image_db.recognition.finder import rectangle
 
 ROWS = range(0, 53, 2)  # cards of the index that are photographed
@@ -24,8 +25,9 @@ FRAME_ERROR = 0.03  # of a card's height: how far each side of a frame may be of
 # page cuts the frame out for the model, and Python straightens it. So their cosines differ a little, and sometimes the
 # third rival is another card.
 SIMILARITY_APART, MARGIN_APART = 0.02, 0.05
-OTHER_NUMBERS = {"accepted": 2.1, "retrieved": 1, "rivals": 1, "sizes": [0.07], "steps": [0.03], "moves": 1,
-                 "hopeless": 1.0, "cosine_weight": -5.0}
+ONE_ROW = {"retrieved": 1, "retrieved_by_hash": 0}  # otherwise each way retrieves all of the 53 rows
+OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_hash": 53, "rivals": 1, "sizes": [0.07],
+                 "steps": [0.03], "moves": 1, "hopeless": 1.0, "cosine_weight": -5.0, "art": [0.1, 0.5, 0.9, 0.9]}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def meta_of(site: Site) -> dict:
 def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
     index = read_index(site.workspace.out)
     model = Embedder(describe_model("efficientnet-lite0"), "cpu", "fp32")
-    similarities, margins = [], []
+    similarities, margins, confidences = [], [], []
     for photo in photos:
         python, *_ = namer.name_cards(np.asarray(Image.open(photo.path)), index, model, quads=[photo.quad])
         page = name_in_page(tab, photo)
@@ -92,29 +94,38 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
             assert page["matches"][0]["record"]["face_id"] == python.matches[0].face_id
         similarities.append(abs(page["similarity"] - python.score))
         margins.append(abs(page["margin"] - python.margin))
+        confidences.append(abs(page["confidence"] - python.confidence))
     print(f"\nsimilarity apart: most {max(similarities):.4f}, median {np.median(similarities):.4f}; "
-          f"margin apart: most {max(margins):.4f}, median {np.median(margins):.4f}")
+          f"margin apart: most {max(margins):.4f}, median {np.median(margins):.4f}; "
+          f"confidence apart: most {max(confidences):.4f}, median {np.median(confidences):.4f}")
     assert max(similarities) < SIMILARITY_APART and max(margins) < MARGIN_APART
-    assert np.median(similarities) < 0.001 and np.median(margins) < 0.001
+    assert max(confidences) < SIMILARITY_APART
+    assert np.median(similarities) < 0.001 and np.median(margins) < 0.001 and np.median(confidences) < 0.001
 
 
 def test_the_numbers_in_meta_json_are_pythons(site):
     assert {key: value for key, value in meta_of(site)["recognition"].items() if key != "hashes"} == {
-        "accepted": namer.ACCEPTED, "retrieved": namer.RETRIEVED, "rivals": namer.RIVALS, "sizes": list(namer.SIZES),
-        "steps": list(namer.STEPS), "moves": namer.MOVES, "hopeless": namer.HOPELESS,
-        "cosine_weight": namer.COSINE_WEIGHT}
+        "accepted": namer.ACCEPTED, "retrieved": retrieval.RETRIEVED,
+        "retrieved_by_hash": retrieval.RETRIEVED_BY_HASH, "rivals": namer.RIVALS, "sizes": list(fitting.SIZES),
+        "steps": list(fitting.STEPS), "moves": fitting.MOVES, "hopeless": fitting.HOPELESS,
+        "cosine_weight": retrieval.COSINE_WEIGHT, "art": list(picture_hash.ART)}
 
 
 @needs_runtime
 def test_the_page_decides_with_every_number_in_meta_json(tab, site, photos):
     photo, meta = photos[5], meta_of(site)
-    answer = name_in_page(tab, photo)
-    assert answer["accepted"]
-    for key, value in OTHER_NUMBERS.items():
-        changed = meta | {"recognition": meta["recognition"] | {key: value}}
-        as_served(tab.page, "meta.json", json.dumps(changed).encode())
+
+    def answer(changed: dict) -> dict:
+        recognition = meta["recognition"] | changed
+        as_served(tab.page, "meta.json", json.dumps(meta | {"recognition": recognition}).encode())
         tab.page.reload()
-        assert name_in_page(tab, photo) != answer, f"{key} decides nothing"
+        return name_in_page(tab, photo)
+
+    all_rows, one_row = answer({}), answer(ONE_ROW)
+    assert all_rows["accepted"] and one_row["accepted"] and one_row["margin"] == 0
+    for key, value in OTHER_NUMBERS.items():
+        others, before = (ONE_ROW, one_row) if key in ONE_ROW else ({}, all_rows)
+        assert answer(others | {key: value}) != before, f"{key} decides nothing"
 
 
 @needs_runtime

@@ -4,7 +4,8 @@
 
 import { abilities } from "./abilities.js";
 import { readBytes, readMeta } from "./artefacts.js";
-import { HASH_BYTES, greyLevels, judge, readDecision } from "./likeness.js";
+import { HASH_BYTES, levelsOf, nearestByHash } from "./hashes.js";
+import { judge, readDecision } from "./likeness.js";
 import { fits, keyOf, order, plain } from "./names.js";
 import { cut, decode, tensor } from "./prepare.js";
 import { createRows, normalise } from "./scores.js";
@@ -71,7 +72,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
       return (await model()).embed(await pixelsOf(picture));
     },
 
-    // {accepted, similarity, margin, matches}: the card in a picture, the best of k matches first.
+    // {accepted, similarity, margin, confidence, matches}: the card in a picture, the best of k matches first.
     // frame {x, y, width, height} says where in the picture the card is. It may be wrong by a few percent of the card.
     // Without a frame, the card fills the picture.
     async name(picture, k, frame) {
@@ -79,11 +80,13 @@ export async function openCardIndex(base, onProgress = () => {}) {
       const pixels = await pixelsOf(picture);
       const { x, y, width, height } = frame ?? { x: 0, y: 0, width: pixels.width, height: pixels.height };
       const vector = await embed(frame ? cut(pixels, frame) : pixels);
-      const near = rows.nearest(vector, Math.max(k, decision.retrieved));
       const quad = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]];
-      const judged = judge(greyLevels(pixels), quad, near, hashes, (row) => value(row, "name"), decision);
+      const levels = levelsOf(pixels);
+      const alike = nearestByHash(levels, quad, hashes, decision);
+      const near = rows.nearest(vector, Math.max(k, decision.retrieved), alike);
+      const judged = judge(levels, quad, near, hashes, (row) => value(row, "name"), decision);
       return {
-        accepted: judged.accepted, similarity: judged.similarity, margin: judged.margin,
+        accepted: judged.accepted, similarity: judged.similarity, margin: judged.margin, confidence: judged.confidence,
         matches: answer(judged.order.slice(0, k).map((place) => near[place])),
       };
     },

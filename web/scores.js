@@ -41,9 +41,9 @@ export function createRows(count, dimension, scale) {
   return {
     bytes,
 
-    // The k rows with the highest cosine to a unit vector, best first. Rounding makes a row up to 0.5% too long, so
-    // a score is at most 1.
-    nearest(vector, k) {
+    // The k rows with the highest cosine to a unit vector, best first, and after them those of `others` (row numbers)
+    // that are not among them. Rounding makes a row up to 0.5% too long, so a score is at most 1.
+    nearest(vector, k, others = []) {
       if (vector.length !== dimension) {
         throw new Error(`The vector has ${vector.length} numbers, the index ${dimension}: they are of two models.`);
       }
@@ -52,7 +52,7 @@ export function createRows(count, dimension, scale) {
       for (let i = 0; i < dimension; i++) query[i] = Math.round(vector[i] * (INT16 / largest));
       kernel.score(0, size, dimension, queryAt, scoresAt);
       const unit = largest / INT16 / scale;
-      return best(scores, Math.min(k, count)).map((row) => ({ row, score: Math.min(1, scores[row] * unit) }));
+      return [...new Set([...best(scores, Math.min(k, count)), ...others])].map((row) => ({ row, score: Math.min(1, scores[row] * unit) }));
     },
 
     // The unit vector of a row.
@@ -79,7 +79,7 @@ function allocate(bytes, rows) {
 }
 
 // The places of the k highest numbers, the highest first. Of equal numbers the first in the array comes first.
-function best(values, k) {
+export function best(values, k) {
   const places = [];
   let lowest = -Infinity;
   for (let place = 0; place < values.length; place++) {

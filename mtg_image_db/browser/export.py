@@ -5,7 +5,7 @@
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; for the model also mtg_pictures.npy,
         the model's weights, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
-        with the model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*32 bytes)
+        with the model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*128 bytes)
 """
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                       _identity(BROWSER_SMALL_MODEL, files[BROWSER_SMALL_MODEL]) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
-    files[BROWSER_HASHES] = sources["hash"].tobytes()
+    files[BROWSER_HASHES] = np.hstack([sources["hash"], sources["art_hash"]]).tobytes()
     return BrowserModel(files, {
         "embedding": {"models": models, "input": onnx_model.INPUT, "output": onnx_model.OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},

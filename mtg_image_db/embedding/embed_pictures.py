@@ -24,13 +24,14 @@ from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
 from mtg_image_db.embedding.embedder import Embedder, prepare
 from mtg_image_db.embedding.models import ModelSpec
-from mtg_image_db.embedding.picture_hash import HASH_BYTES, art_hash, picture_hash
+from mtg_image_db.embedding.picture_hash import ART_HASH_BYTES, HASH_BYTES, art_hash, picture_hash
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.memory import stop_keeping_freed_memory
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model
-NO_HASHES, NO_PIXELS = (np.zeros(HASH_BYTES, np.uint8),) * 2, np.zeros((0, 0, 3), np.uint8)
+NO_HASHES = np.zeros(HASH_BYTES, np.uint8), np.zeros(ART_HASH_BYTES, np.uint8)
+NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
 SourceFields = tuple[str, str, int, int, Any, Any]  # of SOURCE_DTYPE
 
@@ -47,8 +48,8 @@ class EmbedOptions:
 
 
 class Loaded(NamedTuple):
-    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store already has its vector. reason is empty
-    if the file is a valid picture."""
+    """A cache file that was read. pixels (uint8 [S, S, 3]) is empty if the store already has its vector. reason is
+    empty if the file is a valid picture."""
     source: SourceFields
     pixels: NDArray[np.uint8] = NO_PIXELS
     reason: str = ""

@@ -20,7 +20,7 @@ SIZES = -0.03, 0.0, 0.03, 0.07  # sides are moved outward by these shares: some 
 STEPS = 0.03, 0.015, 0.008  # share of the card's size by which corners and sides are moved
 MOVES = 4  # the most moves with each step
 HOPELESS = 0.4  # if the similarity is lower after the first step, finer steps do not make it a card
-HASHED, ART_HASHED = (96, 128), (96, 96)  # sizes in pixels of the straightened card and art window that are hashed
+HASHED = 96, 128  # size in pixels of the straightened card, or art window, that is hashed
 
 
 def similarity_to(hashes: NDArray[np.uint8], grey: Pyramid,
@@ -38,12 +38,12 @@ def signs_of(quads: Sequence[NDArray[np.float32]], grey: Pyramid) -> NDArray[np.
         picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads]))
 
 
-def art_similarity(art_hash: NDArray[np.uint8], grey: Pyramid, quad: NDArray[np.float32]) -> float:
-    """The similarity of the art window of a card at this quad of a grey photo to an art hash (uint8 [32])."""
+def art_similarity(art_hash: NDArray[np.uint8], photo: Pyramid, quad: NDArray[np.float32]) -> float:
+    """The similarity of the art window of a card at this quad of an RGB photo to an art hash (uint8 [96])."""
     left, top, right, bottom = picture_hash.ART
     window = _seen(np.float32([[left, top], [right, top], [right, bottom], [left, bottom]]), quad)
-    square = picture_hash.grey_square(straighten(grey, window, *ART_HASHED, reflect=False))
-    return float(picture_hash.similarity(picture_hash.signs(square[None]), picture_hash.unpack(art_hash[None]))[0, 0])
+    signs = picture_hash.art_signs(straighten(photo, window, *HASHED, reflect=False))
+    return float(picture_hash.similarity(signs[None], picture_hash.unpack(art_hash[None]))[0, 0])
 
 
 def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.embedding.picture_hash import ART
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition.finder import (
     SAME_PLACE,
@@ -28,11 +29,21 @@ from mtg_image_db.recognition.finder import (
     rectangle,
     upright,
 )
-from mtg_image_db.recognition.fitting import HOPELESS, MOVES, SIZES, STEPS, art_similarity, fit_corners, grown, similarity_to
+from mtg_image_db.recognition.fitting import (
+    HOPELESS,
+    MOVES,
+    SIZES,
+    STEPS,
+    art_similarity,
+    fit_corners,
+    grown,
+    similarity_to,
+)
 from mtg_image_db.recognition.retrieval import (
     COSINE_WEIGHT,
     RETRIEVED,
     RETRIEVED_BY_HASH,
+    Photo,
     PictureModel,
     View,
     ranked_views,
@@ -41,7 +52,7 @@ from mtg_image_db.recognition.retrieval import (
 
 # RIVALS and VIEWS_FITTED were chosen on the development photos: docs/naming.md.
 # A card is recognised from this similarity + margin on. Measured with efficientnet-lite0: see accepted().
-ACCEPTED = 0.34
+ACCEPTED = 0.25
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 3  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
@@ -51,8 +62,9 @@ TURNS = 0, 2, 1, 3  # sides by which a quad is turned. The last two only where i
 MIRROR_VIEWS = 25
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
-DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_hash": RETRIEVED_BY_HASH, "rivals": RIVALS, "sizes": SIZES, "steps": STEPS,
-            "moves": MOVES, "hopeless": HOPELESS, "cosine_weight": COSINE_WEIGHT}
+DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_hash": RETRIEVED_BY_HASH, "rivals": RIVALS,
+            "sizes": SIZES, "steps": STEPS, "moves": MOVES, "hopeless": HOPELESS, "cosine_weight": COSINE_WEIGHT,
+            "art": ART}
 
 
 @dataclass(frozen=True)
@@ -119,14 +131,14 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise finder.py
     finds them. Raises InvalidContent if the picture is too long for a card.
     """
-    quads = guesses(photo) if quads is None else quads
-    grey = Pyramid(_grey(photo))
-    views = ranked_views(photo, grey, quads, index, model, k, ef_search)
+    quads, pyramids = guesses(photo) if quads is None else quads, Photo.of(photo)
+    views = ranked_views(pyramids, quads, index, model, k, ef_search)
     found: list[tuple[float, Card]] = []
     for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
         if not any(card.accepted and overlap(view.quad, card.quad) > SAME_PLACE for _, card in found):
-            fits = sorted((_fit(view, at, grey, index) for at in _rivals(view, index)), key=lambda fit: -fit.ranking)
-            found.append((fits[0].ranking, _card(view, fits, grey, index, k)))
+            fits = [_fit(view, at, pyramids, index) for at in _rivals(view, index)]
+            fits.sort(key=lambda fit: -fit.ranking)
+            found.append((fits[0].ranking, _card(view, fits, pyramids.grey, index, k)))
     found.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
     return _by_place((card for _, card in found), 1)
 
@@ -158,12 +170,6 @@ def _in_mirror(card: Card, width: int) -> Card:
     return replace(card, quad=quad, rotation=-card.rotation % 360, mirrored=True)
 
 
-def _grey(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
-
-    return np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Places where cards may be, float32 [4, 2] each, top left first: the photo as it is, the photo as an upright card,
     and every candidate. The last two are given both ways up, or in all four turns if they are about square."""
@@ -193,11 +199,11 @@ def _rivals(view: View, index: CardIndex) -> list[int]:
     return list(best.values())
 
 
-def _fit(view: View, at: int, grey: Pyramid, index: CardIndex) -> _Fit:
+def _fit(view: View, at: int, photo: Photo, index: CardIndex) -> _Fit:
     """Fit the view's corners to the picture of its row number `at`."""
     start = grown(view.quad, SIZES[view.size[at]])
-    similarity, quad = fit_corners(start, float(view.similarity[at]), index.hashes[view.rows[at]], grey)
-    art = art_similarity(index.art_hashes[view.rows[at]], grey, quad)
+    similarity, quad = fit_corners(start, float(view.similarity[at]), index.hashes[view.rows[at]], photo.grey)
+    art = art_similarity(index.art_hashes[view.rows[at]], photo.colour, quad)
     return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)
 
 
@@ -215,7 +221,8 @@ def _card(view: View, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int)
     rows.sort(key=lambda row: (row != first, -order[row]))
     next_like = max((like for row, like in similarity.items() if row != first), default=-math.inf)
     return Card(np.round(quad.astype(np.float64), 1).tolist(), _rotation(quad), is_card, round(similarity[first], 4),
-                round(similarity[first] - rival, 4), round(best.art, 4), index.matches([cosines[row] for row in rows], rows, k),
+                round(similarity[first] - rival, 4), round(best.art, 4),
+                index.matches([cosines[row] for row in rows], rows, k),
                 is_card and similarity[first] - next_like >= PRINTING_DECIDED,
                 [_printing(index.face(row), like) for row, like in similarity.items()] if is_card else [])
 

@@ -1,6 +1,6 @@
 """Places in a photo -> the rows of the index that each may show, by its embedding and by its perceptual hash.
 
-    views = ranked_views(photo, Pyramid(grey), quads, index, model)
+    views = ranked_views(Photo.of(pixels), quads, index, model)
 
 A row is retrieved if its vector is among the nearest to the view's, or its hash among the nearest to the view's hashes.
 So a card is not lost in a large index because many pictures have nearer vectors. Both measures together rank the rows.
@@ -21,7 +21,7 @@ from mtg_image_db.recognition.fitting import SIZES, grown, signs_of
 
 # The numbers were chosen on the development photos with 1,537 to 120,000 faces: docs/naming.md.
 RETRIEVED = 50  # at least this many rows nearest by cosine are ranked
-RETRIEVED_BY_HASH = 10  # rows nearest to each of the view's hashes, one for each of SIZES
+RETRIEVED_BY_HASH = 40  # rows nearest to each of the view's hashes, one for each of SIZES
 COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
 MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
 
@@ -36,6 +36,21 @@ class PictureModel(Protocol):
     def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
     def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
+
+
+class Photo(NamedTuple):
+    """A photo in colour and in grey, each with its smaller sizes. size is (width, height) in pixels."""
+    colour: Pyramid
+    grey: Pyramid
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> Photo:
+        """The photo of RGB pixels, uint8 [H, W, 3]."""
+        import cv2
+
+        grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+        return cls(Pyramid(pixels), Pyramid(grey), (pixels.shape[1], pixels.shape[0]))
 
 
 class View(NamedTuple):
@@ -54,22 +69,22 @@ def ranking(similarity: Number, cosine: Number) -> Number:
     return similarity + COSINE_WEIGHT * cosine
 
 
-def ranked_views(photo: NDArray[np.uint8], grey: Pyramid, quads: Sequence[NDArray[np.float32]], index: CardIndex,
-                 model: PictureModel, k: int = 1, ef_search: int | None = None) -> list[View]:
-    """Straighten and embed the quads of an RGB photo, and retrieve at least k rows for each. The best ranked comes
+def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: CardIndex, model: PictureModel,
+                 k: int = 1, ef_search: int | None = None) -> list[View]:
+    """Straighten and embed the quads of a photo, and retrieve at least k rows for each. The best ranked comes
     first. Quads to which the model gives no finite vector are left out. The complete picture is not resampled: so a
     scan of an indexed picture has a cosine of 1."""
     if not len(quads):
         return []
-    frame, pyramid, width = rectangle(*photo.shape[1::-1]), Pyramid(photo), max(MIN_STRAIGHTENED, model.input_size)
-    pictures = [photo if np.array_equal(quad, frame) else straighten(pyramid, quad, width, round(width / CARD_RATIO))
-                for quad in quads]
+    frame, width = rectangle(*photo.size), max(MIN_STRAIGHTENED, model.input_size)
+    pictures = [photo.colour.near(1)[0] if np.array_equal(quad, frame)
+                else straighten(photo.colour, quad, width, round(width / CARD_RATIO)) for quad in quads]
     vectors = model.embed_photos(pictures)
     finite = np.isfinite(vectors[:, 0])
     kept, vectors = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite], vectors[finite]
     if not kept:
         return []
-    signs = np.stack([signs_of([grown(quad, size) for size in SIZES], grey) for quad in kept])
+    signs = np.stack([signs_of([grown(quad, size) for size in SIZES], photo.grey) for quad in kept])
     _, by_cosine = index.nearest(vectors, max(k, RETRIEVED), ef_search)
     _, by_hash = index.nearest_by_hash(np.packbits(signs.reshape(-1, signs.shape[-1]) > 0, axis=1), RETRIEVED_BY_HASH)
     retrieved = np.hstack([by_cosine, by_hash.reshape(len(kept), -1)])
