@@ -70,13 +70,7 @@ def lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> N
     import cv2
 
     height, width = card.shape[:2]
-    mask = np.zeros((height, width), np.uint8)
-    radius = width // 21
-    cv2.rectangle(mask, (radius, 0), (width - radius, height), 255, -1)
-    cv2.rectangle(mask, (0, radius), (width, height - radius), 255, -1)
-    for x in (radius, width - 1 - radius):
-        for y in (radius, height - 1 - radius):
-            cv2.circle(mask, (x, y), radius, 255, -1)
+    mask = card_mask(width, height)
     flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     place = cv2.getPerspectiveTransform(flat, quad.astype(np.float32))
     size = photo.shape[1::-1]
@@ -85,6 +79,20 @@ def lay(photo: np.ndarray, card: np.ndarray, quad: np.ndarray, shadow: int) -> N
     cover = cover[:, :, None] / 255
     laid = cv2.warpPerspective(card, place, size, flags=cv2.INTER_AREA)
     photo[:] = (photo * (1 - 0.35 * dark)) * (1 - cover) + laid * cover
+
+
+def card_mask(width: int, height: int) -> np.ndarray:
+    """uint8 [height, width]: 255 inside a card with round corners, 0 outside."""
+    import cv2
+
+    mask = np.zeros((height, width), np.uint8)
+    radius = width // 21
+    cv2.rectangle(mask, (radius, 0), (width - radius, height), 255, -1)
+    cv2.rectangle(mask, (0, radius), (width, height - radius), 255, -1)
+    for x in (radius, width - 1 - radius):
+        for y in (radius, height - 1 - radius):
+            cv2.circle(mask, (x, y), radius, 255, -1)
+    return mask
 
 
 def _table(kind: str, random: np.random.Generator, width: int, height: int) -> np.ndarray:

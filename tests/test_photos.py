@@ -12,6 +12,7 @@ from conftest import Workspace, assert_three_lines
 from PIL import Image
 
 import mtg_image_db
+from mirror import scene_kinds
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import TABLES, scene
 from mtg_image_db.artefacts import cache_name, file_sha256
@@ -19,8 +20,11 @@ from mtg_image_db.embedding.picture_hash import art_hash, picture_hash, similari
 from mtg_image_db.index.reader import read_index
 from mtg_image_db.recognition import retrieval
 from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap
-from mtg_image_db.recognition.namer import name_cards
+from mtg_image_db.recognition.namer import guesses, name_cards
 
+SCENES = 10  # of each kind
+KINDS_FOUND = {"slant": 0.9, "crowded": 0.9, "borderless": 0.7, "cut off": 0.9, "covered": 0.7, "glare": 0.7,
+               "dim": 0.9, "tiny": 0.9, "another frame": 0.9}  # the least share
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
 
 
@@ -88,6 +92,20 @@ def test_a_card_seen_from_a_low_camera_is_named(finished, nearer, squash):
     found = mtg_image_db.open_index(finished.out).name(np.asarray(photo))[0]
     assert found.accepted and found.matches[0].face_id == face["face_id"]
     assert intersection_over_union(np.float32(found.quad), quad) > 0.85
+
+
+@pytest.mark.parametrize("kind, least", KINDS_FOUND.items())
+def test_cards_that_are_easily_missed_are_found(finished, kind, least):
+    """The share of the cards of which some candidate is at the true place. scripts/eval_photos.py --drawn counts how
+    many are named, too."""
+    found = []
+    for seed in range(SCENES):
+        cards = [card(finished, (5 * seed + number) % 53)[1] for number in range(scene_kinds.CROWD)]
+        photo, quads = scene_kinds.photo_of(kind, cards, seed)
+        places = guesses(np.asarray(photo))
+        found += [max(intersection_over_union(place, quad) for place in places) >= 0.7 for quad in quads]
+    print(f"\n{kind}: {sum(found)} of {len(found)}")
+    assert np.mean(found) >= least
 
 
 def test_a_card_that_the_border_cuts_off_is_named(tables):

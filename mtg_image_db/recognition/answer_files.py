@@ -58,8 +58,8 @@ def _section(answer: Answer, photo: Picture | None, cache: Path | None) -> str:
         return [(match, _reference(cache, match.image_url)) for match in matches]
 
     def title(card: Card, number: int) -> str:
-        how_alike = f", similarity {card.score:.2f}, margin {card.margin:.2f}" if card.accepted else MOST_LIKE
-        return annotate.caption(card, number) + how_alike + (", seen in a mirror" if card.mirrored else "")
+        how_sure = f", confidence {card.confidence:.2f}" if card.accepted else MOST_LIKE
+        return annotate.caption(card, number) + how_sure + (", seen in a mirror" if card.mirrored else "")
 
     groups = [html_report.Group(title(card, number), card.accepted, shown(card.matches))
               for number, card in enumerate(annotate.shown(answer.cards), 1)]

@@ -2,10 +2,9 @@
 
     cards = name_cards(open_pixels(path), index, model)
 
-Each candidate place is straightened both ways up and embedded. The perceptual hashes then rank the nearest rows again,
-by the similarity of their picture and the candidate. The candidate's corners are moved to where the similarity is
-highest. The similarity and its margin to the next different card decide whether the card is recognised. This
-measure is the same for every embedding model.
+retrieval.py finds rows for each candidate place, both ways up. For the best few, the corners are moved to where the
+picture of the row is most similar. The similarity of the art alone then decides whether the card is recognised. This
+measure is the same for every embedding model and hardly depends on the size of the index.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -50,8 +49,8 @@ from mtg_image_db.recognition.retrieval import (
     ranking,
 )
 
-# RIVALS and VIEWS_FITTED were chosen on the development photos: docs/naming.md.
-# A card is recognised from this similarity + margin on. Measured with efficientnet-lite0: see accepted().
+# The numbers were chosen on the development photos: docs/naming.md.
+# A card is recognised from this confidence on. scripts/eval_photos.py --hold-out --curve measures it again.
 ACCEPTED = 0.25
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 3  # the number of different cards that a view's corners are fitted to
@@ -84,8 +83,9 @@ class Card:
 
     quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
     (0-359) by which it is turned clockwise. score: the similarity to the first match, 1 for equal pictures and about
-    0 for unrelated ones. margin: score minus the similarity to the next different card. matches: best first. Their
-    scores are cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if
+    0 for unrelated ones. margin: score minus the similarity to the next different card. confidence: the similarity of
+    the art windows in colour, which decides whether the card is recognised. matches: best first. Their scores are
+    cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if
     the card is not recognised. printing_decided: whether the first match can be told from the other printings.
     mirrored: the picture shows the card in a mirror, so its corners run counter-clockwise.
     """
