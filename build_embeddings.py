@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
 from mtg_image_db.artefacts import REJECTED
-from mtg_image_db.browser.freshness import build_id, exported_head
+from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.console import (
     EXIT_FAILURES,
     EXIT_OK,
@@ -99,10 +99,10 @@ def report(result: BuildResult) -> None:
         f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded{rate}, "
         f"{done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
-    if (head := exported_head(result.out)) and head.get("build") != build_id(result.manifest):
+    if (head := exported_head(result.out)) and not is_current(result.out, result.manifest):
         renew = command("export_for_browser.py", "--input-dir", result.out, "--output-dir", result.out,
                         *(["--with-model"] if "embedding" in head else []))
-        say(f"The browser's files in {result.out} are of an earlier build. To renew them: {renew}")
+        say(f"The browser's files in {result.out} are of an earlier build or version. To renew them: {renew}")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
             f"{result.out / REJECTED}.")

@@ -30,11 +30,13 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.workbench import BULK, run, start_mirror
-from mirror.scene_kinds import ART, TEXT, box_of
+from mirror.scene_kinds import TEXT, box_of
 from mtg_image_db.arguments import ArgumentParser, number
 from mtg_image_db.artefacts import cache_name
-from mtg_image_db.console import EXIT_OK, Progress, entry_point, require_directory, say
+from mtg_image_db.common import atomic_file
+from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
 from mtg_image_db.embedding.models import OFFLINE_MODEL
+from mtg_image_db.embedding.picture_hash import ART
 from mtg_image_db.threads import map_ahead
 
 KEY = "normal"
@@ -66,7 +68,7 @@ def recombinations(count: int, sources: int, seed: int) -> Iterator[Parts]:
     """Count ways to combine three different cards. The first ones are the same for every count."""
     random = np.random.default_rng(seed)
     for _ in range(count):
-        frame, art, text = random.integers(sources, size=3).tolist()
+        frame, art, text = random.choice(sources, 3, replace=False).tolist()
         share = random.uniform(*ART_SHARE)
         left, top = random.uniform(0, 1 - share, 2).tolist()
         left_right, top_bottom = random.integers(2, size=2).tolist()
@@ -99,7 +101,13 @@ def write_gallery(source: Path, out: Path, faces: int, seed: int) -> Path:
     with gzip.open(source / BULK, "rt") as bulk:
         cards = [json.loads(line) for line in bulk]
     real = sum(len(card.get("card_faces", ())) if "image_uris" not in card else 1 for card in cards)
+    if faces < real:
+        raise SuiteError("Invalid Arguments", f"the folder has {real:,} faces", f"--faces {faces}",
+                         f"Ask for {real:,} or more.")
     usable, folder, cache = donors(cards, source / "photos.jsonl"), out / "mirror", out / "image_cache"
+    if len(usable) < 3:
+        raise SuiteError("Configuration Error", "too few cards can give their parts", f"{len(usable)} in {source}",
+                         "Name a folder with more cards of a usual frame that no photo shows.")
     folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     for path in (source / "images").rglob("*.jpg"):
@@ -114,18 +122,19 @@ def write_gallery(source: Path, out: Path, faces: int, seed: int) -> Path:
     def drawn(numbered: tuple[int, Parts]) -> dict[str, Any]:
         at, parts = numbered
         frame = usable[parts.frame]
-        card_id = f"{at:08x}-0000-4000-8000-000000000000"
-        url = f"https://cards.scryfall.io/{KEY}/front/{card_id[6]}/{card_id[7]}/{card_id}.jpg?{seed}"
+        card_id = f"{at:08x}-0000-4000-8000-{seed:012x}"
+        url = f"https://cards.scryfall.io/{KEY}/front/{card_id[6]}/{card_id[7]}/{card_id}.jpg?1700000000"
         path = picture_path(folder, url)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(recombined(parts, *map(opened, (frame, usable[parts.art], usable[parts.text]))))
+            with atomic_file(path) as file:
+                file.write(recombined(parts, *map(opened, (frame, usable[parts.art], usable[parts.text]))))
             os.link(path, cache / cache_name(url))
         return {key: frame[key] for key in ("object", "lang", "layout", "image_status", "frame")} | {
             "id": card_id, "name": f"Recombined {at}", "set": "rec", "collector_number": str(at),
             "image_uris": {KEY: url}}
 
-    plan = list(enumerate(recombinations(max(0, faces - real), len(usable), seed)))
+    plan = list(enumerate(recombinations(faces - real, len(usable), seed)))
     progress = Progress("Drawing", len(plan), "cards")
     with gzip.open(folder / BULK, "wt", compresslevel=1) as bulk:
         bulk.writelines(json.dumps(card) + "\n" for card in cards)

@@ -17,7 +17,7 @@ from mtg_image_db.recognition.namer import Card
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
 NEGATIVE = "negatives"
-THRESHOLDS = tuple(percent / 100 for percent in range(16, 62, 2))  # of the confidence, in the curve
+THRESHOLDS = tuple(percent / 100 for percent in range(15, 61, 2))  # of the confidence, in the curve
 LOWEST = -1.0  # of all confidences
 DRAWN = "drawn: "  # the kinds of drawn photos begin with it
 
@@ -96,7 +96,7 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
 
 def curve(answers: list[Answered]) -> dict[float, dict[str, Rate]]:
     """What the threshold of the confidence could be: for each value, how many known cards and how many photos of
-    unknown or removed cards reach it."""
+    unknown or removed cards reach it. Cards that are seen in a mirror count only from the present threshold on."""
     known = [card.confidence for result in answers for card in result.seen if card.first]
     unknown = [highest_confidence(result.cards) for result in answers if result.unknown]
     held_out = [result.held_out_confidence for result in answers if result.held_out is not None]

@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from mirror.drawn_scenes import SIZE, TABLES, lay, scene
+from mtg_image_db.embedding.picture_hash import ART
 
 Photo = tuple[Image.Image, list[np.ndarray]]
 CROWD = 9  # cards of the kind "crowded"
 SKINS = (224, 172, 140), (190, 130, 95), (110, 72, 52), (240, 200, 176)
 # Shares of a card's width and height (left, top, right, bottom), measured on frames of 2003 and 2015, which agree.
-TITLE, ART, TEXT = (0.06, 0.05, 0.94, 0.105), (0.076, 0.112, 0.922, 0.556), (0.076, 0.626, 0.922, 0.915)
+TITLE, TEXT = (0.06, 0.05, 0.94, 0.105), (0.076, 0.626, 0.922, 0.915)
 BORDERS = (236, 233, 226), (188, 188, 186), (168, 138, 72)  # white, silver, gold
 
 
@@ -37,11 +38,11 @@ def _borderless(cards: Sequence[Image.Image], random: np.random.Generator, seed:
     """The art reaches the edges of the card, and shines through the text box. The card lies on wood."""
     card = cards[0].convert("RGB")
     full_art, title, text = (card.crop(box_of(part, card.size)) for part in (ART, TITLE, TEXT))
-    whole = ImageOps.fit(full_art, card.size, Image.Resampling.BICUBIC)
-    whole.paste(title, box_of(TITLE, card.size)[:2])
+    borderless = ImageOps.fit(full_art, card.size, Image.Resampling.BICUBIC)
+    borderless.paste(title, box_of(TITLE, card.size)[:2])
     left, top, right, bottom = box_of(TEXT, card.size)
-    whole.paste(Image.blend(whole.crop((left, top, right, bottom)), text, 0.5), (left, top))
-    return scene([whole], "wood", seed, share=random.uniform(0.4, 0.8))
+    borderless.paste(Image.blend(borderless.crop((left, top, right, bottom)), text, 0.5), (left, top))
+    return scene([borderless], "wood", seed, share=random.uniform(0.4, 0.8))
 
 
 def _cut_off(cards: Sequence[Image.Image], random: np.random.Generator, seed: int) -> Photo:

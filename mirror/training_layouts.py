@@ -12,8 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mtg_image_db.recognition.corner_net import SIDE
-
-RATIO = 63 / 88
+from mtg_image_db.recognition.finder import CARD_RATIO
 
 Generator = np.random.Generator
 Layout = list[np.ndarray]  # corners, [4, 2] each, in pixels around the middle of the table. The last card is on top
@@ -36,7 +35,7 @@ def turned(angle: float) -> np.ndarray:
 
 
 def _corners(middle: np.ndarray, tall: float, angle: float) -> np.ndarray:
-    wide = tall * RATIO
+    wide = tall * CARD_RATIO
     return np.array([[-wide, -tall], [wide, -tall], [wide, tall], [-wide, tall]]) / 2 @ turned(angle) + middle
 
 
@@ -77,8 +76,8 @@ def _grid(random: Generator) -> Layout:
     placed = []
     for row in range(rows):
         for column in range(columns):
-            middle = np.array([(column - (columns - 1) / 2) * RATIO * across, (row - (rows - 1) / 2) * down]) * tall
-            middle = middle @ turned(up) + random.normal(0, 0.3 * disorder, 2) * tall
+            middle = np.array([(column - (columns - 1) / 2) * CARD_RATIO * across, (row - (rows - 1) / 2) * down])
+            middle = tall * middle @ turned(up) + random.normal(0, 0.3 * disorder, 2) * tall
             placed.append(_corners(middle, tall, up + random.normal(0, disorder)))
     return placed
 
@@ -109,4 +108,5 @@ def _none(random: Generator) -> Layout:
 
 
 LAYOUTS: tuple[Callable[[Generator], Layout], ...] = (_one, _cut_off, _few, _grid, _fan, _pile, _none)
+EASY_SHARES = 0.7, 0, 0.3, 0, 0, 0, 0
 SHARES = 0.2, 0.13, 0.14, 0.12, 0.28, 0.11, 0.02

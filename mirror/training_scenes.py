@@ -18,14 +18,14 @@ import numpy as np
 
 from mirror.drawn_scenes import card_mask
 from mirror.scene_kinds import BORDERS, SKINS
-from mirror.training_layouts import LAYOUTS, SHARES, Generator, Layout, camera
+from mirror.training_layouts import EASY_SHARES, LAYOUTS, SHARES, Generator, Layout, camera
 from mtg_image_db.common import open_pixels
 from mtg_image_db.recognition.corner_net import BAR, SIDE
+from mtg_image_db.recognition.finder import rectangle
 
 CARD = 224, 312  # pixels, width and height
 FARTHEST = 3 * SIDE  # corners farther away than this belong to cards of which almost nothing is seen
 NARROW = 0.5625, 0.6667, 0.72, 0.75  # shorter side of a photo divided by its longer one
-
 
 
 class Drawn(NamedTuple):
@@ -43,15 +43,15 @@ def load_cards(paths: Sequence[Path]) -> list[np.ndarray]:
     return [np.asarray(cv2.resize(open_pixels(path), CARD, interpolation=cv2.INTER_AREA), np.uint8) for path in paths]
 
 
-def draw(random: Generator, cards: Sequence[np.ndarray]) -> Drawn:
-    """Draw a scene of some of the cards."""
+def draw(random: Generator, cards: Sequence[np.ndarray], easy: bool = False) -> Drawn:
+    """Draw a scene of some of the cards. An easy one shows one card, or a few that do not touch."""
     picture, visible = _background(random, cards), np.full((SIDE, SIDE), -1, np.int16)
     quads: Layout = []
     view = camera(random)
     moved = SIDE / 2 + random.normal(0, 0.04 * SIDE, 2)
     shadow = random.uniform(0, 0.5) if random.random() < 0.7 else 0.0
     in_sleeves = random.random() < 0.2
-    layout = LAYOUTS[random.choice(len(LAYOUTS), p=SHARES)]
+    layout = LAYOUTS[random.choice(len(LAYOUTS), p=EASY_SHARES if easy else SHARES)]
     for corners in layout(random):
         seen = np.hstack([corners, np.ones((4, 1))]) @ view.T
         if seen[:, 2].min() < 0.25:
@@ -70,7 +70,7 @@ def draw(random: Generator, cards: Sequence[np.ndarray]) -> Drawn:
     picture = _photographed(picture, random)
     if random.random() < 0.5:
         _add_bars(picture, visible, random)
-    return Drawn(picture, np.float32(quads).reshape(-1, 4, 2), visible)
+    return Drawn(picture, np.array(quads, np.float32).reshape(-1, 4, 2), visible)
 
 
 def _background(random: Generator, cards: Sequence[np.ndarray]) -> np.ndarray:
@@ -83,12 +83,12 @@ def _background(random: Generator, cards: Sequence[np.ndarray]) -> np.ndarray:
     for _ in range(int(random.integers(0, 4))):
         rows = int(2 ** random.uniform(1, 7.5))
         columns = int(rows * 2 ** random.uniform(-3, 1)) + 1
-        grain = random.standard_normal((rows, columns, 3 if random.random() < 0.3 else 1), np.float32)
-        grain = cv2.resize(grain, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).reshape(SIDE, SIDE, -1)
+        noise = random.standard_normal((rows, columns, 3 if random.random() < 0.3 else 1), np.float32)
+        grain = cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).reshape(SIDE, SIDE, -1)
         table += np.float32(random.uniform(3, 30)) * grain
     if random.random() < 0.2:  # a play mat
         x, y, wide, high = random.integers([20, 36, 30, 30], [120, 120, 84, 60])
-        art = cards[random.integers(len(cards))][y:y + high, x:x + wide]
+        art = _any(random, cards)[y:y + high, x:x + wide]
         art = cv2.resize(art, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).astype(np.float32)
         table = art * np.float32(random.uniform(0.4, 1)) + np.float32(random.uniform(0, 60))
     if random.random() < 0.6:
@@ -101,6 +101,10 @@ def _background(random: Generator, cards: Sequence[np.ndarray]) -> np.ndarray:
                                    random.uniform(0, 180)))
             cv2.fillConvexPoly(table, np.int32(sheet), random.uniform(0, 255, 3).tolist(), cv2.LINE_AA)
     return np.clip(table, 0, 255).astype(np.uint8)
+
+
+def _any(random: Generator, cards: Sequence[np.ndarray]) -> np.ndarray:
+    return cards[int(random.integers(len(cards)))]
 
 
 def _clutter(table: np.ndarray, base: np.ndarray, random: Generator) -> None:
@@ -129,11 +133,10 @@ def _dressed(random: Generator, cards: Sequence[np.ndarray]) -> np.ndarray:
     """A card as it is, or borderless, with a border of another colour, a back, or faded."""
     import cv2
 
-    card, what = cards[random.integers(len(cards))].copy(), random.random()
+    card, what = _any(random, cards).copy(), random.random()
     if what < 0.18:
         inner = card[36:172, 18:206] if random.random() < 0.4 else card[10:300, 10:214]
-        card, other = np.asarray(cv2.resize(inner, CARD, interpolation=cv2.INTER_CUBIC)), cards[
-            random.integers(len(cards))]
+        card, other = np.asarray(cv2.resize(inner, CARD, interpolation=cv2.INTER_CUBIC)), _any(random, cards)
         if random.random() < 0.6:  # title and text printed over the art
             card[12:34, 14:210] = other[12:34, 14:210]
             card[176:290, 14:210] = cv2.addWeighted(card[176:290, 14:210], 0.3, other[176:290, 14:210], 0.7, 0)
@@ -157,15 +160,15 @@ def _lay(picture: np.ndarray, visible: np.ndarray, card: np.ndarray, quad: np.nd
 
     mask, longest = card_mask(*CARD), max(np.hypot(*(quad[i] - quad[i - 1])) for i in range(4))
     while longest < 0.6 * card.shape[0] and card.shape[0] > 40:
-        card, mask = (cv2.resize(one, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for one in (card, mask))
+        card, mask = (cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for drawn in (card, mask))
     high, wide = card.shape[:2]
-    low = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 6, 0)
-    top = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + 7, SIDE)
-    if (top - low < 4).any():
+    first = np.maximum(np.floor(quad.min(axis=0)).astype(int) - 6, 0)
+    last = np.minimum(np.ceil(quad.max(axis=0)).astype(int) + 7, SIDE)
+    if (last - first < 4).any():
         return
-    place = cv2.getPerspectiveTransform(np.float32([[0, 0], [wide, 0], [wide, high], [0, high]]),
-                                        np.float32(quad - low))
-    size, part = (top - low).tolist(), np.s_[low[1]:top[1], low[0]:top[0]]
+    place = cv2.getPerspectiveTransform(rectangle(wide, high),
+                                        np.float32(quad - first))
+    size, part = (last - first).tolist(), np.s_[first[1]:last[1], first[0]:last[0]]
     cover = cv2.warpPerspective(mask, place, size)
     under, share = picture[part].astype(np.float32), cover[:, :, None].astype(np.float32) / 255
     if shadow:

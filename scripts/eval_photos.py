@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -30,6 +30,7 @@ from benchmarks.photo_counts import (
     LOWEST,
     NEGATIVE,
     Answered,
+    Rate,
     Seen,
     curve,
     grouped,
@@ -41,7 +42,7 @@ from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
 from mtg_image_db.artefacts import cache_name
-from mtg_image_db.common import open_picture, open_pixels
+from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
 from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
@@ -51,22 +52,23 @@ from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
 from mtg_image_db.recognition.namer import ACCEPTED, guesses, name_cards, name_photo
 
 OUT = Path("eval_out")
+LISTS = "photos.jsonl", "negatives.jsonl"
+Groups = dict[str, list[Answered]]
 FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
-HELD_OUT_ROWS = 200  # more than the rows of a photo's cards
 
 
 class Without(CardIndex):
-    """An index without the cards of these names."""
-    names: frozenset[str] = frozenset()
+    """An index without some rows: hidden is int64 [n]."""
+    hidden = np.zeros(0, np.int64)
 
     def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        return self._others(*super().nearest(vectors, k + HELD_OUT_ROWS, ef_search), k)
+        return self._others(*super().nearest(vectors, k + len(self.hidden), ef_search), k)
 
     def nearest_by_hash(self, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._others(*super().nearest_by_hash(hashes, k + HELD_OUT_ROWS), k)
+        return self._others(*super().nearest_by_hash(hashes, k + len(self.hidden)), k)
 
     def _others(self, scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        hidden = np.isin(rows, [row for row in np.unique(rows[rows >= 0]) if self.face(row)["name"] in self.names])
+        hidden = np.isin(rows, self.hidden)
         order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
         rows = np.where(hidden, -1, rows)
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
@@ -100,8 +102,10 @@ def built_index(folder: Path) -> Path:
     return out / "index_out"
 
 
-def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel, hold_out: bool) -> Answered:
-    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line."""
+def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel,
+           rows_of: dict[str, list[int]] | None = None) -> Answered:
+    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line. With rows_of,
+    the index's rows by name, the photo is named again without the rows of its cards."""
     started, model.seconds = time.monotonic(), 0.0
     cards = name_photo(photo, index, model, k=3)
     negative = "instances" not in entry
@@ -126,27 +130,39 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
             result.unjudged += 1
         else:
             result.wrong += 1
-    if hold_out and result.seen:
+    if rows_of is not None and result.seen:
         without = Without(**vars(index))
-        without.names = frozenset(entry["cards"])
+        without.hidden = np.concatenate([rows_of.get(name, []) for name in entry["cards"]]).astype(np.int64)
         others = name_photo(photo, without, model)
         result.held_out, result.held_out_confidence = any(card.accepted for card in others), highest_confidence(others)
     return result
 
 
+def picture_of(face: dict, cache: Path) -> Image.Image:
+    try:
+        return open_picture(cache / cache_name(face["image_url"]))
+    except (OSError, InvalidContent) as error:
+        raise SuiteError("Validation Error", "an indexed picture is not in the cache", f"{face['name']} in {cache}",
+                         "Name the cache of the index with --cache.") from error
+
+
 def drawn_photos(index: CardIndex, cache: Path, count: int) -> Iterator[tuple[NDArray[np.uint8], dict]]:
     """Yield count photos of each kind of scene_kinds.py with their lines, drawn of random indexed cards."""
     random = np.random.default_rng(1)
+    if count and len(index.metadata) < scene_kinds.CROWD:
+        raise SuiteError("Invalid Arguments", "the index has too few cards to draw", len(index.metadata),
+                         f"--drawn needs {scene_kinds.CROWD}.")
     for kind in scene_kinds.KINDS:
         for seed in range(count):
             rows = random.choice(len(index.metadata), scene_kinds.CROWD, replace=False)
             faces = [index.face(row) for row in rows.tolist()]
-            cards = [open_picture(cache / cache_name(face["image_url"])) for face in faces]
+            cards = [picture_of(face, cache) for face in faces]
             photo, quads = scene_kinds.photo_of(kind, cards, seed)
+            shown = faces[:max(len(quads), 2)]  # "covered" may lay the second card on top
             instances = [{"name": face["name"], "quad": quad.tolist()}
                          for face, quad in zip(faces, quads, strict=False)]
             yield np.asarray(photo), {"file": f"{kind} {seed}", "kind": f"{DRAWN}{kind}", "unknown": False,
-                                      "cards": [face["name"] for face in faces], "instances": instances}
+                                      "cards": [face["name"] for face in shown], "instances": instances}
 
 
 def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[np.uint8], entry: dict) -> None:
@@ -173,6 +189,52 @@ def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entr
     annotate.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
 
 
+def lines_of(folder: Path, limit: int | None) -> list[dict]:
+    """The lines of photos.jsonl and negatives.jsonl, or so many of them, from all parts of the list."""
+    for name in LISTS:
+        if not (folder / name).is_file():
+            raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", folder / name,
+                             'See "Count it on your own photos" in docs/naming.md.')
+    lines = [json.loads(line) for name in LISTS for line in (folder / name).read_text().splitlines()]
+    if limit and limit < len(lines):
+        lines = [lines[at] for at in np.linspace(0, len(lines) - 1, limit).round().astype(int)]
+    return lines
+
+
+def rows_by_name(index: CardIndex) -> dict[str, list[int]]:
+    rows: dict[str, list[int]] = {}
+    for row in range(len(index.metadata)):
+        rows.setdefault(index.face(row)["name"], []).append(row)
+    return rows
+
+
+def print_counts(groups: Groups, rows: dict[str, dict[str, Rate]], with_curve: bool) -> None:
+    for name, answered in groups.items():
+        print(f"\n{name}: {len(answered)} pictures")
+        for row, rate in rows[name].items():
+            print(f"  {row:<30}{rate}")
+        print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
+            "seconds a picture", **seconds_of(answered)))
+    if with_curve:
+        print(f"\nIf a card were recognised from another confidence on (now {ACCEPTED}):")
+        for threshold, counted in curve(groups["all"]).items():
+            print(f"  {threshold:.2f}  " + ", ".join(f"{name} {rate.count} of {rate.total}"
+                                                     for name, rate in counted.items()))
+
+
+def as_json(answers: list[Answered], groups: Groups, rows: dict[str, dict[str, Rate]], with_curve: bool) -> str:
+    """The counts and every answer, as one JSON object."""
+    def rates_of(counted: dict[str, Rate]) -> dict[str, dict]:
+        return {row: asdict(rate) | {"interval": rate.interval} for row, rate in counted.items()}
+
+    thresholds = curve(groups["all"]) if with_curve else {}
+    return json.dumps({"rates": {name: rates_of(counted) for name, counted in rows.items()},
+                       "seconds": {name: seconds_of(answered) for name, answered in groups.items()},
+                       "photos": [asdict(result) for result in answers],
+                       "curve": {f"{threshold:.2f}": rates_of(counted) for threshold, counted in thresholds.items()}},
+                      ensure_ascii=False)
+
+
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, " DIR")
@@ -194,26 +256,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save-failures", type=Path, metavar="DIR", help="write the photos that were not named")
     args = parser.parse(argv)
     require_directory(args.folder, "photo", "Name a folder with photos.jsonl.")
-    for name in ("photos.jsonl", "negatives.jsonl"):
-        if not (args.folder / name).is_file():
-            raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", args.folder / name,
-                             'See "Count it on your own photos" in docs/naming.md.')
     folder = args.index_dir or built_index(args.folder)
     index = read_index(folder)
     model = TimedModel(open_model(index.manifest, ModelOptions()))
-    lines = [json.loads(line) for name in ("photos.jsonl", "negatives.jsonl")
-             for line in (args.folder / name).read_text().splitlines()]
-    if args.limit and args.limit < len(lines):
-        lines = [lines[at] for at in np.linspace(0, len(lines) - 1, args.limit).round().astype(int)]
+    lines = lines_of(args.folder, args.limit)
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
     matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, cache)
     drawn = args.drawn or 0
+    rows_of = rows_by_name(index) if args.hold_out else None
     progress, answers = Progress("Naming", len(lines) + drawn * len(scene_kinds.KINDS), "photos"), []
     given = ((open_pixels(args.folder / entry["file"]), entry) for entry in lines)
     for photo, entry in itertools.chain(given, drawn_photos(index, cache, drawn)):
-        result = answer(photo, entry, index, model, args.hold_out)
+        result = answer(photo, entry, index, model, rows_of)
         if matchers and entry.get("instances"):
             name_by_hash(matchers, photo, entry)
         answers.append(result)
@@ -224,22 +280,9 @@ def main(argv: list[str] | None = None) -> int:
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}
     rows = {name: rates(answered, named_by_hash) for name, answered in groups.items()}
     if args.json:
-        print(json.dumps({"rates": {name: {row: asdict(rate) | {"interval": rate.interval}
-                                           for row, rate in counted.items()} for name, counted in rows.items()},
-                          "seconds": {name: seconds_of(answered) for name, answered in groups.items()},
-                          "photos": [asdict(result) for result in answers]}, ensure_ascii=False))
+        print(as_json(answers, groups, rows, args.curve))
     else:
-        for name, answered in groups.items():
-            print(f"\n{name}: {len(answered)} pictures")
-            for row, rate in rows[name].items():
-                print(f"  {row:<30}{rate}")
-            print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
-                "seconds a picture", **seconds_of(answered)))
-        if args.curve:
-            print(f"\nIf a card were recognised from another confidence on (now {ACCEPTED}):")
-            for threshold, counted in curve(groups["all"]).items():
-                print(f"  {threshold:.2f}  " + ", ".join(f"{name} {rate.count} of {rate.total}"
-                                                         for name, rate in counted.items()))
+        print_counts(groups, rows, args.curve)
     return EXIT_OK
 
 

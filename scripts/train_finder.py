@@ -11,7 +11,6 @@ Writes  the network as ONNX
 from __future__ import annotations
 
 import copy
-import io
 import math
 import sys
 import time
@@ -38,6 +37,7 @@ NEAR_TURN = math.radians(32)  # a card belongs to the turns that are less than t
 SHARPNESS = 8.0  # the confidence to learn is exp(-SHARPNESS x mean error of the corners / size of the card)
 CORNER_WEIGHT = 5.0  # weight of the corners' loss. The confidence's has 1
 AVERAGED = 0.999  # weights are averaged over about 1,000 steps
+EASY_SCENES = 4000  # drawn first. Without them, the first 700 steps learn nothing
 REPORT_STEPS = 50
 MAX_CARDS = 3000  # pictures of the cache that are used. They are held in memory, 0.2 MB each
 CELLS = SIDE // STRIDE
@@ -70,10 +70,10 @@ class CornerNet(nn.Module):
         self.mix_16, self.mix_8 = convolution(HEAD, HEAD), nn.Sequential(convolution(HEAD, HEAD),
                                                                          convolution(HEAD, HEAD))
         self.answer = nn.Conv2d(HEAD, 9 * TURNS, 1)
-        with torch.no_grad():  # start with no confidence, and with an upright card of two thirds of the picture
-            assert self.answer.bias is not None
-            self.answer.bias[:TURNS] = -4
-            self.answer.bias[TURNS:] = torch.from_numpy(np.concatenate([usual_corners(turn) for turn in range(TURNS)]))
+        assert self.answer.bias is not None
+        nn.init.zeros_(self.answer.bias)
+        with torch.no_grad():
+            self.answer.bias[:TURNS] = -4  # no confidence at first
 
     def forward(self, pixels: Tensor) -> Tensor:
         at_8 = self.to_8(pixels / 128 - 1)
@@ -87,14 +87,6 @@ class CornerNet(nn.Module):
 def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs),
                          nn.ReLU(inplace=True))
-
-
-def usual_corners(turn: int) -> np.ndarray:
-    """The corners of a card around a cell, float32 [8], whose top is at this turn."""
-    angle, tall = turn * math.pi / TURNS + math.pi / 2, SIDE / UNIT / 2
-    corners = np.array([[-63, -88], [63, -88], [63, 88], [-63, 88]]) / 88 * tall / 2
-    turned = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
-    return np.asarray(corners @ turned, np.float32).ravel()
 
 
 def targets(scene: Drawn) -> np.ndarray:
@@ -133,9 +125,10 @@ class Scenes(torch.utils.data.IterableDataset):
         import cv2
 
         cv2.setNumThreads(1)
-        random, pool = np.random.default_rng(self.seed), list[tuple[np.ndarray, np.ndarray]]()
+        random, pool, drawn = np.random.default_rng(self.seed), list[tuple[np.ndarray, np.ndarray]](), 0
         while True:
-            scene = draw(random, self.cards)
+            scene = draw(random, self.cards, easy=drawn < EASY_SCENES)
+            drawn += 1
             for quarters in random.choice(4, 2, replace=False).tolist():
                 turned = scene
                 for _ in range(quarters):
@@ -171,7 +164,7 @@ def loss_of(output: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
 def train(cards: list[np.ndarray], steps: int, seed: int) -> CornerNet:
     """Train a network. Returns the average of its weights over the last steps."""
     torch.manual_seed(seed)
-    network = CornerNet().to(memory_format=torch.channels_last)
+    network = CornerNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged, errors, started = copy.deepcopy(network), [], time.monotonic()
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     batches = iter(torch.utils.data.DataLoader(Scenes(cards, seed), BATCH, num_workers=1, collate_fn=collate,
@@ -208,10 +201,11 @@ def _average(averaged: nn.Module, network: nn.Module, share: float) -> None:
 
 def as_onnx(network: CornerNet) -> bytes:
     """The network as an ONNX file that OpenCV reads."""
-    data = io.BytesIO()
-    torch.onnx.export(network.eval().to(memory_format=torch.contiguous_format), (torch.zeros(1, 3, SIDE, SIDE),), data, dynamo=False,
-                      input_names=["pixels"], output_names=["corners"], opset_version=13)
-    return data.getvalue()
+    network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    program = torch.onnx.export(network, (torch.zeros(1, 3, SIDE, SIDE),), dynamo=True, verbose=False,
+                                input_names=["pixels"], output_names=["corners"])
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
 
 
 @entry_point

@@ -95,7 +95,7 @@ def killed(many, tmp_path_factory):
 
 
 @pytest.mark.fault("damaged-checkpoint")
-@pytest.mark.parametrize("damage", ["npz", "meta", "rows", "model", "no-resume"])
+@pytest.mark.parametrize("damage", ["npz", "meta", "rows", "version", "model", "no-resume"])
 def test_a_checkpoint_that_does_not_fit_is_not_used(many, killed, tmp_path, damage):
     out = tmp_path / "out"
     shutil.copytree(killed, out)
@@ -106,6 +106,9 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(many, killed, tmp_path, dama
     elif damage == "rows":
         data[-(len(data) // 3)] ^= 1  # in the second segment
         path.write_bytes(data)
+    elif damage == "version":
+        meta = json.loads((out / "checkpoint_meta.json").read_text())
+        (out / "checkpoint_meta.json").write_text(json.dumps(meta | {"version": "1.1.0"}))
     flags = {"model": ["--fit", "squash"], "no-resume": ["--no-resume"]}.get(damage, [])
     again = start_build(many, "--out", out, *flags)
     assert again.wait(120) == 0, again.stderr.read()

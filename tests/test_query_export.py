@@ -18,7 +18,7 @@ from conftest import assert_three_lines
 from PIL import Image
 
 import mtg_image_db
-from mtg_image_db.artefacts import cache_name
+from mtg_image_db.artefacts import cache_name, file_sha256
 from mtg_image_db.browser.freshness import is_current
 
 LINE = re.compile(r"^(\d+)\. (.+) \[(\S+) (\S+)\] score=(\d\.\d{3}) (https://\S+)$")
@@ -224,6 +224,18 @@ def test_a_cache_that_was_copied_without_its_times_is_the_same_cache(built):
     for number, path in enumerate(built.pictures()):
         os.utime(path, (number, number))
     assert "model.onnx" in built.run("export_for_browser.py", "--with-model").stderr
+
+
+def test_the_model_of_an_index_of_an_older_version_is_not_exported(built):
+    path, manifest = built.out / "mtg_pictures.npy", built.manifest()
+    pictures = np.load(path)
+    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name != "art_hash"]
+    np.save(path, pictures[[name for name, _ in kept]].astype(kept))
+    manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (built.out / "build_manifest.json").write_text(json.dumps(manifest))
+    done = built.run("export_for_browser.py", "--with-model", code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+    assert "older version" in done.stderr and "keeps the vectors" in done.stderr
 
 
 @pytest.mark.fault("copied")

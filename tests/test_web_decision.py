@@ -20,6 +20,7 @@ from mtg_image_db.recognition.finder import rectangle
 
 ROWS = range(0, 53, 2)  # cards of the index that are photographed
 UNKNOWN_SEEDS = range(910, 918)  # drawn cards that are not in the index
+GREY = 7, 11, 30  # of the pictures, two of known cards and one of an unknown one: without colour
 FRAME_ERROR = 0.03  # of a card's height: how far each side of a frame may be off
 # Measured on the 35 pictures: similarities are equal to Python's 4 digits, and one margin is 0.016 (2 bits) apart. The
 # page cuts the frame out for the model, and Python straightens it. So their cosines differ a little, and sometimes the
@@ -47,7 +48,7 @@ class Photo:
 @pytest.fixture(scope="module")
 def photos(site, tmp_path_factory) -> list[Photo]:
     """Known cards, then unknown ones. The first two are the cached pictures. The others lie on a table, a little out
-    of focus, and the sides of their frames are a little off."""
+    of focus, and the sides of their frames are a little off. Some have no colour."""
     random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("photos")
     cards = [Image.open(site.picture(row)).convert("RGB") for row in ROWS]
     cards += [draw_face(f"Card {seed}", seed, "G") for seed in UNKNOWN_SEEDS]
@@ -55,6 +56,8 @@ def photos(site, tmp_path_factory) -> list[Photo]:
     for number, card in enumerate(cards):
         picture, frame = (card, None) if number < 2 else on_table(card, random)
         path = folder / f"{number}.png"
+        if number in GREY:
+            picture = picture.convert("L").convert("RGB")
         picture.save(path, compress_level=1)
         made.append(Photo(path, number < len(ROWS), frame))
     return made

@@ -1,17 +1,19 @@
-// Perceptual hashes of what is inside a quadrilateral of a picture, and the rows of the index with similar ones. They are
-// those of mtg_image_db/embedding/picture_hash.py.
+// Perceptual hashes of what is inside a quadrilateral of a picture, and the rows of the index with similar ones. They
+// are those of mtg_image_db/embedding/picture_hash.py.
 //
 //     const { grey, colours } = levelsOf(picture);
 //     const similarity = similarityTo(hashOf(grey, quad), hashes, row);
 //
-// The similarity of two pictures is 1 - 2 x Hamming distance / bits. It is 1 for equal pictures and about 0 for unrelated
-// ones. hashes.bin has two hashes for each row: 256 bits of the complete picture, and 3 x 256 bits of its art in colour.
+// The similarity of two pictures is 1 - 2 x Hamming distance / bits. It is 1 for equal pictures and about 0 for
+// unrelated ones. hashes.bin has two hashes for each row: 256 bits of the complete picture, and 3 x 256 bits of its art
+// in colour.
 
 import { grown, projection } from "./quads.js";
 import { best } from "./scores.js";
 
-export const HASH_BYTES = 128; // of a row: two hashes
-export const ART_AT = 32; // where the second one begins
+const HASH_BYTES = 32; // of a picture, or of one channel of its art
+const ART_OFFSET = HASH_BYTES; // where the hash of the art begins in the bytes of a row
+export const ROW_BYTES = ART_OFFSET + 3 * HASH_BYTES;
 const SIDE = 64; // pixels of the grey square that is transformed, as in picture_hash.py
 const FREQUENCIES = 16; // as in picture_hash.py
 const [CARD_WIDTH, CARD_HEIGHT] = [96, 128]; // pixels of a straightened card or art window, as in fitting.py
@@ -20,6 +22,7 @@ const [FULL_PIXEL, HALF_PIXEL] = [round32(1 / 1.5), round32(0.5 / 1.5)]; // weig
 const MAX_SIDE = 1024; // pixels: larger levels are not kept
 // Brightness, red minus green, and blue minus yellow, of [red, green, blue]: as in picture_hash.py.
 const CHANNELS = [[0.299, 0.587, 0.114], [1, -1, 0], [-0.5, -0.5, 1]];
+const [MIN_CONTRAST, BRIGHTNESS_ALONE] = [1, 1.5]; // as in picture_hash.py, which explains them
 
 const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
@@ -27,11 +30,11 @@ const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
 // The rows whose pictures are most similar to what is inside the quadrilateral, by their hashes: retrievedByHash for
 // each of sizes. A row may come twice. All rows are compared: 54,000 take 7 ms.
 export function nearestByHash({ grey }, quad, hashes, { sizes, retrievedByHash }) {
-  const words = new Uint32Array(hashes.buffer, hashes.byteOffset, hashes.length / 4);
-  const alike = new Int16Array(hashes.length / HASH_BYTES);
+  const words = wordsOf(hashes);
+  const alike = new Int16Array(hashes.length / ROW_BYTES);
   return sizes.flatMap((size) => {
-    const wanted = new Uint32Array(hashOf(grey, grown(quad, size)).buffer);
-    for (let row = 0; row < alike.length; row++) alike[row] = -distance(wanted, words, row * (HASH_BYTES / 4));
+    const wanted = wordsOf(hashOf(grey, grown(quad, size)));
+    for (let row = 0; row < alike.length; row++) alike[row] = -distance(wanted, words, row * (ROW_BYTES / 4));
     return best(alike, Math.min(retrievedByHash, alike.length));
   });
 }
@@ -81,11 +84,11 @@ export function hashOf(levels, quad) {
 // Uint8Array [96], the hash of the art that is inside the quadrilateral.
 export function artHashOf(colours, quad) {
   const squares = colours.map((levels) => straightened(levels, quad));
-  const hash = new Uint8Array(CHANNELS.length * ART_AT);
+  const hash = new Uint8Array(CHANNELS.length * HASH_BYTES);
   CHANNELS.forEach((weights, channel) => {
     const mixed = Float32Array.from(squares[0], (_, i) =>
       weights.reduce((sum, weight, colour) => sum + weight * squares[colour][i], 0));
-    hash.set(bitsOf(mixed), channel * ART_AT);
+    if (deviation(mixed) >= MIN_CONTRAST) hash.set(bitsOf(mixed), channel * HASH_BYTES);
   });
   return hash;
 }
@@ -111,7 +114,7 @@ function bitsOf(square) {
   }
   const sorted = lowest.slice().sort();
   const median = (sorted[127] + sorted[128]) / 2;
-  const hash = new Uint8Array(ART_AT);
+  const hash = new Uint8Array(HASH_BYTES);
   lowest.forEach((value, i) => { if (value > median) hash[i >> 3] |= 128 >> (i & 7); });
   return hash;
 }
@@ -159,11 +162,36 @@ function shrunk(card) {
   return square;
 }
 
-// The similarity of a hash to the one at `offset` in the bytes of a row.
-export function similarityTo(hash, hashes, row, offset = 0) {
-  const words = new Uint32Array(hashes.buffer, hashes.byteOffset, hashes.length / 4);
-  const different = distance(new Uint32Array(hash.buffer), words, (row * HASH_BYTES + offset) / 4);
-  return 1 - (2 * different) / (8 * hash.length);
+// The similarity of a picture's hash to that of a row.
+export function similarityTo(hash, hashes, row) {
+  return similarity(wordsOf(hash), wordsOf(hashes), (row * ROW_BYTES) / 4);
+}
+
+// The similarity of the hash of some art to that of a row: the mean of the channels that tell something in both.
+export function artSimilarityTo(hash, hashes, row) {
+  let [sum, channels] = [0, 0];
+  for (let at = 0; at < hash.length; at += HASH_BYTES) {
+    const channel = hash.subarray(at, at + HASH_BYTES);
+    const from = row * ROW_BYTES + ART_OFFSET + at;
+    if (!channel.some(Boolean) || !hashes.subarray(from, from + HASH_BYTES).some(Boolean)) continue;
+    sum += similarity(wordsOf(channel), wordsOf(hashes), from / 4);
+    channels += 1;
+  }
+  return sum / Math.max(channels, BRIGHTNESS_ALONE);
+}
+
+function wordsOf({ buffer, byteOffset, length }) {
+  return new Uint32Array(buffer, byteOffset, length / 4);
+}
+
+function similarity(hash, words, at) {
+  return 1 - (2 * distance(hash, words, at)) / (32 * hash.length);
+}
+
+// The standard deviation of some numbers.
+function deviation(numbers) {
+  const mean = numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+  return Math.sqrt(numbers.reduce((sum, number) => sum + (number - mean) ** 2, 0) / numbers.length);
 }
 
 // The number of bits that differ between a hash and the one at a place, both as 32-bit words.

@@ -1,14 +1,14 @@
-// Decides whether a picture shows the card that was found for it. It is the rule of mtg_image_db/recognition/, for a card
-// whose place in the picture is roughly known.
+// Decides whether a picture shows the card that was found for it. It is the rule of mtg_image_db/recognition/, for a
+// card whose place in the picture is roughly known.
 //
 //     const decision = readDecision(meta.recognition);
 //     const answer = judge(levelsOf(picture), quad, nearest, hashes, name, decision);
 //
 // The corners of the card are moved to where the complete pictures are most similar. The similarity of the art, in
-// colour, then decides. The numbers of the decision come from meta.json. The export writes them there, and docs/naming.md
-// explains them.
+// colour, then decides. The numbers of the decision come from meta.json. The export writes them there, and
+// docs/naming.md explains them.
 
-import { ART_AT, artHashOf, hashOf, similarityTo } from "./hashes.js";
+import { artHashOf, artSimilarityTo, hashOf, similarityTo } from "./hashes.js";
 import { area, grown, inside, moved } from "./quads.js";
 
 const isNumber = (value) => typeof value === "number";
@@ -41,7 +41,7 @@ export function readDecision(recognition) {
 // similar the next card of another name is. confidence is the similarity of the best card's art. order lists the places
 // in `nearest`, the best first.
 // quad: [[x, y] x 4], clockwise from the card's top left; nearest: [{row, score}]; hashes: Uint8Array
-// [N * HASH_BYTES]; name(row): the card's name; decision: from readDecision().
+// [N * ROW_BYTES]; name(row): the card's name; decision: from readDecision().
 export function judge({ grey, colours }, quad, nearest, hashes, name, decision) {
   const { accepted, rivals, sizes, cosineWeight } = decision;
   const similarities = sizes.map((size) => {
@@ -63,14 +63,16 @@ export function judge({ grey, colours }, quad, nearest, hashes, name, decision) 
   const fits = Array.from(bestOfName.values(), ({ place, size, similarity }) => {
     const { row } = nearest[place];
     const fit = fitted(grey, grown(quad, sizes[size]), similarity, hashes, row, decision);
-    const art = similarityTo(artHashOf(colours, inside(fit.quad, decision.art)), hashes, row, ART_AT);
+    const art = artSimilarityTo(artHashOf(colours, inside(fit.quad, decision.art)), hashes, row);
     return { place, similarity: fit.similarity, art };
   }).sort(byRanking);
   const [first, ...others] = fits;
   const margin = others.length ? first.similarity - Math.max(...others.map((fit) => fit.similarity)) : 0;
   const fitAt = new Map(fits.map((fit) => [fit.place, fit]));
-  const order = ranked.map((candidate) => fitAt.get(candidate.place) ?? candidate).sort(byRanking)
-    .map(({ place }) => place);
+  const cardOf = ({ place }) => name(nearest[place].row);
+  const art = (candidate) => (cardOf(candidate) === cardOf(first) ? first.art : 0); // other printings show it too
+  const order = ranked.map((candidate) => fitAt.get(candidate.place) ?? { ...candidate, art: art(candidate) })
+    .sort((a, b) => (b === first) - (a === first) || byRanking(a, b)).map(({ place }) => place);
   return { accepted: first.art >= accepted, similarity: first.similarity, margin, confidence: first.art, order };
 }
 

@@ -52,7 +52,8 @@ export function createRows(count, dimension, scale) {
       for (let i = 0; i < dimension; i++) query[i] = Math.round(vector[i] * (INT16 / largest));
       kernel.score(0, size, dimension, queryAt, scoresAt);
       const unit = largest / INT16 / scale;
-      return [...new Set([...best(scores, Math.min(k, count)), ...others])].map((row) => ({ row, score: Math.min(1, scores[row] * unit) }));
+      const found = new Set([...best(scores, Math.min(k, count)), ...others]);
+      return Array.from(found, (row) => ({ row, score: Math.min(1, scores[row] * unit) }));
     },
 
     // The unit vector of a row.

@@ -15,9 +15,9 @@
 // A match is {row, score, record}. record is the card's record in meta.json. score is the cosine, and a search by text
 // has none.
 // The answer to a picture is {accepted, similarity, margin, confidence, matches}. similarity says how alike the picture
-// and the first match are, margin how much less alike the next card is. confidence is the similarity of the art alone: it
-// decides whether the answer is accepted (likeness.js). Where an artwork has several printings, the first match may be
-// another printing than the one in the picture.
+// and the first match are, margin how much less alike the next card is. confidence is the similarity of the art alone.
+// It decides whether the answer is accepted (likeness.js). Where an artwork has several printings, the first match may
+// be another printing than the one in the picture.
 //
 // Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
 // To use the search in another page, copy the .js files into one folder, and vendor/ too if it searches pictures.

@@ -42,6 +42,7 @@ from mtg_image_db.embedding.checkpoint import content_digest
 from mtg_image_db.embedding.embedder import AGREEMENT, prepare
 from mtg_image_db.embedding.models import ModelSpec, spec_from_manifest
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
+from mtg_image_db.index.reader import read_pictures
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.namer import DECISION
 
@@ -153,7 +154,7 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
 def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32]) -> BrowserModel:
     """The model as ONNX, and the hashes. Raises SuiteError if its vectors are not those of the index."""
     spec = spec_from_manifest(manifest, options.pretrained)
-    sources = np.load(options.input_dir / PICTURES, allow_pickle=False)
+    sources = read_pictures(options.input_dir)
     rows, prepared = _sample_pictures(sources, options.cache or Path(), spec)
 
     def cosine(model: onnx.ModelProto) -> float:

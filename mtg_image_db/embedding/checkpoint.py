@@ -30,7 +30,7 @@ from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 
 # The picture that a vector was made from. name is the cache file. bytes and mtime_ns identify an unchanged file
 # without opening it. digest is content_digest of its bytes. hash is the perceptual hash of the complete picture,
-# art_hash that of its art window. art_hash is zero in rows of indexes that were built before version 1.2.
+# art_hash that of its art window.
 SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
                          ("hash", "u1", (HASH_BYTES,)), ("art_hash", "u1", (ART_HASH_BYTES,))])
 LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 HASH_BYTES, ART_HASH_BYTES = 32, 96
+MIN_CONTRAST = 1.0  # standard deviation of a channel, of 255. With less it tells nothing: its bits are 0
+BRIGHTNESS_ALONE = 1.5  # channels that the brightness counts for, where there is no colour. See art_similarity
 # Shares of a card's width and height: left, top, right, bottom. Measured on frames of 2003 and 2015, which agree. Cards
 # of other layouts are hashed at the same place.
 ART = 0.076, 0.112, 0.922, 0.556
@@ -57,7 +59,9 @@ def art_signs(art: NDArray[np.uint8]) -> NDArray[np.float32]:
     import cv2
 
     square = cv2.resize(art, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return signs(np.moveaxis(square @ CHANNELS.T, 2, 0)).ravel()
+    channels = np.moveaxis(square @ CHANNELS.T, 2, 0)
+    tells = channels.std(axis=(1, 2)) >= MIN_CONTRAST
+    return np.where(tells[:, None], signs(channels), np.float32(-1)).ravel()
 
 
 def art_hash(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -78,3 +82,16 @@ def similarity(first: NDArray[np.float32], others: NDArray[np.float32]) -> NDArr
     Equal pictures have 1. Unrelated pictures have about 0.
     """
     return first @ others.T / first.shape[-1]
+
+
+def art_similarity(first: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """The similarity of the art with these bits, float32 [768] each: the mean of the channels that tell something in
+    both pictures.
+
+    Without colour, in a grey photo, the brightness alone is not enough: it is divided by BRIGHTNESS_ALONE. Unrelated
+    art reached 0.33 in brightness, with 54,000 faces, and 0.22 after the division.
+    """
+    channels, others = (bits.reshape(len(CHANNELS), -1) for bits in (first, other))
+    tells = (channels > 0).any(axis=1) & (others > 0).any(axis=1)
+    alike = (channels * others).mean(axis=1)[tells]
+    return float(alike.sum() / max(len(alike), BRIGHTNESS_ALONE))

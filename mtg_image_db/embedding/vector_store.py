@@ -25,9 +25,10 @@ from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, Checkpoint
 @dataclass(frozen=True)
 class KnownVectors:
     """The vectors of a finished build: for each row the picture (SOURCE_DTYPE [N]) and the vector (float32 [N, D],
-    mapped from disk)."""
+    mapped from disk). has_art_hashes is False for a build of a version before 1.2: the art hashes are zeros then."""
     sources: NDArray[np.void] = field(default_factory=lambda: np.empty(0, SOURCE_DTYPE))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    has_art_hashes: bool = True
 
 
 def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: str) -> KnownVectors:
@@ -42,20 +43,16 @@ def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: st
         why = f"Details: {error.details}" if isinstance(error, SuiteError) else error
         say(f"The previous build's vectors are not used. {why}")
         return KnownVectors()
-    sources = _with_art_hashes(sources)
+    names = SOURCE_DTYPE.names or ()
+    has_art_hashes = sources.dtype.names != names[:-1]
+    if not has_art_hashes:
+        say("The index is of an earlier version: every picture is read again for its art hash. The vectors are kept.")
+        widened = np.zeros(len(sources), SOURCE_DTYPE)
+        for name in names[:-1]:
+            widened[name] = sources[name]
+        sources = widened
     fits = sources.dtype == SOURCE_DTYPE and len(sources) == len(vectors)
-    return KnownVectors(sources, vectors) if fits else KnownVectors()
-
-
-def _with_art_hashes(sources: NDArray[np.void]) -> NDArray[np.void]:
-    """The rows of an index that was built before version 1.2, with zeros as art hashes. The build then reads these
-    pictures again, and keeps their vectors."""
-    if sources.dtype.names != SOURCE_DTYPE.names[:-1]:
-        return sources
-    widened = np.zeros(len(sources), SOURCE_DTYPE)
-    for name in sources.dtype.names:
-        widened[name] = sources[name]
-    return widened
+    return KnownVectors(sources, vectors, has_art_hashes) if fits else KnownVectors()
 
 
 class VectorStore:
@@ -87,13 +84,14 @@ class VectorStore:
         first = len(self.previous.sources)
         if ref < first:
             return self.previous.sources[ref]
-        # copied: a bytearray cannot grow while a view of it exists
-        return np.frombuffer(self._added, SOURCE_DTYPE, 1, (ref - first) * SOURCE_DTYPE.itemsize)[0].copy()
+        # Copied in one step: a bytearray cannot grow while a view of it exists, and other threads read it.
+        at = (ref - first) * SOURCE_DTYPE.itemsize
+        return np.frombuffer(bytes(self._added[at:at + SOURCE_DTYPE.itemsize]), SOURCE_DTYPE)[0]
 
     def hashes(self, ref: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
         """The perceptual hashes of a vector's picture, (complete picture, art window). None if they are not known."""
         source = self.source(ref)
-        return (source["hash"], source["art_hash"]) if source["art_hash"].any() else None
+        return (source["hash"], source["art_hash"]) if self._has_art_hash(ref) else None
 
     def unchanged(self, name: str, size: int, mtime_ns: int) -> int | None:
         """The ref of a cache file that has not changed since its vector and its hashes were made, or None."""
@@ -101,8 +99,11 @@ class VectorStore:
         if ref is None:
             return None
         source = self.source(ref)
-        same = (source["bytes"], source["mtime_ns"]) == (size, mtime_ns) and source["art_hash"].any()
-        return ref if same else None
+        same = (source["bytes"], source["mtime_ns"]) == (size, mtime_ns)
+        return ref if same and self._has_art_hash(ref) else None
+
+    def _has_art_hash(self, ref: int) -> bool:
+        return self.previous.has_art_hashes or ref >= len(self.previous.sources)
 
     def with_content(self, digest: str) -> int | None:
         """The ref of a picture with these bytes (its digest). None if there is none."""

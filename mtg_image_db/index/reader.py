@@ -24,8 +24,7 @@ from mtg_image_db.artefacts import EMBEDDINGS, INDEX, META, PICTURES, load_manif
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.embedder import Embedder, pick_device, pick_precision
 from mtg_image_db.embedding.models import spec_from_manifest
-from mtg_image_db.index import hashes as picture_hashes
-from mtg_image_db.index import hnsw
+from mtg_image_db.index import hash_search, hnsw
 
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
 
@@ -70,7 +69,7 @@ class CardIndex:
     def nearest_by_hash(self, hashes: NDArray[np.uint8], k: int) -> hnsw.Found:
         """The k rows whose pictures are most similar to hashes (uint8 [Q, 32]): (similarity float32 [Q, k], rows
         int64 [Q, k], -1 for no row)."""
-        return picture_hashes.search(self.hash_index, hashes, k)
+        return hash_search.search(self.hash_index, hashes, k)
 
     def cosines(self, vector: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The cosines, float32 [n], of a unit vector (float32 [D]) and rows that a search has found (int64 [n])."""
@@ -114,10 +113,7 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
     """
     manifest = manifest or load_manifest(index_dir)
     verify(index_dir, manifest, (META, PICTURES, EMBEDDINGS if exact else INDEX))
-    sources = np.load(index_dir / PICTURES, allow_pickle=False)
-    if "art_hash" not in (sources.dtype.names or ()):
-        raise SuiteError("Configuration Error", "the index was built by an older version of these scripts", index_dir,
-                         "Run the build again as before.")
+    sources = read_pictures(index_dir)
     lines = (index_dir / META).read_bytes().splitlines()
     sharing, artworks = _lookups(lines)
     hashes, art_hashes = (np.ascontiguousarray(sources[name]) for name in ("hash", "art_hash"))
@@ -129,7 +125,17 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
         graph = hnsw.load(index_dir / INDEX)
         nodes = hnsw.nodes_of(graph)
     return CardIndex(manifest, lines, hashes, art_hashes, sharing, artworks,
-                     picture_hashes.open_hashes(hashes, nodes.rows), nodes, graph)
+                     hash_search.open_hashes(hashes, nodes.rows), nodes, graph)
+
+
+def read_pictures(index_dir: Path) -> NDArray[np.void]:
+    """The picture of each row, with its hashes (checkpoint.SOURCE_DTYPE [N]). Raises SuiteError if an earlier version
+    has built the index."""
+    sources = np.load(index_dir / PICTURES, allow_pickle=False)
+    if "art_hash" not in (sources.dtype.names or ()):
+        raise SuiteError("Configuration Error", "the index was built by an older version of these scripts", index_dir,
+                         "Run the build again as before. It keeps the vectors.")
+    return sources
 
 
 def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:

@@ -74,7 +74,7 @@ def _answers(output: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     corners = output[TURNS:].reshape(TURNS, 8, *output.shape[1:])[turn, :, row, column].reshape(-1, 4, 2)
     centres = np.stack([column, row], axis=1)[:, None].astype(np.float32) * STRIDE + STRIDE / 2
     kept = confidence[turn, row, column] >= MIN_CONFIDENCE
-    return (centres + UNIT * corners)[kept].astype(np.float32), confidence[turn, row, column][kept]
+    return (centres + UNIT * corners)[kept].astype(np.float32), confidence[turn, row, column][kept].astype(np.float32)
 
 
 def _distinct(quads: NDArray[np.float32], confidence: NDArray[np.float32]) -> list[Candidate]:

@@ -41,18 +41,18 @@ def signs_of(quads: Sequence[NDArray[np.float32]], grey: Pyramid) -> NDArray[np.
 def art_similarity(art_hash: NDArray[np.uint8], photo: Pyramid, quad: NDArray[np.float32]) -> float:
     """The similarity of the art window of a card at this quad of an RGB photo to an art hash (uint8 [96])."""
     left, top, right, bottom = picture_hash.ART
-    window = _seen(np.float32([[left, top], [right, top], [right, bottom], [left, bottom]]), quad)
+    window = _in_photo(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), quad)
     signs = picture_hash.art_signs(straighten(photo, window, *HASHED, reflect=False))
-    return float(picture_hash.similarity(signs[None], picture_hash.unpack(art_hash[None]))[0, 0])
+    return picture_hash.art_similarity(signs, picture_hash.unpack(art_hash))
 
 
 def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
     """The quadrilateral with each side moved outward by a share of the card's width or height."""
     unit = rectangle(1, 1)
-    return _seen(unit + np.float32(part) * (2 * unit - 1), quad)
+    return _in_photo(unit + np.float32(part) * (2 * unit - 1), quad)
 
 
-def _seen(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
+def _in_photo(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where the photo shows points of the card, float32 [n, 2] as shares of its width and height."""
     import cv2
 

@@ -10,7 +10,7 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -108,7 +108,7 @@ class _Fit(NamedTuple):
     """A view's corners fitted to the picture of a row."""
     similarity: float
     cosine: float
-    art: float  # the similarity of the art windows
+    art: float  # the similarity of the art windows. It decides, and ranks the fits too
     row: int
     quad: NDArray[np.float32]
 
@@ -131,7 +131,8 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise finder.py
     finds them. Raises InvalidContent if the picture is too long for a card.
     """
-    quads, pyramids = guesses(photo) if quads is None else quads, Photo.of(photo)
+    quads = guesses(photo) if quads is None else quads
+    pyramids = Photo.of(photo)
     views = ranked_views(pyramids, quads, index, model, k, ef_search)
     found: list[tuple[float, Card]] = []
     for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
@@ -180,11 +181,11 @@ def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
 
 
-def _by_place(ranked: Iterable[Placed], each: int, shared: Callable[..., float] = overlap) -> list[Placed]:
+def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
     """Keep the first items of each place: at most `each` of those whose quads share more than SAME_PLACE."""
     kept: list[Placed] = []
     for item in ranked:
-        if sum(shared(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
+        if sum(overlap(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
             kept.append(item)
     return kept
 
@@ -201,7 +202,7 @@ def _rivals(view: View, index: CardIndex) -> list[int]:
 
 def _fit(view: View, at: int, photo: Photo, index: CardIndex) -> _Fit:
     """Fit the view's corners to the picture of its row number `at`."""
-    start = grown(view.quad, SIZES[view.size[at]])
+    start = grown(view.quad, SIZES[view.best_size[at]])
     similarity, quad = fit_corners(start, float(view.similarity[at]), index.hashes[view.rows[at]], photo.grey)
     art = art_similarity(index.art_hashes[view.rows[at]], photo.colour, quad)
     return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)

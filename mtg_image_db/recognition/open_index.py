@@ -20,7 +20,8 @@ from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.reader import Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
-from mtg_image_db.recognition.namer import Card, PictureModel, name_photo
+from mtg_image_db.recognition.namer import Card, name_photo
+from mtg_image_db.recognition.retrieval import PictureModel
 
 
 class OpenIndex:

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.namer import Card, PictureModel, name_photo
+from mtg_image_db.recognition.namer import Card, name_photo
+from mtg_image_db.recognition.retrieval import PictureModel
 from mtg_image_db.threads import map_ahead
 
 QUERY_BATCH = 64

@@ -54,18 +54,18 @@ class Photo(NamedTuple):
 
 
 class View(NamedTuple):
-    """A candidate in one orientation and the rows retrieved for it: their cosines, their similarity at the best of
-    SIZES, and that size's number. ranking (float32 [n]) is what they are ranked by, of both."""
+    """A candidate in one orientation and the rows retrieved for it, all [n]: the row numbers, their cosines, their
+    similarity at the best of SIZES, the position of that size in SIZES, and what they are ranked by."""
     quad: NDArray[np.float32]
     rows: NDArray[np.int64]
     cosines: NDArray[np.float32]
     similarity: NDArray[np.float32]
-    size: NDArray[np.int64]
+    best_size: NDArray[np.int64]
     ranking: NDArray[np.float32]
 
 
 def ranking(similarity: Number, cosine: Number) -> Number:
-    """What rows are ranked by."""
+    """What the retrieved rows of a view are ranked by. The numbers, or two arrays of one shape."""
     return similarity + COSINE_WEIGHT * cosine
 
 
@@ -89,7 +89,7 @@ def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: Card
     _, by_hash = index.nearest_by_hash(np.packbits(signs.reshape(-1, signs.shape[-1]) > 0, axis=1), RETRIEVED_BY_HASH)
     retrieved = np.hstack([by_cosine, by_hash.reshape(len(kept), -1)])
     views = [_view(quad, vector, hashes, np.unique(rows[rows >= 0]), index)
-             for quad, vector, hashes, rows in zip(kept, vectors, signs, retrieved, strict=True)]
+             for quad, vector, hashes, rows in zip(kept, vectors, signs, retrieved, strict=True) if (rows >= 0).any()]
     return sorted(views, key=lambda view: -view.ranking.max())
 
 

@@ -1,0 +1,53 @@
+"""The tools behind the finder: its training, and the indexes of many sizes that it is measured with."""
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+from conftest import Workspace, assert_three_lines, read_bulk
+
+from benchmarks.gallery import donors, recombinations
+from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS
+
+
+def test_training_writes_a_network_that_opencv_reads(finished, tmp_path):
+    done = finished.run("scripts/train_finder.py", "--cache", finished.cache, "--out", tmp_path / "net.onnx",
+                        "--steps", 2)
+    assert "Step 2 of 2: corners off by" in done.stderr
+    assert (tmp_path / "net.onnx").stat().st_size < 4e6, "the page has to fetch it"
+    network = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))
+    network.setInput(np.zeros((1, 3, SIDE, SIDE), np.float32))
+    assert network.forward().shape == (1, 9 * TURNS, SIDE // STRIDE, SIDE // STRIDE)
+
+
+def test_training_without_pictures_is_three_lines(tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = Workspace(tmp_path).run("scripts/train_finder.py", "--cache", tmp_path / "empty", "--out", tmp_path / "n",
+                                   code=1)
+    assert_three_lines(done.stderr, "Configuration Error")
+
+
+def test_a_gallery_grows_and_no_card_of_a_photo_gives_a_part(drawn, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(drawn, source)
+    cards = read_bulk(source)
+    shown = [card["name"] for card in cards[20:24]]
+    (source / "photos.jsonl").write_text(json.dumps({"file": "a.jpg", "cards": shown}) + "\n")
+    names = {card["name"] for card in donors(cards, source / "photos.jsonl")}
+    assert len(names) > 20 and not names & set(shown)
+    work = Workspace(tmp_path)
+    done = work.run("benchmarks/gallery.py", source, "--out", tmp_path / "out", "--faces", 58, 56)
+    assert "The index of 58 faces is in" in done.stderr
+    small, large = ([json.loads(line)["name"] for line in (tmp_path / "out" / size / "mtg_meta.jsonl").open()]
+                    for size in ("56", "58"))
+    assert len(small) == 54 and len(large) == 56 and set(small) < set(large), "two faces have placeholders"
+    assert {name for name in large if name.startswith("Recombined")} >= {"Recombined 0", "Recombined 1"}
+    assert_three_lines(work.run("benchmarks/gallery.py", source, "--out", tmp_path / "out", "--faces", 3,
+                                code=1).stderr, "Invalid Arguments")
+
+
+def test_a_larger_gallery_begins_with_the_smaller_one():
+    assert list(recombinations(40, 30, seed=1))[:10] == list(recombinations(10, 30, seed=1))
+    assert all(len({parts.frame, parts.art, parts.text}) == 3 for parts in recombinations(200, 5, seed=2))
