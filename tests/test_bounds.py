@@ -50,7 +50,7 @@ def made_up_build(space: Workspace, card: dict, faces: int) -> Workspace:
             name = cache_name(url)
             (space.cache / name).write_bytes(b"x")
             os.utime(space.cache / name, (1000, 1000))
-            pictures[n] = name, hashlib.blake2b(name.encode(), digest_size=16).hexdigest(), 1, 1000 * 10**9, n % 256
+            pictures[n] = name, hashlib.blake2b(name.encode(), digest_size=16).hexdigest(), 1, 1000 * 10**9, n % 256, 1
     vectors = np.random.default_rng(0).standard_normal((faces, DIMENSION), np.float32)
     np.save(space.out / "mtg_pictures.npy", pictures)
     np.save(space.out / "mtg_embeddings.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))

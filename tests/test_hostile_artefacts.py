@@ -17,7 +17,7 @@ from mtg_image_db.index.reader import read_index
 @pytest.mark.fault("damaged-checkpoint")
 def test_no_flipped_bit_of_a_checkpoint_is_more_than_a_line_on_the_terminal(tmp_path, capsys):
     """Each byte of its two small files and of its rows, changed: what is resumed is what was stored."""
-    sources = np.array([(f"{n}.jpg", f"{n:032x}", n, n, n) for n in range(6)], SOURCE_DTYPE)
+    sources = np.array([(f"{n}.jpg", f"{n:032x}", n, n, n, n) for n in range(6)], SOURCE_DTYPE)
     vectors = np.random.default_rng(0).standard_normal((6, 8), np.float32)
     checkpoint = Checkpoint(tmp_path, "model")
     for half in (slice(0, 3), slice(3, 6)):

@@ -1,4 +1,4 @@
-"""A photo -> the cards in it, named or marked as not recognised. finder.py proposes places, the index decides.
+"""A photo -> the cards in it, named or marked as not recognised. corner_net.py and finder.py propose places.
 
     cards = name_cards(open_pixels(path), index, model)
 
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from mtg_image_db.embedding.picture_hash import ART
 from mtg_image_db.index.reader import CardIndex, Match
+from mtg_image_db.recognition.corner_net import find_corners
 from mtg_image_db.recognition.finder import (
     SAME_PLACE,
     Pyramid,
     find_quads,
+    intersection_over_union,
     is_squarish,
     overlap,
     rectangle,
@@ -56,6 +58,7 @@ PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bit
 RIVALS = 3  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
 MAX_PLACES = 40
+NEARLY_EQUAL = 0.9  # intersection over union from which on an outline adds nothing to what the network found
 TURNS = 0, 2, 1, 3  # sides by which a quad is turned. The last two only where its sides do not tell the short ones
 # Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
 MIRROR_VIEWS = 25
@@ -128,8 +131,8 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     ranked. Each has at most k matches. Cards that are not recognised have accepted=False. The list is empty only if
     the model gives no finite vector.
 
-    quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise finder.py
-    finds them. Raises InvalidContent if the picture is too long for a card.
+    quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise guesses()
+    gives them. Raises InvalidContent if the picture is too long for a card.
     """
     quads = guesses(photo) if quads is None else quads
     pyramids = Photo.of(photo)
@@ -173,10 +176,14 @@ def _in_mirror(card: Card, width: int) -> Card:
 
 def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Places where cards may be, float32 [4, 2] each, top left first: the photo as it is, the photo as an upright card,
-    and every candidate. The last two are given both ways up, or in all four turns if they are about square."""
+    what the network finds, and outlines elsewhere. All but the first are given both ways up, or in all four turns if
+    they are about square."""
     height, width = photo.shape[:2]
     frame = rectangle(width, height)
-    places = [upright(frame), *(candidate.quad for candidate in find_quads(photo))]
+    learned = [candidate.quad for candidate in find_corners(photo)]
+    outlined = [candidate.quad for candidate in find_quads(photo)]
+    new = [quad for quad in outlined if all(intersection_over_union(quad, other) < NEARLY_EQUAL for other in learned)]
+    places = [upright(frame), *learned, *new]
     turned = [np.roll(place, turn, axis=0) for place in places for turn in (TURNS if is_squarish(place) else TURNS[:2])]
     return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
 
