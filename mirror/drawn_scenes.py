@@ -55,8 +55,12 @@ def _card_corners(tall: float, angle: float, slant: float, random: np.random.Gen
     wide = tall * 63 / 88
     corners = np.array([[-wide, -tall], [wide, -tall], [wide, tall], [-wide, tall]]) / 2
     corners *= 1 + random.uniform(-slant, slant, (4, 1))
-    turned = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    return np.asarray(corners @ turned)
+    return np.asarray(corners @ turned(angle))
+
+
+def turned(angle: float) -> np.ndarray:
+    """A matrix [2, 2]. Points [n, 2] @ this matrix are turned clockwise by an angle in radians."""
+    return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
 
 def _tilted(corners: np.ndarray, tall: float, nearer: float, squash: float) -> np.ndarray:

@@ -6,13 +6,12 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from mirror.drawn_scenes import SIZE, TABLES, lay, scene
+from mirror.drawn_scenes import SIZE, TABLES, lay, scene, turned
 from mtg_image_db.embedding.picture_hash import ART
 
 Photo = tuple[Image.Image, list[np.ndarray]]
@@ -62,9 +61,8 @@ def _covered(cards: Sequence[Image.Image], random: np.random.Generator, seed: in
     if random.random() < 0.5 and len(cards) > 1:
         part, turn = random.uniform(0.25, 0.5), random.uniform(-0.3, 0.3)
         away = down * (1 - part) if random.random() < 0.7 else across * random.choice([-1, 1]) * (1 - part)
-        middle, turned = quad.mean(axis=0), np.array([[math.cos(turn), math.sin(turn)],
-                                                      [-math.sin(turn), math.cos(turn)]])
-        lay(pixels, np.asarray(cards[1].convert("RGB")), (quad - middle) @ turned + middle + away, 5)
+        middle = quad.mean(axis=0)
+        lay(pixels, np.asarray(cards[1].convert("RGB")), (quad - middle) @ turned(turn) + middle + away, 5)
     else:
         _fingers(pixels, quad, random)
     return Image.fromarray(pixels), quads

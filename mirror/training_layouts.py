@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mirror.drawn_scenes import turned
 from mtg_image_db.recognition.corner_net import SIDE
 from mtg_image_db.recognition.finder import CARD_RATIO
 
@@ -27,11 +28,6 @@ def camera(random: Generator) -> np.ndarray:
     tilted[1:, 1:] = [[math.cos(tilt), -math.sin(tilt)], [math.sin(tilt), math.cos(tilt)]]
     space = around.T @ tilted @ around
     return np.vstack([space[:2] * [1, 1, 0], [*space[2, :2] / distance, 1]])
-
-
-def turned(angle: float) -> np.ndarray:
-    """Points @ this matrix are turned by an angle in radians."""
-    return np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
 
 def _corners(middle: np.ndarray, tall: float, angle: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from mirror.drawn_cards import write_mirror
 from mirror.scryfall_mirror import Mirror
+from mtg_image_db.artefacts import file_sha256
 from mtg_image_db.locks import hold
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
@@ -140,6 +142,16 @@ def built(finished, tmp_path) -> Workspace:
     path = tmp_path / "built"
     shutil.copytree(finished.path, path)
     return Workspace(path)
+
+
+def drop_hashes(workspace: Workspace, *names: str) -> None:
+    """Make a build look like one of an older version, which had no such fields in mtg_pictures.npy."""
+    path, manifest = workspace.out / "mtg_pictures.npy", workspace.manifest()
+    pictures = np.load(path)
+    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name not in names]
+    np.save(path, pictures[[name for name, _ in kept]].astype(kept))
+    manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    (workspace.out / "build_manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.fixture

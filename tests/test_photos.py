@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import orjson
 import pytest
-from conftest import Workspace, assert_three_lines
+from conftest import Workspace, assert_three_lines, drop_hashes
 from PIL import Image
 
 import mtg_image_db
@@ -234,18 +234,9 @@ def test_where_all_rows_have_one_name_a_stranger_is_not_recognised(built, tmp_pa
     assert len(known["matches"]) == 53, "more matches than rows are every row"
 
 
-def change_pictures(workspace: Workspace, pictures: np.ndarray) -> None:
-    path, manifest = workspace.out / "mtg_pictures.npy", workspace.manifest()
-    np.save(path, pictures)
-    manifest["outputs"][path.name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    (workspace.out / "build_manifest.json").write_text(json.dumps(manifest))
-
-
 @pytest.mark.parametrize("missing", [("art_hash",), ("hash", "art_hash")])
 def test_an_index_without_hashes_is_refused(built, missing):
-    pictures = np.load(built.out / "mtg_pictures.npy")
-    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name not in missing]
-    change_pictures(built, pictures[[name for name, _ in kept]].astype(kept))
+    drop_hashes(built, *missing)
     done = built.query(built.pictures()[0], code=1)
     assert_three_lines(done.stderr, "Configuration Error")
     assert "older version" in done.stderr
@@ -254,8 +245,7 @@ def test_an_index_without_hashes_is_refused(built, missing):
 def test_a_build_adds_the_art_hashes_to_an_index_of_version_1_1_and_keeps_its_vectors(built):
     """Embedding 54,000 pictures takes hours. Reading them again takes minutes."""
     pictures, vectors = np.load(built.out / "mtg_pictures.npy"), (built.out / "mtg_embeddings.npy").read_bytes()
-    kept = [(name, pictures.dtype[name]) for name in pictures.dtype.names if name != "art_hash"]
-    change_pictures(built, pictures[[name for name, _ in kept]].astype(kept))
+    drop_hashes(built, "art_hash")
     done = built.build()
     assert f"{len(built.pictures())} to read" in done.stderr and "0 embedded" in done.stderr
     assert np.array_equal(np.load(built.out / "mtg_pictures.npy"), pictures)
