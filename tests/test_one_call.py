@@ -13,13 +13,28 @@ from built_files import assert_nodes_are_rows, vectors_of
 from conftest import ROOT, Workspace, assert_three_lines
 
 from mirror.faults import Fault
+from mirror.scryfall_mirror import Mirror
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.locks import hold
 
 
+def hold_the_download(mirror: Mirror, workspace: Workspace, after: int, rows: int) -> None:
+    """Let the requests after the first ones wait until the checkpoint has this many rows. So no time decides."""
+    pause, checkpoint = mirror.pause, workspace.out / "checkpoint_rows.bin"
+
+    def wait(seconds: float) -> bool:
+        while len(mirror.requests) > after and not (
+                checkpoint.exists() and checkpoint.stat().st_size >= rows * 4 * 1280):  # float32 of efficientnet-lite0
+            if pause(0.1):
+                return True
+        return pause(seconds)
+
+    mirror.pause = wait
+
+
 def test_pictures_are_embedded_while_the_next_ones_download(workspace, mirror, finished):
-    mirror.latency = 0.3
+    hold_the_download(mirror, workspace, after=35, rows=16)
     precision = finished.manifest()["parameters"]["precision"]  # auto looks at the pictures that come first
     done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 8,
                          "--precision", precision)
