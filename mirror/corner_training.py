@@ -1,7 +1,7 @@
 """The network that finds the corners of cards, and its training on drawn scenes.
 
     network = train(load_cards(paths), steps=3600, seed=1)
-    data = as_onnx(network)
+    data = as_onnx(network, SIDE, SIDE)
 
 mtg_image_db/recognition/corner_net.py runs what this writes.
 Reads and writes  nothing
@@ -171,7 +171,7 @@ def train(cards: list[np.ndarray], steps: int, seed: int) -> CornerNet:
         nn.utils.clip_grad_norm_(network.parameters(), 5)
         optimizer.step()
         optimizer.zero_grad()
-        _average(averaged, network, min(AVERAGED, (step + 1) / (step + 50)))
+        average(averaged, network, min(AVERAGED, (step + 1) / (step + 50)))
         errors.append(error)
         if (step + 1) % REPORT_STEPS == 0 or step + 1 == steps:
             say(f"Step {step + 1:,} of {steps:,}: corners off by {np.mean(errors[-REPORT_STEPS:]):.1%} of a card, "
@@ -180,7 +180,7 @@ def train(cards: list[np.ndarray], steps: int, seed: int) -> CornerNet:
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, network: nn.Module, share: float) -> None:
+def average(averaged: nn.Module, network: nn.Module, share: float) -> None:
     """Move the averaged weights towards the network's. share is what they keep."""
     for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if mean.is_floating_point():
@@ -189,10 +189,11 @@ def _average(averaged: nn.Module, network: nn.Module, share: float) -> None:
             mean.copy_(value)
 
 
-def as_onnx(network: CornerNet) -> bytes:
-    """The network as an ONNX file that OpenCV reads."""
+def as_onnx(network: nn.Module, high: int, wide: int, many: bool = False) -> bytes:
+    """An ONNX file that OpenCV reads, of a network that sees RGB pictures of this size: one at a time, or many."""
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    program = torch.onnx.export(network, (torch.zeros(1, 3, SIDE, SIDE),), dynamo=True, verbose=False,
-                                input_names=["pixels"], output_names=["corners"])
+    count = torch.export.Dim("pictures") if many else torch.export.Dim.STATIC
+    program = torch.onnx.export(network, (torch.zeros(1, 3, high, wide),), dynamo=True, verbose=False,
+                                input_names=["pixels"], output_names=["answers"], dynamic_shapes=({0: count},))
     assert program is not None
     return bytes(program.model_proto.SerializeToString())

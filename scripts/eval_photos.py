@@ -49,7 +49,8 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
-from mtg_image_db.recognition.namer import ACCEPTED, guesses, name_cards, name_photo
+from mtg_image_db.recognition.namer import ACCEPTED, name_cards, name_photo
+from mtg_image_db.recognition.places import guesses
 
 OUT = Path("eval_out")
 LISTS = "photos.jsonl", "negatives.jsonl"
@@ -64,8 +65,8 @@ class Without(CardIndex):
     def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         return self._others(*super().nearest(vectors, k + len(self.hidden), ef_search), k)
 
-    def nearest_by_hash(self, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._others(*super().nearest_by_hash(hashes, k + len(self.hidden)), k)
+    def nearest_by_art(self, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._others(*super().nearest_by_art(hashes, k + len(self.hidden)), k)
 
     def _others(self, scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         hidden = np.isin(rows, self.hidden)

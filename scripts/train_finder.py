@@ -1,9 +1,10 @@
-"""Train the network that finds the corners of cards: about 60 minutes on 2 cores.
+"""Train a network that finds the corners of cards: about 50 minutes on 2 cores, or 25 for the refiner.
 
-    python scripts/train_finder.py --cache image_cache --out corners.onnx
+    python scripts/train_finder.py --cache image_cache --network finder --out corners.onnx
 
-mirror/corner_training.py has the network. It learns from scenes that mirror/training_scenes.py draws of the cache's
-pictures. No photo is needed. With the same cache, seed and number of steps, it sees the same scenes in the same order.
+The finder sees the complete photo. The refiner sees each place that the finder proposes. mirror/corner_training.py and
+mirror/refiner_training.py have the two networks. They learn from scenes that mirror/training_scenes.py draws of the
+cache's pictures. No photo is needed. With the same cache, seed and number of steps, a network sees the same scenes.
 
 Reads   the pictures in the cache
 Writes  the network as ONNX
@@ -20,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mtg_image_db.arguments import ArgumentParser, number
 from mtg_image_db.common import atomic_file
 from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say
+from mtg_image_db.recognition import corner_net, corner_refiner
 from mtg_image_db.scryfall.image_cache import cached_names
 
-STEPS = 3600  # of 32 scenes
+STEPS = {"finder": 3600, "refiner": 5500}  # of 32 scenes, or of 128 places in scenes
 MAX_CARDS = 3000  # pictures of the cache that are used. They are held in memory, 0.2 MB each
 
 
@@ -31,11 +33,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, "")
     parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR", help="pictures of cards")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
-    parser.add_argument("--steps", type=number(int, 1), default=STEPS, metavar="N",
-                        help=f"steps of 32 scenes (default: {STEPS})")
+    parser.add_argument("--network", choices=tuple(STEPS), required=True, help="which of the two")
+    parser.add_argument("--steps", type=number(int, 1), metavar="N",
+                        help=f"steps of the training (default: {STEPS['finder']}, refiner {STEPS['refiner']})")
     parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N")
     args = parser.parse(argv)
-    from mirror.corner_training import as_onnx, train  # PyTorch takes seconds
+    from mirror import corner_training, refiner_training  # PyTorch takes seconds
     from mirror.training_scenes import load_cards
 
     require_directory(args.cache, "cache", "Run python download_images.py first.")
@@ -45,9 +48,14 @@ def main(argv: list[str] | None = None) -> int:
                          "Run python download_images.py first.")
     chosen = np.random.default_rng(args.seed).permutation(len(names))[:MAX_CARDS].tolist()
     say(f"Learning from drawn scenes of {len(chosen):,} cards.")
-    network = train(load_cards([args.cache / names[at] for at in chosen]), args.steps, args.seed)
+    cards, steps = load_cards([args.cache / names[at] for at in chosen]), args.steps or STEPS[args.network]
+    if args.network == "finder":
+        data = corner_training.as_onnx(corner_training.train(cards, steps, args.seed), corner_net.SIDE, corner_net.SIDE)
+    else:
+        refiner = refiner_training.train(cards, steps, args.seed)
+        data = corner_training.as_onnx(refiner, corner_refiner.HIGH, corner_refiner.WIDE, many=True)
     with atomic_file(args.out) as file:
-        file.write(as_onnx(network))
+        file.write(data)
     say(f"The network is in {args.out} ({args.out.stat().st_size / 1e6:.1f} MB).")
     return EXIT_OK
 

@@ -6,26 +6,31 @@ import shutil
 
 import cv2
 import numpy as np
+import pytest
 from conftest import Workspace, assert_three_lines, read_bulk
 
 from benchmarks.gallery import donors, recombinations
 from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS
+from mtg_image_db.recognition.corner_refiner import HIGH, WIDE
 
 
-def test_training_writes_a_network_that_opencv_reads(finished, tmp_path):
-    done = finished.run("scripts/train_finder.py", "--cache", finished.cache, "--out", tmp_path / "net.onnx",
-                        "--steps", 2)
+@pytest.mark.parametrize("network, pixels, answer", [
+    ("finder", (1, 3, SIDE, SIDE), (1, 9 * TURNS, SIDE // STRIDE, SIDE // STRIDE)),
+    ("refiner", (5, 3, HIGH, WIDE), (5, 13))])
+def test_training_writes_a_network_that_opencv_reads(finished, tmp_path, network, pixels, answer):
+    done = finished.run("scripts/train_finder.py", "--cache", finished.cache, "--network", network,
+                        "--out", tmp_path / "net.onnx", "--steps", 2)
     assert "Step 2 of 2: corners off by" in done.stderr
     assert (tmp_path / "net.onnx").stat().st_size < 4e6, "the page has to fetch it"
-    network = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))
-    network.setInput(np.zeros((1, 3, SIDE, SIDE), np.float32))
-    assert network.forward().shape == (1, 9 * TURNS, SIDE // STRIDE, SIDE // STRIDE)
+    trained = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))
+    trained.setInput(np.zeros(pixels, np.float32))
+    assert trained.forward().shape == answer
 
 
 def test_training_without_pictures_is_three_lines(tmp_path):
     (tmp_path / "empty").mkdir()
     done = Workspace(tmp_path).run("scripts/train_finder.py", "--cache", tmp_path / "empty", "--out", tmp_path / "n",
-                                   code=1)
+                                   "--network", "finder", code=1)
     assert_three_lines(done.stderr, "Configuration Error")
 
 

@@ -26,9 +26,10 @@ FRAME_ERROR = 0.03  # of a card's height: how far each side of a frame may be of
 # page cuts the frame out for the model, and Python straightens it. So their cosines differ a little, and sometimes the
 # third rival is another card.
 SIMILARITY_APART, MARGIN_APART = 0.02, 0.05
-ONE_ROW = {"retrieved": 1, "retrieved_by_hash": 0}  # otherwise each way retrieves all of the 53 rows
-OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_hash": 53, "rivals": 1, "sizes": [0.07],
-                 "steps": [0.03], "moves": 1, "hopeless": 1.0, "cosine_weight": -5.0, "art": [0.1, 0.5, 0.9, 0.9]}
+ONE_ROW = {"retrieved": 1, "retrieved_by_art": 0}  # otherwise each way retrieves all of the 53 rows
+OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_art": 53, "rivals": 1,
+                 "sizes": [0.07], "moves": 1, "steps": [0.03], "hopeless": 1.0, "art_steps": [0.001],
+                 "art_hopeless": 1.1, "art": [0.1, 0.5, 0.9, 0.9]}
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
 def test_the_numbers_in_meta_json_are_pythons(site):
     assert {key: value for key, value in meta_of(site)["recognition"].items() if key != "hashes"} == {
         "accepted": namer.ACCEPTED, "retrieved": retrieval.RETRIEVED,
-        "retrieved_by_hash": retrieval.RETRIEVED_BY_HASH, "rivals": namer.RIVALS, "sizes": list(fitting.SIZES),
-        "steps": list(fitting.STEPS), "moves": fitting.MOVES, "hopeless": fitting.HOPELESS,
-        "cosine_weight": retrieval.COSINE_WEIGHT, "art": list(picture_hash.ART)}
+        "retrieved_by_art": retrieval.RETRIEVED_BY_ART, "rivals": namer.RIVALS, "sizes": list(fitting.SIZES),
+        "moves": fitting.MOVES, "steps": list(fitting.STEPS), "hopeless": fitting.HOPELESS,
+        "art_steps": list(fitting.ART_STEPS), "art_hopeless": fitting.ART_HOPELESS, "art": list(picture_hash.ART)}
 
 
 @needs_runtime

@@ -4,7 +4,7 @@
 
 import { abilities } from "./abilities.js";
 import { readBytes, readMeta } from "./artefacts.js";
-import { ROW_BYTES, levelsOf, nearestByHash } from "./hashes.js";
+import { ROW_BYTES, levelsOf, nearestByArt } from "./hashes.js";
 import { judge, readDecision } from "./likeness.js";
 import { fits, keyOf, order, plain } from "./names.js";
 import { cut, decode, tensor } from "./prepare.js";
@@ -82,7 +82,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
       const vector = await embed(frame ? cut(pixels, frame) : pixels);
       const quad = [[x, y], [x + width, y], [x + width, y + height], [x, y + height]];
       const levels = levelsOf(pixels);
-      const alike = nearestByHash(levels, quad, hashes, decision);
+      const alike = nearestByArt(levels, quad, hashes, decision);
       const near = rows.nearest(vector, Math.max(k, decision.retrieved), alike);
       const judged = judge(levels, quad, near, hashes, (row) => value(row, "name"), decision);
       return {

@@ -8,7 +8,7 @@
 // unrelated ones. hashes.bin has two hashes for each row: 256 bits of the complete picture, and 3 x 256 bits of its art
 // in colour.
 
-import { grown, projection } from "./quads.js";
+import { grown, inside, projection } from "./quads.js";
 import { best } from "./scores.js";
 
 const HASH_BYTES = 32; // of a picture, or of one channel of its art
@@ -27,15 +27,17 @@ const [MIN_CONTRAST, BRIGHTNESS_ALONE] = [1, 1.5]; // as in picture_hash.py, whi
 const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
 
-// The rows whose pictures are most similar to what is inside the quadrilateral, by their hashes: retrievedByHash for
-// each of sizes. A row may come twice. All rows are compared: 54,000 take 7 ms.
-export function nearestByHash({ grey }, quad, hashes, { sizes, retrievedByHash }) {
+// The rows whose art is most similar to that of a card at the quadrilateral, by their hashes: retrievedByArt for each of
+// sizes. A row may come twice. All rows are compared: 54,000 take 20 ms.
+export function nearestByArt({ colours }, quad, hashes, { sizes, retrievedByArt, art }) {
   const words = wordsOf(hashes);
   const alike = new Int16Array(hashes.length / ROW_BYTES);
   return sizes.flatMap((size) => {
-    const wanted = wordsOf(hashOf(grey, grown(quad, size)));
-    for (let row = 0; row < alike.length; row++) alike[row] = -distance(wanted, words, row * (ROW_BYTES / 4));
-    return best(alike, Math.min(retrievedByHash, alike.length));
+    const wanted = wordsOf(artHashOf(colours, inside(grown(quad, size), art)));
+    for (let row = 0; row < alike.length; row++) {
+      alike[row] = -distance(wanted, words, (row * ROW_BYTES + ART_OFFSET) / 4);
+    }
+    return best(alike, Math.min(retrievedByArt, alike.length));
   });
 }
 

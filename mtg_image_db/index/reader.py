@@ -56,7 +56,7 @@ class CardIndex:
     art_hashes: NDArray[np.uint8]
     sharing: dict[str, list[int]]
     artworks: dict[str, list[int]]
-    hash_index: Any
+    art_index: Any
     nodes: hnsw.Nodes
     graph: Any = None
 
@@ -66,10 +66,10 @@ class CardIndex:
             return hnsw.search_exact(self.nodes.vectors, vectors, k)
         return hnsw.search(self.graph, vectors, k, ef_search)
 
-    def nearest_by_hash(self, hashes: NDArray[np.uint8], k: int) -> hnsw.Found:
-        """The k rows whose pictures are most similar to hashes (uint8 [Q, 32]): (similarity float32 [Q, k], rows
-        int64 [Q, k], -1 for no row)."""
-        return hash_search.search(self.hash_index, hashes, k)
+    def nearest_by_art(self, hashes: NDArray[np.uint8], k: int) -> hnsw.Found:
+        """The k rows whose art is most similar to hashes of art windows (uint8 [Q, 96]): (similarity float32 [Q, k],
+        rows int64 [Q, k], -1 for no row)."""
+        return hash_search.search(self.art_index, hashes, k)
 
     def cosines(self, vector: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The cosines, float32 [n], of a unit vector (float32 [D]) and rows that a search has found (int64 [n])."""
@@ -125,7 +125,7 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
         graph = hnsw.load(index_dir / INDEX)
         nodes = hnsw.nodes_of(graph)
     return CardIndex(manifest, lines, hashes, art_hashes, sharing, artworks,
-                     hash_search.open_hashes(hashes, nodes.rows), nodes, graph)
+                     hash_search.open_hashes(art_hashes, nodes.rows), nodes, graph)
 
 
 def read_pictures(index_dir: Path) -> NDArray[np.void]:

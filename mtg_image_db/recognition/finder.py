@@ -24,7 +24,6 @@ MIN_AREA, MAX_AREA = 0.008, 0.98  # share of the picture. In a photo of 40 cards
 MIN_FILL = 0.9  # share of the quadrilateral that its outline fills. Round corners cost 0.01, a circle fills 0.79
 MIN_RATIO = 0.5  # shorter side divided by the longer one, at any camera angle
 MAX_NEARER = 2.2  # the farthest corner's distance to the camera divided by the nearest one's. Up to 2.0 in drawn scenes
-SQUARISH = 0.85  # from this ratio on, either side may be the card's short one: a slant makes it wider than tall
 MIN_SEEN = 0.35  # share of a cut-off card that must be in the picture
 SAME = 0.05  # two guesses are equal if their corners differ by less than this share of their size
 SAME_PLACE = 0.5  # two quadrilaterals are at one place if they share more than this part of the smaller one
@@ -123,11 +122,6 @@ def overlap(quad: ArrayLike, other: ArrayLike) -> float:
     corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
     smaller = min(cv2.contourArea(corners), cv2.contourArea(others))
     return cv2.intersectConvexConvex(corners, others)[0] / max(smaller, 1e-6)
-
-
-def is_squarish(quad: Quad) -> bool:
-    """True if the sides do not tell which of them are the card's short ones."""
-    return _ratio(quad) > SQUARISH
 
 
 def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:

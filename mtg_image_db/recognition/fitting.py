@@ -7,7 +7,7 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ SIZES = -0.03, 0.0, 0.03, 0.07  # sides are moved outward by these shares: some 
 STEPS = 0.03, 0.015, 0.008  # share of the card's size by which corners and sides are moved
 MOVES = 4  # the most moves with each step
 HOPELESS = 0.4  # if the similarity is lower after the first step, finer steps do not make it a card
+ART_STEPS = 0.03, 0.015  # the same, for the art: it is fitted after the complete card
+ART_HOPELESS = 0.12  # less similar art is not fitted
 HASHED = 96, 128  # size in pixels of the straightened card, or art window, that is hashed
 
 
@@ -38,21 +40,21 @@ def signs_of(quads: Sequence[NDArray[np.float32]], grey: Pyramid) -> NDArray[np.
         picture_hash.grey_square(straighten(grey, quad, *HASHED, reflect=False)) for quad in quads]))
 
 
-def art_similarity(art_hash: NDArray[np.uint8], photo: Pyramid, quad: NDArray[np.float32]) -> float:
-    """The similarity of the art window of a card at this quad of an RGB photo to an art hash (uint8 [96])."""
+def art_signs_of(quads: Sequence[NDArray[np.float32]], photo: Pyramid) -> NDArray[np.float32]:
+    """The bits of the art hashes of cards at these quads of an RGB photo, float32 [len(quads), 768] of 1 and -1."""
     left, top, right, bottom = picture_hash.ART
-    window = _in_photo(np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32), quad)
-    signs = picture_hash.art_signs(straighten(photo, window, *HASHED, reflect=False))
-    return picture_hash.art_similarity(signs, picture_hash.unpack(art_hash))
+    window = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
+    return np.stack([picture_hash.art_signs(straighten(photo, in_photo(window, quad), *HASHED, reflect=False))
+                     for quad in quads])
 
 
 def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
     """The quadrilateral with each side moved outward by a share of the card's width or height."""
     unit = rectangle(1, 1)
-    return _in_photo(unit + np.float32(part) * (2 * unit - 1), quad)
+    return in_photo(unit + np.float32(part) * (2 * unit - 1), quad)
 
 
-def _in_photo(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
+def in_photo(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where the photo shows points of the card, float32 [n, 2] as shares of its width and height."""
     import cv2
 
@@ -62,18 +64,43 @@ def _in_photo(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray
 
 def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[np.uint8],
                 grey: Pyramid) -> tuple[float, NDArray[np.float32]]:
-    """Move corners and sides, each time to the highest similarity. Returns (similarity, quad) after the last move.
+    """Move corners and sides to where the complete card is most similar. Returns (similarity, quad).
 
     picture is a perceptual hash (uint8 [32]). similarity is that of the quad before any move.
     """
+    bits = picture_hash.unpack(picture[None])
+    return _fit(quad, similarity, STEPS, HOPELESS,
+                lambda quads: picture_hash.similarity(signs_of(quads, grey), bits)[:, 0])
+
+
+def fit_art(quad: NDArray[np.float32], art_hash: NDArray[np.uint8],
+            photo: Pyramid) -> tuple[float, NDArray[np.float32]]:
+    """Move corners and sides to where the art is most similar to an art hash (uint8 [96]). photo is RGB. Returns
+    (similarity of the art, quad)."""
+    bits = picture_hash.unpack(art_hash[None])
+
+    def similarities(quads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return picture_hash.art_similarity(art_signs_of(quads, photo), bits)[:, 0]
+
+    similarity = float(similarities([quad])[0])
+    if similarity < ART_HOPELESS:
+        return similarity, quad
+    return _fit(quad, similarity, ART_STEPS, ART_HOPELESS, similarities)
+
+
+def _fit(quad: NDArray[np.float32], similarity: float, steps: Sequence[float], hopeless: float,
+         similarities: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]],
+         ) -> tuple[float, NDArray[np.float32]]:
+    """Move corners and sides, at most MOVES times with each step, each time to the highest similarity. Returns
+    (similarity, quad) after the last move."""
     import cv2
 
-    for step in STEPS:
-        if step < STEPS[0] and similarity < HOPELESS:
+    for step in steps:
+        if step < steps[0] and similarity < hopeless:
             break
         for _ in range(MOVES):
             moved = _moved(quad, step * math.sqrt(cv2.contourArea(quad)))
-            found = similarity_to(picture[None], grey, moved)[:, 0]
+            found = similarities(moved)
             if found.max() <= similarity:
                 break
             similarity, quad = float(found.max()), moved[int(found.argmax())]

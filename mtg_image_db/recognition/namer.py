@@ -1,10 +1,10 @@
-"""A photo -> the cards in it, named or marked as not recognised. corner_net.py and finder.py propose places.
+"""A photo -> the cards in it, named or marked as not recognised.
 
     cards = name_cards(open_pixels(path), index, model)
 
-retrieval.py finds rows for each candidate place, both ways up. For the best few, the corners are moved to where the
-picture of the row is most similar. The similarity of the art alone then decides whether the card is recognised. This
-measure is the same for every embedding model and hardly depends on the size of the index.
+places.py proposes places, and retrieval.py finds rows for each. For the best two cards, the corners are moved to where
+the picture of the row is most similar. The similarity of the art alone then decides whether the card is
+recognised. This is the same for every embedding model.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -19,31 +19,23 @@ from numpy.typing import NDArray
 
 from mtg_image_db.embedding.picture_hash import ART
 from mtg_image_db.index.reader import CardIndex, Match
-from mtg_image_db.recognition.corner_net import find_corners
-from mtg_image_db.recognition.finder import (
-    SAME_PLACE,
-    Pyramid,
-    find_quads,
-    intersection_over_union,
-    is_squarish,
-    overlap,
-    rectangle,
-    upright,
-)
+from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.fitting import (
+    ART_HOPELESS,
+    ART_STEPS,
     HOPELESS,
     MOVES,
     SIZES,
     STEPS,
-    art_similarity,
+    fit_art,
     fit_corners,
     grown,
     similarity_to,
 )
+from mtg_image_db.recognition.places import guesses, same_place
 from mtg_image_db.recognition.retrieval import (
-    COSINE_WEIGHT,
     RETRIEVED,
-    RETRIEVED_BY_HASH,
+    RETRIEVED_BY_ART,
     Photo,
     PictureModel,
     View,
@@ -53,20 +45,18 @@ from mtg_image_db.recognition.retrieval import (
 
 # The numbers were chosen on the development photos: docs/naming.md.
 # A card is recognised from this confidence on. scripts/eval_photos.py --hold-out --curve measures it again.
-ACCEPTED = 0.25
+ACCEPTED = 0.35
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
-RIVALS = 3  # the number of different cards that a view's corners are fitted to
+RIVALS = 2  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
 MAX_PLACES = 40
-NEARLY_EQUAL = 0.9  # intersection over union from which on an outline adds nothing to what the network found
-TURNS = 0, 2, 1, 3  # sides by which a quad is turned. The last two only where its sides do not tell the short ones
 # Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
 MIRROR_VIEWS = 25
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
-DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_hash": RETRIEVED_BY_HASH, "rivals": RIVALS,
-            "sizes": SIZES, "steps": STEPS, "moves": MOVES, "hopeless": HOPELESS, "cosine_weight": COSINE_WEIGHT,
-            "art": ART}
+DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED,
+            "retrieved_by_art": RETRIEVED_BY_ART, "rivals": RIVALS, "sizes": SIZES, "moves": MOVES, "steps": STEPS,
+            "hopeless": HOPELESS, "art_steps": ART_STEPS, "art_hopeless": ART_HOPELESS, "art": ART}
 
 
 @dataclass(frozen=True)
@@ -117,7 +107,7 @@ class _Fit(NamedTuple):
 
     @property
     def ranking(self) -> float:
-        return ranking(self.similarity, self.cosine) + self.art
+        return ranking(self.similarity, self.cosine, self.art)
 
 
 def accepted(confidence: float) -> bool:
@@ -139,7 +129,7 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     views = ranked_views(pyramids, quads, index, model, k, ef_search)
     found: list[tuple[float, Card]] = []
     for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
-        if not any(card.accepted and overlap(view.quad, card.quad) > SAME_PLACE for _, card in found):
+        if not any(card.accepted and same_place(view.quad, card.quad) for _, card in found):
             fits = [_fit(view, at, pyramids, index) for at in _rivals(view, index)]
             fits.sort(key=lambda fit: -fit.ranking)
             found.append((fits[0].ranking, _card(view, fits, pyramids.grey, index, k)))
@@ -174,25 +164,11 @@ def _in_mirror(card: Card, width: int) -> Card:
     return replace(card, quad=quad, rotation=-card.rotation % 360, mirrored=True)
 
 
-def guesses(photo: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Places where cards may be, float32 [4, 2] each, top left first: the photo as it is, the photo as an upright card,
-    what the network finds, and outlines elsewhere. All but the first are given both ways up, or in all four turns if
-    they are about square."""
-    height, width = photo.shape[:2]
-    frame = rectangle(width, height)
-    learned = [candidate.quad for candidate in find_corners(photo)]
-    outlined = [candidate.quad for candidate in find_quads(photo)]
-    new = [quad for quad in outlined if all(intersection_over_union(quad, other) < NEARLY_EQUAL for other in learned)]
-    places = [upright(frame), *learned, *new]
-    turned = [np.roll(place, turn, axis=0) for place in places for turn in (TURNS if is_squarish(place) else TURNS[:2])]
-    return [frame, *(quad for quad in turned if not np.array_equal(quad, frame))]
-
-
 def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
     """Keep the first items of each place: at most `each` of those whose quads share more than SAME_PLACE."""
     kept: list[Placed] = []
     for item in ranked:
-        if sum(overlap(item.quad, other.quad) > SAME_PLACE for other in kept) < each:
+        if sum(same_place(item.quad, other.quad) for other in kept) < each:
             kept.append(item)
     return kept
 
@@ -210,8 +186,9 @@ def _rivals(view: View, index: CardIndex) -> list[int]:
 def _fit(view: View, at: int, photo: Photo, index: CardIndex) -> _Fit:
     """Fit the view's corners to the picture of its row number `at`."""
     start = grown(view.quad, SIZES[view.best_size[at]])
-    similarity, quad = fit_corners(start, float(view.similarity[at]), index.hashes[view.rows[at]], photo.grey)
-    art = art_similarity(index.art_hashes[view.rows[at]], photo.colour, quad)
+    picture, art_hash = index.hashes[view.rows[at]], index.art_hashes[view.rows[at]]
+    similarity, quad = fit_corners(start, float(view.similarity[at]), picture, photo.grey)
+    art, quad = fit_art(quad, art_hash, photo.colour)
     return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)
 
 
@@ -224,7 +201,7 @@ def _card(view: View, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int)
     cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
     order = dict(zip(rows, view.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
     similarity = _printings(view, best, grey, index) if is_card else {best.row: best.similarity}
-    order |= {row: ranking(like, cosines[row]) + best.art for row, like in similarity.items() if row in cosines}
+    order |= {row: ranking(like, cosines[row], best.art) for row, like in similarity.items() if row in cosines}
     first = max((row for row in similarity if row in cosines), key=lambda row: (similarity[row], row == best.row))
     rows.sort(key=lambda row: (row != first, -order[row]))
     next_like = max((like for row, like in similarity.items() if row != first), default=-math.inf)

@@ -1,9 +1,10 @@
-"""Places in a photo -> the rows of the index that each may show, by its embedding and by its perceptual hash.
+"""Places in a photo -> the rows of the index that each may show, by the embedding and by the hash of the art.
 
     views = ranked_views(Photo.of(pixels), quads, index, model)
 
-A row is retrieved if its vector is among the nearest to the view's, or its hash among the nearest to the view's hashes.
-So a card is not lost in a large index because many pictures have nearer vectors. Both measures together rank the rows.
+A row is retrieved if its vector is among the nearest to the view's, or the hash of its art among the nearest to those
+of the view. So a card is not lost in a large index because many pictures have nearer vectors. The similarity of the
+complete card, the cosine and the similarity of the art together rank the rows.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -17,12 +18,11 @@ from numpy.typing import NDArray
 from mtg_image_db.embedding import picture_hash
 from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, rectangle, straighten
-from mtg_image_db.recognition.fitting import SIZES, grown, signs_of
+from mtg_image_db.recognition.fitting import SIZES, art_signs_of, grown, signs_of
 
 # The numbers were chosen on the development photos with 1,537 to 120,000 faces: docs/naming.md.
-RETRIEVED = 50  # at least this many rows nearest by cosine are ranked
-RETRIEVED_BY_HASH = 40  # rows nearest to each of the view's hashes, one for each of SIZES
-COSINE_WEIGHT = 1.0  # weight of the cosine in the ranking. The similarity has 1
+RETRIEVED = 20  # at least this many rows nearest by cosine are ranked
+RETRIEVED_BY_ART = 20  # rows nearest to each of the hashes of the view's art, one for each of SIZES
 MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
 
 Number = TypeVar("Number", float, NDArray[np.float32])
@@ -64,9 +64,9 @@ class View(NamedTuple):
     ranking: NDArray[np.float32]
 
 
-def ranking(similarity: Number, cosine: Number) -> Number:
-    """What the retrieved rows of a view are ranked by. The numbers, or two arrays of one shape."""
-    return similarity + COSINE_WEIGHT * cosine
+def ranking(similarity: Number, cosine: Number, art: Number) -> Number:
+    """What rows are ranked by. Three numbers, or three arrays of one shape."""
+    return similarity + cosine + art
 
 
 def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: CardIndex, model: PictureModel,
@@ -84,17 +84,20 @@ def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: Card
     kept, vectors = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite], vectors[finite]
     if not kept:
         return []
-    signs = np.stack([signs_of([grown(quad, size) for size in SIZES], photo.grey) for quad in kept])
+    sizes = [[grown(quad, size) for size in SIZES] for quad in kept]
+    signs = np.stack([signs_of(quads, photo.grey) for quads in sizes])
+    art = np.stack([art_signs_of(quads, photo.colour) for quads in sizes])
     _, by_cosine = index.nearest(vectors, max(k, RETRIEVED), ef_search)
-    _, by_hash = index.nearest_by_hash(np.packbits(signs.reshape(-1, signs.shape[-1]) > 0, axis=1), RETRIEVED_BY_HASH)
-    retrieved = np.hstack([by_cosine, by_hash.reshape(len(kept), -1)])
-    views = [_view(quad, vector, hashes, np.unique(rows[rows >= 0]), index)
-             for quad, vector, hashes, rows in zip(kept, vectors, signs, retrieved, strict=True) if (rows >= 0).any()]
+    _, by_art = index.nearest_by_art(np.packbits(art.reshape(-1, art.shape[-1]) > 0, axis=1), RETRIEVED_BY_ART)
+    retrieved = np.hstack([by_cosine, by_art.reshape(len(kept), -1)])
+    views = [_view(*view, index) for view in zip(kept, vectors, signs, art, retrieved, strict=True)]
     return sorted(views, key=lambda view: -view.ranking.max())
 
 
-def _view(quad: NDArray[np.float32], vector: NDArray[np.float32], signs: NDArray[np.float32], rows: NDArray[np.int64],
-          index: CardIndex) -> View:
+def _view(quad: NDArray[np.float32], vector: NDArray[np.float32], signs: NDArray[np.float32], art: NDArray[np.float32],
+          retrieved: NDArray[np.int64], index: CardIndex) -> View:
+    rows = np.unique(retrieved[retrieved >= 0])
     similarity = picture_hash.similarity(signs, picture_hash.unpack(index.hashes[rows]))
+    alike = picture_hash.art_similarity(art, picture_hash.unpack(index.art_hashes[rows])).max(axis=0)
     best, cosines = similarity.max(axis=0), index.cosines(vector, rows)
-    return View(quad, rows, cosines, best, similarity.argmax(axis=0), ranking(best, cosines))
+    return View(quad, rows, cosines, best, similarity.argmax(axis=0), ranking(best, cosines, alike))

@@ -1,0 +1,78 @@
+"""A photo -> the places where cards may lie, by outlines and by two networks.
+
+    for quad in guesses(photo):
+        card = straighten(Pyramid(photo), quad, 244, 340)
+
+corner_net.py and finder.py propose rough places. corner_refiner.py moves their corners, and tells which corner is the
+card's top left. namer.py then asks the index which places are cards.
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mtg_image_db.recognition.corner_net import find_corners
+from mtg_image_db.recognition.corner_refiner import Refined, refine
+from mtg_image_db.recognition.finder import (
+    SAME_PLACE,
+    Picture,
+    Pyramid,
+    Quad,
+    find_quads,
+    intersection_over_union,
+    overlap,
+    rectangle,
+    upright,
+)
+
+# The numbers were chosen on the development photos: docs/naming.md.
+SAME_ROUGH = 0.9  # intersection over union from which on an outline adds nothing to what the network found
+MIN_CONFIDENCE = 0.2
+SAME = 0.75  # intersection over union from which on two refined places are one
+MAX_PLACES = 60
+SURE = 0.9  # from which on the refiner's word about the turn is taken. Below it, the card may be upside down
+ALIKE = 0.6  # smaller area divided by the larger one, from which on two quadrilaterals are about of one size
+SAME_IOU = 0.7  # intersection over union from which on two of them are at one place. In a fan, two cards have up to 0.6
+VAGUE = 0.6  # below it, it may be turned in any way
+
+
+def guesses(photo: Picture) -> list[Quad]:
+    """Places where cards may be in an RGB photo (uint8 [H, W, 3]): float32 [4, 2] each, the card's top left first. The
+    photo as it is comes first, and the photo as an upright card, both ways up. Then what was found, the most
+    confident first: more than once if it is not sure which corner is the top left."""
+    frame = rectangle(photo.shape[1], photo.shape[0])
+    views = [frame, np.roll(frame, 2, axis=0)]
+    if not np.array_equal(upright(frame), frame):
+        views += [upright(frame), np.roll(upright(frame), 2, axis=0)]
+    for place in find_places(photo):
+        turns = (0,) if place.sure >= SURE else (0, 2) if place.sure >= VAGUE else (0, 2, 1, 3)
+        views += [np.roll(place.quad, turn, axis=0) for turn in turns]
+    return views
+
+
+def find_places(photo: Picture) -> list[Refined]:
+    """At most MAX_PLACES places that may be cards in an RGB photo (uint8 [H, W, 3]), the most confident first."""
+    learned = [candidate.quad for candidate in find_corners(photo)]
+    outlined = [candidate.quad for candidate in find_quads(photo)]
+    new = [quad for quad in outlined if all(intersection_over_union(quad, other) < SAME_ROUGH for other in learned)]
+    pyramid = Pyramid(photo)
+    once = refine(pyramid, [*learned, *new])
+    twice = refine(pyramid, [place.quad for place in once])
+    kept: list[Refined] = []
+    for place in sorted([*once, *twice], key=lambda place: -place.confidence):
+        if place.confidence >= MIN_CONFIDENCE and len(kept) < MAX_PLACES \
+                and all(intersection_over_union(place.quad, other.quad) < SAME for other in kept):
+            kept.append(place)
+    return kept
+
+
+def same_place(quad: ArrayLike, other: ArrayLike) -> bool:
+    """True if two quadrilaterals are guesses of one place. A small one within a large one is a part of it. Cards of
+    one size may cover much of each other in a fan."""
+    import cv2
+
+    smaller, larger = sorted(cv2.contourArea(np.asarray(corners, np.float32)) for corners in (quad, other))
+    if smaller < ALIKE * larger:
+        return overlap(quad, other) > SAME_PLACE
+    return intersection_over_union(quad, other) > SAME_IOU
