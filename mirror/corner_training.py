@@ -1,16 +1,13 @@
 """The network that finds the corners of cards, and its training on drawn scenes.
 
     network = train(load_cards(paths), steps=3600, seed=1)
-    data = as_onnx(network, SIDE, SIDE)
 
 mtg_image_db/recognition/corner_net.py runs what this writes.
 Reads and writes  nothing
 """
 from __future__ import annotations
 
-import copy
 import math
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,32 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirror.training import SHARPNESS, Block, convolution, learn, start_worker
 from mirror.training_scenes import Drawn, draw
-from mtg_image_db.console import say
 from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS, UNIT
 
-BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 32, 3e-3, 200, 0.01
+BATCH, WARM_UP = 32, 200
 POOL = 192  # scenes that wait for their turn: the two turns of a scene are not learned one after the other
 NEAR_TURN = math.radians(32)  # a card belongs to the turns that are less than this away from its own
-SHARPNESS = 8.0  # the confidence to learn is exp(-SHARPNESS x mean error of the corners / size of the card)
 CORNER_WEIGHT = 5.0  # weight of the corners' loss. The confidence's has 1
-AVERAGED = 0.999  # weights are averaged over about 1,000 steps
 EASY_SCENES = 4000  # drawn first. Without them, the first 700 steps learn nothing
-REPORT_STEPS = 50
 CELLS = SIDE // STRIDE
 WIDTHS, HEAD = (16, 24, 48, 80, 96), 64  # channels at stride 2, 4, 8, 16 and 32, and of the head: 0.9 million weights
-
-
-class Block(nn.Module):
-    """Two convolutions, and the input added to their result."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = convolution(channels, channels)
-        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return F.relu(maps + self.second(self.first(maps)))
 
 
 class CornerNet(nn.Module):
@@ -72,11 +54,6 @@ class CornerNet(nn.Module):
         mixed = self.mix_16(self.from_16(at_16) + F.interpolate(self.from_32(at_32), scale_factor=2.0, mode="nearest"))
         mixed = self.mix_8(self.from_8(at_8) + F.interpolate(mixed, scale_factor=2.0, mode="nearest"))
         return self.answer(mixed)
-
-
-def convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs),
-                         nn.ReLU(inplace=True))
 
 
 def targets(scene: Drawn) -> np.ndarray:
@@ -112,9 +89,6 @@ class Scenes(torch.utils.data.IterableDataset):
         self.cards, self.seed = cards, seed
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        import cv2
-
-        cv2.setNumThreads(1)
         random, pool, drawn = np.random.default_rng(self.seed), list[tuple[np.ndarray, np.ndarray]](), 0
         while True:
             scene = draw(random, self.cards, easy=drawn < EASY_SCENES)
@@ -135,8 +109,8 @@ def collate(scenes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor
     return torch.from_numpy(np.stack([picture for picture, _ in scenes])), torch.from_numpy(np.concatenate(rows))
 
 
-def loss_of(output: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
-    """(the loss, the median error of the corners as a share of the card's size)."""
+def loss_of(output: Tensor, wanted: Tensor) -> tuple[Tensor, list[float]]:
+    """(the loss, [the median error of the corners as a share of the card's size])."""
     score = output[:, :TURNS].float()
     corners = output[:, TURNS:].float().reshape(len(output), TURNS, 8, CELLS, CELLS)
     picture, row, column, turn = (wanted[:, at].long() for at in range(4))
@@ -148,52 +122,12 @@ def loss_of(output: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
     sure = F.binary_cross_entropy_with_logits(score, goal, reduction="none")
     sure = (sure * (goal - torch.sigmoid(score)).detach() ** 2).sum() / max(1, len(wanted))
     loss = CORNER_WEIGHT * (corner_loss * weight).sum() / weight.sum().clamp(min=1) + sure
-    return loss, float(error.median()) if len(error) else 0.0
+    return loss, [float(error.median()) if len(error) else 0.0]
 
 
-def train(cards: list[np.ndarray], steps: int, seed: int) -> CornerNet:
+def train(cards: list[np.ndarray], steps: int, seed: int) -> nn.Module:
     """Train a network. Returns the average of its weights over the last steps."""
     torch.manual_seed(seed)
-    network = CornerNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged, errors, started = copy.deepcopy(network), [], time.monotonic()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    batches = iter(torch.utils.data.DataLoader(Scenes(cards, seed), BATCH, num_workers=1, collate_fn=collate,
-                                               prefetch_factor=4))
-    for step in range(steps):
-        rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        pictures, wanted = next(batches)
-        with torch.autocast("cpu", torch.bfloat16):
-            output = network(pictures.float().contiguous(memory_format=torch.channels_last))
-        loss, error = loss_of(output, wanted)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5)
-        optimizer.step()
-        optimizer.zero_grad()
-        average(averaged, network, min(AVERAGED, (step + 1) / (step + 50)))
-        errors.append(error)
-        if (step + 1) % REPORT_STEPS == 0 or step + 1 == steps:
-            say(f"Step {step + 1:,} of {steps:,}: corners off by {np.mean(errors[-REPORT_STEPS:]):.1%} of a card, "
-                f"{(step + 1) * BATCH / (time.monotonic() - started):.1f} scenes/s.")
-    return averaged
-
-
-@torch.no_grad()
-def average(averaged: nn.Module, network: nn.Module, share: float) -> None:
-    """Move the averaged weights towards the network's. share is what they keep."""
-    for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.mul_(share).add_(value, alpha=1 - share)
-        else:
-            mean.copy_(value)
-
-
-def as_onnx(network: nn.Module, high: int, wide: int, many: bool = False) -> bytes:
-    """An ONNX file that OpenCV reads, of a network that sees RGB pictures of this size: one at a time, or many."""
-    network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    count = torch.export.Dim("pictures") if many else torch.export.Dim.STATIC
-    program = torch.onnx.export(network, (torch.zeros(1, 3, high, wide),), dynamo=True, verbose=False,
-                                input_names=["pixels"], output_names=["answers"], dynamic_shapes=({0: count},))
-    assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    batches = torch.utils.data.DataLoader(Scenes(cards, seed), BATCH, num_workers=1, collate_fn=collate,
+                                          prefetch_factor=4, worker_init_fn=start_worker)
+    return learn(CornerNet(), iter(batches), loss_of, steps, WARM_UP, "corners off by {:.1%} of a card".format)

@@ -1,7 +1,6 @@
 """The network that moves a card's rough corners to the right places, and its training on drawn scenes.
 
     network = train(load_cards(paths), steps=5500, seed=1)
-    data = as_onnx(network, HIGH, WIDE, many=True)
 
 It learns from the scenes that the corner finder learns from. Each of their cards is cut out at corners that are a
 little wrong. mtg_image_db/recognition/corner_refiner.py runs the network.
@@ -9,9 +8,7 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
-import copy
 import math
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,27 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mirror.corner_training import Block, average, convolution
+from mirror.training import SHARPNESS, Block, convolution, learn, start_worker
 from mirror.training_scenes import Drawn, draw
-from mtg_image_db.console import say
 from mtg_image_db.recognition.corner_refiner import HIGH, WIDE, rough_picture
-from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, rectangle
-from mtg_image_db.recognition.fitting import in_photo
+from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, is_clockwise, rectangle
+from mtg_image_db.recognition.fitting import in_photo, on_card
 
-BATCH, LEARNING_RATE, WARM_UP, WEIGHT_DECAY = 128, 3e-3, 300, 0.01
-POOL = 3000  # samples that wait for their turn: those of a scene are not learned one after the other
+BATCH, WARM_UP = 128, 300
+POOL = 1000  # samples that wait for their turn: those of a scene are not learned one after the other
 EACH = 4  # samples of a card: drawing a scene takes longer than cutting them out
 ELSEWHERE = 4  # samples of a scene that are cut out anywhere
 MIN_VISIBLE = 0.08  # share of a card that must be seen
 MIN_SIDE = 36  # pixels: square root of the area of the smallest card that is learned
-NEAR = 0.35  # farther corners, as a share of the card's size, belong to no sample
+NEAR = 0.35  # share of the card's size: a rough place farther than this from every card shows no card
 STRENGTHS = 0.25, 1.0, 1.5  # of the errors: small ones too, so that a second round does no harm
 QUARTERS = 0, 2, 1, 3  # by how many corners a sample is turned
-QUARTER_SHARES = 0.42, 0.42, 0.08, 0.08
-SHARPNESS = 8.0  # the confidence to learn is exp(-SHARPNESS x mean error of the corners / size of the card)
+QUARTER_SHARES = 0.42, 0.42, 0.08, 0.08  # how often each
 CORNER_WEIGHT, TURN_WEIGHT = 10.0, 0.3  # weights of the losses. The confidence's has 1
-AVERAGED = 0.999  # weights are averaged over about 1,000 steps
-REPORT_STEPS = 100
 WIDTHS, HIDDEN = (16, 24, 48, 72), 96  # channels at stride 2, 4, 8 and 16, and numbers before the answer
 
 
@@ -60,7 +53,8 @@ class Refiner(nn.Module):
 
 
 def disturbed(quad: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Corners that are a little wrong, as the finder's are: moved, turned, resized, each in another direction."""
+    """Corners that are a little wrong, as those of rough places are. The card is turned, resized and moved. Then each
+    corner is moved by itself."""
     strength = random.choice(STRENGTHS)
     unit, ratio = rectangle(1, 1) - 0.5, 1 / CARD_RATIO
     turn = math.radians(random.normal(0, 5 * strength))
@@ -69,14 +63,6 @@ def disturbed(quad: np.ndarray, random: np.random.Generator) -> np.ndarray:
     places = spun * np.exp(random.normal(0, 0.08 * strength, 2)) + random.normal(0, 0.07 * strength, 2)
     places += random.normal(0, 0.04 * strength, (4, 2))
     return in_photo(np.float32(places + 0.5), quad)
-
-
-def on_card(points: np.ndarray, quad: np.ndarray) -> np.ndarray:
-    """Where points of the picture are, as shares of the width and height of the quad."""
-    import cv2
-
-    view = cv2.getPerspectiveTransform(np.float32(quad), rectangle(1, 1))
-    return np.asarray(cv2.perspectiveTransform(np.float32(points)[None], view)[0], np.float32)
 
 
 def goal_of(quad: np.ndarray, cards: list[np.ndarray]) -> np.ndarray:
@@ -100,7 +86,7 @@ def goal_of(quad: np.ndarray, cards: list[np.ndarray]) -> np.ndarray:
 
 
 def samples(scene: Drawn, random: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(uint8 [3, HIGH, WIDE], goal_of it) for each card of a scene, and for some places without one."""
+    """(uint8 [3, HIGH, WIDE], goal_of it): EACH of every card of a scene, and ELSEWHERE of places anywhere."""
     import cv2
 
     photo, side = Pyramid(scene.picture), scene.picture.shape[0]
@@ -120,7 +106,7 @@ def samples(scene: Drawn, random: np.random.Generator) -> Iterator[tuple[np.ndar
             rough.append(np.float32(cv2.boxPoints(box)))
     for quad in rough:
         quad = np.roll(quad, random.choice(QUARTERS, p=QUARTER_SHARES), axis=0)
-        if cv2.contourArea(quad, oriented=True) < 400 or not cv2.isContourConvex(quad):
+        if not is_clockwise(quad):
             continue
         goal = goal_of(quad, cards)
         if np.abs(goal[:8]).max() < 1:
@@ -134,9 +120,6 @@ class Samples(torch.utils.data.IterableDataset):
         self.cards, self.seed = cards, seed
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        import cv2
-
-        cv2.setNumThreads(1)
         worker = torch.utils.data.get_worker_info()
         random = np.random.default_rng([self.seed, worker.id if worker else 0])
         pool = list[tuple[np.ndarray, np.ndarray]]()
@@ -146,8 +129,9 @@ class Samples(torch.utils.data.IterableDataset):
                 yield pool.pop(int(random.integers(len(pool))))
 
 
-def loss_of(output: Tensor, goal: Tensor) -> tuple[Tensor, float, float]:
-    """(the loss, the mean error of the corners as a share of the card's size, the share of wrong turns)."""
+def loss_of(output: Tensor, goal: Tensor) -> tuple[Tensor, list[float]]:
+    """(the loss, [the median error of the corners as a share of the rough place's width and height, the share of wrong
+    turns]). goal has goal_of of each sample. At least one of them shows a card."""
     here = goal[:, 9] > 0
     apart = output[:, :8] - goal[:, :8]
     error = apart.detach().reshape(-1, 4, 2).norm(dim=2).mean(dim=1)
@@ -157,32 +141,13 @@ def loss_of(output: Tensor, goal: Tensor) -> tuple[Tensor, float, float]:
     loss = CORNER_WEIGHT * corner_loss + TURN_WEIGHT * F.cross_entropy(output[here, 9:], turn) \
         + F.binary_cross_entropy_with_logits(output[:, 8], sure)
     wrong = (output[here, 9:].argmax(dim=1) != turn).float().mean()
-    return loss, float(error[here].median()), float(wrong)
+    return loss, [float(error[here].median()), float(wrong)]
 
 
-def train(cards: list[np.ndarray], steps: int, seed: int) -> Refiner:
+def train(cards: list[np.ndarray], steps: int, seed: int) -> nn.Module:
     """Train a network. Returns the average of its weights over the last steps."""
     torch.manual_seed(seed)
-    network = Refiner().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged, figures, started = copy.deepcopy(network), list[tuple[float, float]](), time.monotonic()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    batches = iter(torch.utils.data.DataLoader(Samples(cards, seed), BATCH, num_workers=2, prefetch_factor=8))
-    for step in range(steps):
-        rate = LEARNING_RATE * min(1, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        pictures, goal = next(batches)
-        with torch.autocast("cpu", torch.bfloat16):
-            output = network(pictures.float().contiguous(memory_format=torch.channels_last))
-        loss, error, wrong = loss_of(output.float(), goal)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5)
-        optimizer.step()
-        optimizer.zero_grad()
-        average(averaged, network, min(AVERAGED, (step + 1) / (step + 50)))
-        figures.append((error, wrong))
-        if (step + 1) % REPORT_STEPS == 0 or step + 1 == steps:
-            error, wrong = np.mean(figures[-REPORT_STEPS:], axis=0)
-            say(f"Step {step + 1:,} of {steps:,}: corners off by {error:.1%} of a card, {wrong:.1%} turned wrongly, "
-                f"{(step + 1) * BATCH / (time.monotonic() - started):.0f} samples/s.")
-    return averaged
+    batches = torch.utils.data.DataLoader(Samples(cards, seed), BATCH, num_workers=2, prefetch_factor=8,
+                                          worker_init_fn=start_worker)
+    return learn(Refiner(), iter(batches), loss_of, steps, WARM_UP,
+                 "corners off by {:.1%} of a card, {:.1%} turned wrongly".format)

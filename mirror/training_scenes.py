@@ -1,4 +1,4 @@
-"""Draw small pictures of cards for the training of the corner finder: laid, fanned, piled, covered and cut off.
+"""Draw small pictures of cards for the trainings of the networks: laid, fanned, piled, covered and cut off.
 
     drawn = training_scenes.draw(np.random.default_rng(1), cards)
 

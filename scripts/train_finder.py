@@ -1,8 +1,8 @@
 """Train a network that finds the corners of cards: about 50 minutes on 2 cores, or 25 for the refiner.
 
-    python scripts/train_finder.py --cache image_cache --network finder --out corners.onnx
+    python scripts/train_finder.py --network finder --out corners.onnx
 
-The finder sees the complete photo. The refiner sees each place that the finder proposes. mirror/corner_training.py and
+The finder sees the complete photo. The refiner sees one rough place. mirror/corner_training.py and
 mirror/refiner_training.py have the two networks. They learn from scenes that mirror/training_scenes.py draws of the
 cache's pictures. No photo is needed. With the same cache, seed and number of steps, a network sees the same scenes.
 
@@ -33,12 +33,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, "")
     parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR", help="pictures of cards")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
-    parser.add_argument("--network", choices=tuple(STEPS), required=True, help="which of the two")
+    parser.add_argument("--network", choices=tuple(STEPS), required=True,
+                        help="finder (card_corners.onnx) or refiner (corner_refiner.onnx)")
     parser.add_argument("--steps", type=number(int, 1), metavar="N",
                         help=f"steps of the training (default: {STEPS['finder']}, refiner {STEPS['refiner']})")
     parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N")
     args = parser.parse(argv)
-    from mirror import corner_training, refiner_training  # PyTorch takes seconds
+    from mirror import corner_training, refiner_training, training  # PyTorch takes seconds
     from mirror.training_scenes import load_cards
 
     require_directory(args.cache, "cache", "Run python download_images.py first.")
@@ -50,10 +51,11 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Learning from drawn scenes of {len(chosen):,} cards.")
     cards, steps = load_cards([args.cache / names[at] for at in chosen]), args.steps or STEPS[args.network]
     if args.network == "finder":
-        data = corner_training.as_onnx(corner_training.train(cards, steps, args.seed), corner_net.SIDE, corner_net.SIDE)
+        network = corner_training.train(cards, steps, args.seed)
+        data = training.as_onnx(network, corner_net.SIDE, corner_net.SIDE)
     else:
-        refiner = refiner_training.train(cards, steps, args.seed)
-        data = corner_training.as_onnx(refiner, corner_refiner.HIGH, corner_refiner.WIDE, many=True)
+        network = refiner_training.train(cards, steps, args.seed)
+        data = training.as_onnx(network, corner_refiner.HIGH, corner_refiner.WIDE, many=True)
     with atomic_file(args.out) as file:
         file.write(data)
     say(f"The network is in {args.out} ({args.out.stat().st_size / 1e6:.1f} MB).")

@@ -21,7 +21,7 @@ def test_training_writes_a_network_that_opencv_reads(finished, tmp_path, network
     done = finished.run("scripts/train_finder.py", "--cache", finished.cache, "--network", network,
                         "--out", tmp_path / "net.onnx", "--steps", 2)
     assert "Step 2 of 2: corners off by" in done.stderr
-    assert (tmp_path / "net.onnx").stat().st_size < 4e6, "the page has to fetch it"
+    assert (tmp_path / "net.onnx").stat().st_size < 4e6, "it is part of the package"
     trained = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))
     trained.setInput(np.zeros(pixels, np.float32))
     assert trained.forward().shape == answer

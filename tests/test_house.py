@@ -126,7 +126,7 @@ def test_no_private_name_of_another_module_is_used(path):
 
 @pytest.mark.parametrize("path", tracked_python(), ids=module_of)
 def test_heavy_packages_are_imported_where_they_are_used(path):
-    networks = "vision_transformer.py", "corner_training.py", "refiner_training.py"
+    networks = "vision_transformer.py", "training.py", "corner_training.py", "refiner_training.py"
     if path.name not in networks:
         at_top = {module.split(".")[0] for module, _, at_top in imports_of(path) if at_top}
         assert not at_top & HEAVY

@@ -24,9 +24,9 @@ GREY = 7, 11, 30  # of the pictures, two of known cards and one of an unknown on
 FRAME_ERROR = 0.03  # of a card's height: how far each side of a frame may be off
 # Measured on the 35 pictures: similarities are equal to Python's 4 digits, and one margin is 0.016 (2 bits) apart. The
 # page cuts the frame out for the model, and Python straightens it. So their cosines differ a little, and sometimes the
-# third rival is another card.
+# second rival is another card.
 SIMILARITY_APART, MARGIN_APART = 0.02, 0.05
-ONE_ROW = {"retrieved": 1, "retrieved_by_art": 0}  # otherwise each way retrieves all of the 53 rows
+ONE_ROW = {"retrieved": 1, "retrieved_by_art": 0}  # otherwise both ways retrieve most of the 53 rows
 OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_art": 53, "rivals": 1,
                  "sizes": [0.07], "moves": 1, "steps": [0.03], "hopeless": 1.0, "art_steps": [0.001],
                  "art_hopeless": 1.1, "art": [0.1, 0.5, 0.9, 0.9]}

@@ -27,8 +27,8 @@ const [MIN_CONTRAST, BRIGHTNESS_ALONE] = [1, 1.5]; // as in picture_hash.py, whi
 const COSINES = Float32Array.from({ length: FREQUENCIES * SIDE }, (_, at) =>
   Math.cos((Math.PI * Math.floor(at / SIDE) * (2 * (at % SIDE) + 1)) / (2 * SIDE)));
 
-// The rows whose art is most similar to that of a card at the quadrilateral, by their hashes: retrievedByArt for each of
-// sizes. A row may come twice. All rows are compared: 54,000 take 20 ms.
+// The rows whose art is most similar to that of a card at the quadrilateral, by their hashes: retrievedByArt for each
+// of sizes. A row may come twice. All rows are compared: 54,000 take 20 ms for four sizes.
 export function nearestByArt({ colours }, quad, hashes, { sizes, retrievedByArt, art }) {
   const words = wordsOf(hashes);
   const alike = new Int16Array(hashes.length / ROW_BYTES);

@@ -4,9 +4,9 @@
 //     const decision = readDecision(meta.recognition);
 //     const answer = judge(levelsOf(picture), quad, nearest, hashes, name, decision);
 //
-// The corners of the card are moved to where the complete pictures are most similar, and then to where the art is. The
-// similarity of the art, in colour, then decides. The numbers of the decision come from meta.json. The export writes
-// them there, and docs/naming.md explains them.
+// The corners of the card are moved to where the complete pictures are most similar. The similarity of the art, in
+// colour, then decides: the highest one after small moves of the corners. The numbers of the decision come from
+// meta.json. The export writes them there, and docs/naming.md explains them.
 
 import { artHashOf, artSimilarityTo, hashOf, similarityTo } from "./hashes.js";
 import { area, grown, inside, moved } from "./quads.js";
@@ -14,8 +14,8 @@ import { area, grown, inside, moved } from "./quads.js";
 const isNumber = (value) => typeof value === "number";
 const isNumbers = (value) => Array.isArray(value) && value.length > 0 && value.every(isNumber);
 
-// {accepted, retrieved, retrievedByArt, rivals, sizes, moves, steps, hopeless, artSteps, artHopeless,
-// art}: the numbers of the decision.
+// {accepted, retrieved, retrievedByArt, rivals, sizes, moves, steps, hopeless, artSteps, artHopeless, art}: the numbers
+// of the decision.
 // Throws an Error in words where one is missing, as in an index of an earlier version.
 export function readDecision(recognition) {
   const take = (key, isValid) => {
@@ -32,15 +32,15 @@ export function readDecision(recognition) {
     moves: take("moves", isNumber), // moves with each step, at most
     steps: take("steps", isNumbers), // parts of the card's size by which corners and sides are moved
     hopeless: take("hopeless", isNumber), // a lower similarity after the first step is not improved further
-    artSteps: take("art_steps", isNumbers), // the same for the art, which is fitted after the complete picture
-    artHopeless: take("art_hopeless", isNumber),
+    artSteps: take("art_steps", isNumbers), // the same for the art alone, from there on
+    artHopeless: take("art_hopeless", isNumber), // for less similar art, nothing is moved
     art: take("art", isNumbers), // the art window: left, top, right and bottom as parts of the card's width and height
   };
 }
 
 // {accepted, similarity, margin, confidence, order}. similarity is that of the best card. margin is how much less
-// similar the next card of another name is. confidence decides: from 1 for the same picture to about 0. order lists the
-// places in `nearest`, the best first.
+// similar the next card of another name is. confidence is the similarity of the best card's art, which decides. order
+// lists the places in `nearest`, the best first.
 // quad: [[x, y] x 4], clockwise from the card's top left; nearest: [{row, score}]; hashes: Uint8Array
 // [N * ROW_BYTES]; name(row): the card's name; decision: from readDecision().
 export function judge({ grey, colours }, quad, nearest, hashes, name, decision) {
@@ -69,8 +69,7 @@ export function judge({ grey, colours }, quad, nearest, hashes, name, decision) 
     const similarityAt = (corners) => similarityTo(hashOf(grey, corners), hashes, row);
     const artAt = (corners) => artSimilarityTo(artHash(corners), hashes, row);
     const complete = fitted(grown(quad, size), similarity, similarityAt, decision);
-    const art = fittedArt(complete.quad, artAt, decision);
-    return { place, similarity: complete.similarity, art: art.similarity };
+    return { place, similarity: complete.similarity, art: bestArt(complete.quad, artAt, decision) };
   }).sort(byRanking);
   const [first, ...others] = fits;
   const margin = others.length ? first.similarity - Math.max(...others.map((fit) => fit.similarity)) : 0;
@@ -82,10 +81,11 @@ export function judge({ grey, colours }, quad, nearest, hashes, name, decision) 
   return { accepted: first.art >= accepted, similarity: first.similarity, margin, confidence: first.art, order };
 }
 
-function fittedArt(quad, artAt, { artSteps, artHopeless, moves }) {
+// The highest artAt(quad) after small moves of the corners and sides.
+function bestArt(quad, artAt, { artSteps, artHopeless, moves }) {
   const similarity = artAt(quad);
-  if (similarity < artHopeless) return { similarity, quad };
-  return fitted(quad, similarity, artAt, { steps: artSteps, hopeless: artHopeless, moves });
+  if (similarity < artHopeless) return similarity;
+  return fitted(quad, similarity, artAt, { steps: artSteps, hopeless: artHopeless, moves }).similarity;
 }
 
 // Moves corners and sides. Each time it takes the move with the highest similarityAt(quad).

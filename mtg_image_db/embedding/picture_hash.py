@@ -5,7 +5,7 @@
 256 bits stand for the 16 x 16 lowest frequencies of a picture. A bit says if a frequency is above the median (pHash at
 hash size 16). The hash of the art has 256 bits for its brightness and for each of two differences of colours. A hash
 needs the card's exact corners: recognition/fitting.py finds them. The similarities do not depend on the embedding
-model. The hash of the complete picture helps to choose a card. The hash of the art confirms the choice.
+model. The hash of the complete picture fits the corners. The hash of the art finds rows and decides. Both rank.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -60,6 +60,7 @@ def art_signs(art: NDArray[np.uint8]) -> NDArray[np.float32]:
 
     square = cv2.resize(art, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     channels = np.moveaxis(square @ CHANNELS.T, 2, 0)
+    # The same as std() >= MIN_CONTRAST. std() takes half of the time of this function.
     apart = (channels - channels.mean(axis=(1, 2), keepdims=True)).reshape(len(channels), -1)
     tells = np.einsum("cp,cp->c", apart, apart) >= MIN_CONTRAST ** 2 * SIDE ** 2
     return np.where(tells[:, None], signs(channels), np.float32(-1)).ravel()

@@ -47,7 +47,8 @@ class Match:
 @dataclass(frozen=True)
 class CardIndex:
     """An opened index, verified. metadata holds the JSON lines. hashes (uint8 [N, 32]) and art_hashes (uint8 [N, 96])
-    are the perceptual hashes of the pictures and of their art windows. artworks maps an illustration_id to its rows.
+    are the perceptual hashes of the pictures and of their art windows. art_index searches
+    the art_hashes. artworks maps an illustration_id to its rows.
     sharing maps a face_id to the rows that share its picture and are not nodes of the graph. nodes are the vectors of
     the others. Without a graph, every vector is compared and sharing is empty."""
     manifest: dict[str, Any]
@@ -67,7 +68,7 @@ class CardIndex:
         return hnsw.search(self.graph, vectors, k, ef_search)
 
     def nearest_by_art(self, hashes: NDArray[np.uint8], k: int) -> hnsw.Found:
-        """The k rows whose art is most similar to hashes of art windows (uint8 [Q, 96]): (similarity float32 [Q, k],
+        """The k rows with the art hashes nearest to some (uint8 [Q, 96]): (similarity of all 768 bits float32 [Q, k],
         rows int64 [Q, k], -1 for no row)."""
         return hash_search.search(self.art_index, hashes, k)
 

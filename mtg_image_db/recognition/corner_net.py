@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.recognition.finder import Candidate, Picture, Quad, intersection_over_union
+from mtg_image_db.recognition.finder import Candidate, Picture, Quad, intersection_over_union, is_clockwise
 
 WEIGHTS = Path(__file__).with_name("card_corners.onnx")
 SIDE = 384  # pixels: the photo's longer side becomes this long. Bars fill the shorter one
@@ -80,11 +80,9 @@ def _answers(output: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
 
 def _distinct(quads: NDArray[np.float32], confidence: NDArray[np.float32]) -> list[Candidate]:
     """One candidate a card: the mean of the answers that agree, each weighted by the square of its confidence."""
-    import cv2
-
     groups: list[list[tuple[float, Quad]]] = []
     for quad, sure in zip(quads, confidence.tolist(), strict=True):
-        if cv2.contourArea(quad, oriented=True) <= 0 or not cv2.isContourConvex(quad):
+        if not is_clockwise(quad):
             continue
         for group in groups:
             shared = intersection_over_union(quad, group[0][1])

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.recognition.finder import Picture, Pyramid, Quad, rectangle, straighten
+from mtg_image_db.recognition.finder import Picture, Pyramid, Quad, is_clockwise, rectangle, straighten
 from mtg_image_db.recognition.fitting import grown, in_photo
 
 WEIGHTS = Path(__file__).with_name("corner_refiner.onnx")
@@ -44,9 +44,8 @@ def rough_picture(photo: Pyramid, quad: Quad) -> Picture:
 
 
 def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Refined]:
-    """The better place for each rough one in an RGB photo. Rough places whose corners end up crossed are left out."""
-    import cv2
-
+    """The better places for rough ones in an RGB photo, float32 [4, 2] each. Those whose corners do not run clockwise
+    around a convex shape afterwards are left out."""
     if not quads:
         return []
     pictures = np.stack([rough_picture(photo, quad) for quad in quads]).transpose(0, 3, 1, 2)
@@ -55,8 +54,7 @@ def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Refined]:
         network.setInput(np.ascontiguousarray(pictures, np.float32))
         answers = network.forward()
     places = [_place(quad, answer) for quad, answer in zip(quads, answers, strict=True)]
-    return [place for place in places
-            if cv2.isContourConvex(place.quad) and cv2.contourArea(place.quad, oriented=True) > 0]
+    return [place for place in places if is_clockwise(place.quad)]
 
 
 @lru_cache

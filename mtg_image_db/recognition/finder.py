@@ -4,8 +4,8 @@
         card = straighten(Pyramid(photo), candidate.quad, 244, 340)
 
 It makes many cheap guesses: from edges and thresholds of several strengths. The hull of each closed outline becomes a
-quadrilateral. If the picture's border cuts a card off, the missing part is completed. namer.py then asks the index
-which guesses are cards.
+quadrilateral. If the picture's border cuts a card off, the missing part is completed. places.py then refines the
+guesses.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIN_RATIO = 0.5  # shorter side divided by the longer one, at any camera angle
 MAX_NEARER = 2.2  # the farthest corner's distance to the camera divided by the nearest one's. Up to 2.0 in drawn scenes
 MIN_SEEN = 0.35  # share of a cut-off card that must be in the picture
 SAME = 0.05  # two guesses are equal if their corners differ by less than this share of their size
-SAME_PLACE = 0.5  # two quadrilaterals are at one place if they share more than this part of the smaller one
+SAME_PLACE = 0.5  # a guess is at the place of a larger or better one that shares more than this part of it
 MAX_CANDIDATES = 60
 MAX_COMPARED = 400  # guesses compared pair by pair to remove equal ones. A photo gives 5 to 200
 CUT_CONFIDENCE = 0.8
@@ -122,6 +122,13 @@ def overlap(quad: ArrayLike, other: ArrayLike) -> float:
     corners, others = np.asarray(quad, np.float32), np.asarray(other, np.float32)
     smaller = min(cv2.contourArea(corners), cv2.contourArea(others))
     return cv2.intersectConvexConvex(corners, others)[0] / max(smaller, 1e-6)
+
+
+def is_clockwise(quad: Quad) -> bool:
+    """True if the corners run clockwise around a convex shape."""
+    import cv2
+
+    return bool(cv2.contourArea(quad, oriented=True) > 0 and cv2.isContourConvex(quad))
 
 
 def intersection_over_union(quad: ArrayLike, other: ArrayLike) -> float:

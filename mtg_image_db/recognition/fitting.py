@@ -20,8 +20,8 @@ SIZES = -0.03, 0.0, 0.03, 0.07  # sides are moved outward by these shares: some 
 STEPS = 0.03, 0.015, 0.008  # share of the card's size by which corners and sides are moved
 MOVES = 4  # the most moves with each step
 HOPELESS = 0.4  # if the similarity is lower after the first step, finer steps do not make it a card
-ART_STEPS = 0.03, 0.015  # the same, for the art: it is fitted after the complete card
-ART_HOPELESS = 0.12  # less similar art is not fitted
+ART_STEPS = 0.03, 0.015  # the same, for the art alone, from where the complete card is most similar
+ART_HOPELESS = 0.12  # for less similar art, nothing is moved
 HASHED = 96, 128  # size in pixels of the straightened card, or art window, that is hashed
 
 
@@ -56,9 +56,19 @@ def grown(quad: NDArray[np.float32], part: float) -> NDArray[np.float32]:
 
 def in_photo(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where the photo shows points of the card, float32 [n, 2] as shares of its width and height."""
+    return _projected(points, rectangle(1, 1), quad)
+
+
+def on_card(points: NDArray[np.float32], quad: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where points of the photo are on the card, float32 [n, 2] as shares of its width and height."""
+    return _projected(points, quad, rectangle(1, 1))
+
+
+def _projected(points: NDArray[np.float32], before: NDArray[np.float32],
+               after: NDArray[np.float32]) -> NDArray[np.float32]:
     import cv2
 
-    view = cv2.getPerspectiveTransform(rectangle(1, 1), np.asarray(quad, np.float32))
+    view = cv2.getPerspectiveTransform(np.asarray(before, np.float32), np.asarray(after, np.float32))
     return np.asarray(cv2.perspectiveTransform(points[None], view)[0], np.float32)
 
 
@@ -73,19 +83,18 @@ def fit_corners(quad: NDArray[np.float32], similarity: float, picture: NDArray[n
                 lambda quads: picture_hash.similarity(signs_of(quads, grey), bits)[:, 0])
 
 
-def fit_art(quad: NDArray[np.float32], art_hash: NDArray[np.uint8],
-            photo: Pyramid) -> tuple[float, NDArray[np.float32]]:
-    """Move corners and sides to where the art is most similar to an art hash (uint8 [96]). photo is RGB. Returns
-    (similarity of the art, quad)."""
+def best_art(quad: NDArray[np.float32], art_hash: NDArray[np.uint8], photo: Pyramid) -> float:
+    """The highest similarity of a card's art to an art hash (uint8 [96]), after small moves of the corners and sides.
+    photo is RGB."""
     bits = picture_hash.unpack(art_hash[None])
 
     def similarities(quads: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         return picture_hash.art_similarity(art_signs_of(quads, photo), bits)[:, 0]
 
     similarity = float(similarities([quad])[0])
-    if similarity < ART_HOPELESS:
-        return similarity, quad
-    return _fit(quad, similarity, ART_STEPS, ART_HOPELESS, similarities)
+    if similarity >= ART_HOPELESS:
+        similarity, _ = _fit(quad, similarity, ART_STEPS, ART_HOPELESS, similarities)
+    return similarity
 
 
 def _fit(quad: NDArray[np.float32], similarity: float, steps: Sequence[float], hopeless: float,

@@ -2,9 +2,9 @@
 
     cards = name_cards(open_pixels(path), index, model)
 
-places.py proposes places, and retrieval.py finds rows for each. For the best two cards, the corners are moved to where
-the picture of the row is most similar. The similarity of the art alone then decides whether the card is
-recognised. This is the same for every embedding model.
+places.py proposes places, and retrieval.py finds rows for each. For the best two cards of a place, the corners are
+moved to where the picture is most similar. The similarity of the art then decides whether the card is recognised.
+Every embedding model uses the same rule.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mtg_image_db.recognition.fitting import (
     MOVES,
     SIZES,
     STEPS,
-    fit_art,
+    best_art,
     fit_corners,
     grown,
     similarity_to,
@@ -49,14 +49,14 @@ ACCEPTED = 0.35
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
-MAX_PLACES = 40
+MAX_PLACES_FITTED = 40
 # Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
 MIRROR_VIEWS = 25
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
-DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED,
-            "retrieved_by_art": RETRIEVED_BY_ART, "rivals": RIVALS, "sizes": SIZES, "moves": MOVES, "steps": STEPS,
-            "hopeless": HOPELESS, "art_steps": ART_STEPS, "art_hopeless": ART_HOPELESS, "art": ART}
+DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_art": RETRIEVED_BY_ART, "rivals": RIVALS,
+            "sizes": SIZES, "moves": MOVES, "steps": STEPS, "hopeless": HOPELESS, "art_steps": ART_STEPS,
+            "art_hopeless": ART_HOPELESS, "art": ART}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
     pyramids = Photo.of(photo)
     views = ranked_views(pyramids, quads, index, model, k, ef_search)
     found: list[tuple[float, Card]] = []
-    for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES]:
+    for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES_FITTED]:
         if not any(card.accepted and same_place(view.quad, card.quad) for _, card in found):
             fits = [_fit(view, at, pyramids, index) for at in _rivals(view, index)]
             fits.sort(key=lambda fit: -fit.ranking)
@@ -165,7 +165,7 @@ def _in_mirror(card: Card, width: int) -> Card:
 
 
 def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
-    """Keep the first items of each place: at most `each` of those whose quads share more than SAME_PLACE."""
+    """Keep the first items of each place: at most `each`. See same_place()."""
     kept: list[Placed] = []
     for item in ranked:
         if sum(same_place(item.quad, other.quad) for other in kept) < each:
@@ -188,7 +188,7 @@ def _fit(view: View, at: int, photo: Photo, index: CardIndex) -> _Fit:
     start = grown(view.quad, SIZES[view.best_size[at]])
     picture, art_hash = index.hashes[view.rows[at]], index.art_hashes[view.rows[at]]
     similarity, quad = fit_corners(start, float(view.similarity[at]), picture, photo.grey)
-    art, quad = fit_art(quad, art_hash, photo.colour)
+    art = best_art(quad, art_hash, photo.colour)
     return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)
 
 

@@ -28,41 +28,46 @@ from mtg_image_db.recognition.finder import (
 
 # The numbers were chosen on the development photos: docs/naming.md.
 SAME_ROUGH = 0.9  # intersection over union from which on an outline adds nothing to what the network found
-MIN_CONFIDENCE = 0.2
-SAME = 0.75  # intersection over union from which on two refined places are one
-MAX_PLACES = 60
-SURE = 0.9  # from which on the refiner's word about the turn is taken. Below it, the card may be upside down
-ALIKE = 0.6  # smaller area divided by the larger one, from which on two quadrilaterals are about of one size
-SAME_IOU = 0.7  # intersection over union from which on two of them are at one place. In a fan, two cards have up to 0.6
-VAGUE = 0.6  # below it, it may be turned in any way
+SAME_REFINED = 0.75  # intersection over union from which on two refined places are one
+MIN_CONFIDENCE = 0.2  # of 630 less confident places in the development photos, 15 were at a known card
+MAX_REFINED = 60
+FARTHEST = 3  # times the photo's longer side: corners farther away are of no card
+MIN_SURE = 0.9  # that the refiner has found the top left. From it on, only this turn is tried
+MIN_SURE_UPRIGHT = 0.6  # from it on, this turn and the reverse are tried. Below it, all four
+ALIKE = 0.6  # quads are of about one size if the smaller area is at least this share of the larger one
+# Two such quads are at one place from this intersection over union on, or if this share of the smaller one lies in the
+# larger one. Two cards of a fan have up to 0.60 and 0.76.
+SAME_IOU, WITHIN = 0.7, 0.9
 
 
 def guesses(photo: Picture) -> list[Quad]:
-    """Places where cards may be in an RGB photo (uint8 [H, W, 3]): float32 [4, 2] each, the card's top left first. The
-    photo as it is comes first, and the photo as an upright card, both ways up. Then what was found, the most
-    confident first: more than once if it is not sure which corner is the top left."""
+    """Places where cards may be in an RGB photo (uint8 [H, W, 3]): float32 [4, 2] each, the card's top left first.
+
+    The complete photo comes first, both ways up, or in all four turns if it is wider than high. Then the places that
+    were found, the most confident first. A place comes two or four times if its top left is not sure.
+    """
     frame = rectangle(photo.shape[1], photo.shape[0])
     views = [frame, np.roll(frame, 2, axis=0)]
     if not np.array_equal(upright(frame), frame):
         views += [upright(frame), np.roll(upright(frame), 2, axis=0)]
     for place in find_places(photo):
-        turns = (0,) if place.sure >= SURE else (0, 2) if place.sure >= VAGUE else (0, 2, 1, 3)
+        turns = (0,) if place.sure >= MIN_SURE else (0, 2) if place.sure >= MIN_SURE_UPRIGHT else (0, 2, 1, 3)
         views += [np.roll(place.quad, turn, axis=0) for turn in turns]
     return views
 
 
 def find_places(photo: Picture) -> list[Refined]:
-    """At most MAX_PLACES places that may be cards in an RGB photo (uint8 [H, W, 3]), the most confident first."""
+    """At most MAX_REFINED places that may be cards in an RGB photo (uint8 [H, W, 3]), the most confident first."""
     learned = [candidate.quad for candidate in find_corners(photo)]
     outlined = [candidate.quad for candidate in find_quads(photo)]
     new = [quad for quad in outlined if all(intersection_over_union(quad, other) < SAME_ROUGH for other in learned)]
-    pyramid = Pyramid(photo)
+    pyramid, farthest = Pyramid(photo), FARTHEST * max(photo.shape[:2])
     once = refine(pyramid, [*learned, *new])
     twice = refine(pyramid, [place.quad for place in once])
     kept: list[Refined] = []
     for place in sorted([*once, *twice], key=lambda place: -place.confidence):
-        if place.confidence >= MIN_CONFIDENCE and len(kept) < MAX_PLACES \
-                and all(intersection_over_union(place.quad, other.quad) < SAME for other in kept):
+        if place.confidence >= MIN_CONFIDENCE and len(kept) < MAX_REFINED and np.abs(place.quad).max() < farthest \
+                and all(intersection_over_union(place.quad, other.quad) < SAME_REFINED for other in kept):
             kept.append(place)
     return kept
 
@@ -75,4 +80,4 @@ def same_place(quad: ArrayLike, other: ArrayLike) -> bool:
     smaller, larger = sorted(cv2.contourArea(np.asarray(corners, np.float32)) for corners in (quad, other))
     if smaller < ALIKE * larger:
         return overlap(quad, other) > SAME_PLACE
-    return intersection_over_union(quad, other) > SAME_IOU
+    return intersection_over_union(quad, other) > SAME_IOU or overlap(quad, other) > WITHIN

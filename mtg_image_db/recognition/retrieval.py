@@ -85,12 +85,13 @@ def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: Card
     if not kept:
         return []
     sizes = [[grown(quad, size) for size in SIZES] for quad in kept]
-    signs = np.stack([signs_of(quads, photo.grey) for quads in sizes])
-    art = np.stack([art_signs_of(quads, photo.colour) for quads in sizes])
+    signs = np.stack([signs_of(at_sizes, photo.grey) for at_sizes in sizes])
+    art = np.stack([art_signs_of(at_sizes, photo.colour) for at_sizes in sizes])
     _, by_cosine = index.nearest(vectors, max(k, RETRIEVED), ef_search)
     _, by_art = index.nearest_by_art(np.packbits(art.reshape(-1, art.shape[-1]) > 0, axis=1), RETRIEVED_BY_ART)
     retrieved = np.hstack([by_cosine, by_art.reshape(len(kept), -1)])
-    views = [_view(*view, index) for view in zip(kept, vectors, signs, art, retrieved, strict=True)]
+    views = [_view(*view, index) for view in zip(kept, vectors, signs, art, retrieved, strict=True)
+             if (view[-1] >= 0).any()]
     return sorted(views, key=lambda view: -view.ranking.max())
 
 
