@@ -22,9 +22,9 @@ ROWS = range(0, 53, 2)  # cards of the index that are photographed
 UNKNOWN_SEEDS = range(910, 918)  # drawn cards that are not in the index
 GREY = 7, 11, 30  # of the pictures, two of known cards and one of an unknown one: without colour
 FRAME_ERROR = 0.03  # of a card's height: how far each side of a frame may be off
-# Measured on the 35 pictures: similarities are equal to Python's 4 digits, and one margin is 0.016 (2 bits) apart. The
-# page cuts the frame out for the model, and Python straightens it. So their cosines differ a little, and sometimes the
-# second rival is another card.
+# Measured on the 35 pictures: of known cards, similarities are equal to Python's 4 digits. The page cuts the frame out
+# for the model, and Python straightens it. So their cosines differ a little, and for an unknown card, which is like no
+# row, the best row may be another one.
 SIMILARITY_APART, MARGIN_APART = 0.02, 0.05
 ONE_ROW = {"retrieved": 1, "retrieved_by_art": 0}  # otherwise both ways retrieve most of the 53 rows
 OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_art": 53, "rivals": 1,
@@ -94,8 +94,9 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
         python, *_ = namer.name_cards(np.asarray(Image.open(photo.path)), index, model, quads=[photo.quad])
         page = name_in_page(tab, photo)
         assert page["accepted"] == python.accepted == photo.known, (photo, page, python)
-        if photo.known:
-            assert page["matches"][0]["record"]["face_id"] == python.matches[0].face_id
+        if not photo.known:
+            continue
+        assert page["matches"][0]["record"]["face_id"] == python.matches[0].face_id
         similarities.append(abs(page["similarity"] - python.score))
         margins.append(abs(page["margin"] - python.margin))
         confidences.append(abs(page["confidence"] - python.confidence))

@@ -44,14 +44,15 @@ from mtg_image_db.recognition.retrieval import (
 )
 
 # The numbers were chosen on the development photos: docs/naming.md.
-# A card is recognised from this confidence on. scripts/eval_photos.py --hold-out --curve measures it again.
-ACCEPTED = 0.35
+# A card is recognised from this confidence on. Unknown cards reached 0.33 with 54,000 faces indexed.
+# scripts/eval_photos.py --hold-out --curve measures it again.
+ACCEPTED = 0.36
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
 MAX_PLACES_FITTED = 40
-# Guesses that are also tried in a mirror. Of 38 photos that are recognised, reversed: 13 name 36, 25 and more all 38.
-MIRROR_VIEWS = 25
+# Guesses that are also tried in a mirror. Of 39 photos of a card, reversed, 37 are recognised with 8, and with all.
+MIRROR_VIEWS = 12
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
 DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_art": RETRIEVED_BY_ART, "rivals": RIVALS,
