@@ -33,7 +33,7 @@ class HashMatcher:
         self.named: dict[str, list[str]] = {}
 
     def name(self, file: str, photo: Pyramid, places: Sequence[tuple[np.ndarray, Sequence[np.ndarray]]]) -> None:
-        """Name a photo's known cards. places holds for each its true corners and its candidates, both ways up."""
+        """Name a photo's known cards. places holds for each its true corners and its candidates."""
         self.named[file] = [self._nearest(photo, [corners] if self.corners_given else candidates)
                             for corners, candidates in places]
 

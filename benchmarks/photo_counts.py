@@ -17,7 +17,7 @@ from mtg_image_db.recognition.namer import Card
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
 NEGATIVE = "negatives"
-THRESHOLDS = tuple(percent / 100 for percent in range(15, 61, 2))  # of the confidence, in the curve
+THRESHOLDS = tuple(percent / 100 for percent in range(16, 61, 2))  # of the confidence, in the curve
 LOWEST = -1.0  # of all confidences
 DRAWN = "drawn: "  # the kinds of drawn photos begin with it
 

@@ -167,7 +167,7 @@ def drawn_photos(index: CardIndex, cache: Path, count: int) -> Iterator[tuple[ND
 
 
 def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[np.uint8], entry: dict) -> None:
-    """Name the photo's known cards by hash, at the places that finder.py proposes."""
+    """Name the photo's known cards by hash, at the places that places.py finds."""
     found = guesses(photo)
     places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE_IOU])
               for corners in (np.float32(instance["quad"]) for instance in entry["instances"])]

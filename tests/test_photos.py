@@ -27,11 +27,11 @@ from mtg_image_db.embedding.picture_hash import (
 )
 from mtg_image_db.index.reader import read_index
 from mtg_image_db.recognition import retrieval
-from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap
+from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap, rectangle
 from mtg_image_db.recognition.namer import name_cards
-from mtg_image_db.recognition.places import guesses
+from mtg_image_db.recognition.places import guesses, same_place
 
-SCENES = 10  # of each kind
+SCENES, NAMED_SCENES = 10, 2  # of each kind
 KINDS_FOUND = {"slant": 0.9, "crowded": 0.9, "borderless": 0.7, "cut off": 0.9, "covered": 0.7, "glare": 0.7,
                "dim": 0.9, "tiny": 0.9, "another frame": 0.9}  # the least share
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
@@ -115,6 +115,26 @@ def test_cards_that_are_easily_missed_are_found(finished, kind, least):
         found += [max(intersection_over_union(place, quad) for place in places) >= 0.7 for quad in quads]
     print(f"\n{kind}: {sum(found)} of {len(found)}")
     assert np.mean(found) >= least
+
+
+@pytest.mark.parametrize("kind", KINDS_FOUND)
+def test_cards_that_are_easily_missed_are_named(finished, kind):
+    index, named = mtg_image_db.open_index(finished.out), []
+    for seed in range(NAMED_SCENES):
+        cards = [card(finished, (5 * seed + number) % 53) for number in range(scene_kinds.CROWD)]
+        photo, quads = scene_kinds.photo_of(kind, [picture for _, picture in cards], seed)
+        names = {found.matches[0].name for found in index.name(np.asarray(photo))}
+        named += [face["name"] in names for face, _ in cards[:len(quads)]]
+    print(f"\n{kind}: {sum(named)} of {len(named)}")
+    assert np.mean(named) >= (0.5 if kind == "borderless" else 0.9)  # the art of a borderless card is larger
+
+
+def test_guesses_of_one_place_and_cards_of_a_fan_are_told_apart():
+    card_place = rectangle(63, 88)
+    for other in (rectangle(63, 60), rectangle(40, 40), card_place * np.float32(1.1), card_place + np.float32([4, 6])):
+        assert same_place(card_place, other) and same_place(other, card_place)
+    for other in (card_place + np.float32([0, 21]), card_place + np.float32([16, 0]), card_place + np.float32([70, 0])):
+        assert not same_place(card_place, other)
 
 
 def test_a_card_that_the_border_cuts_off_is_named(tables):
