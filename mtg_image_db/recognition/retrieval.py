@@ -20,7 +20,7 @@ from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, rectangle, straighten
 from mtg_image_db.recognition.fitting import SIZES, art_signs_of, grown, signs_of
 
-# The numbers were chosen on the development photos with 1,537 to 120,000 faces: docs/naming.md.
+# The numbers were chosen on the development photos with 1,537 to 54,000 faces: docs/naming.md.
 RETRIEVED = 20  # at least this many rows nearest by cosine are ranked
 RETRIEVED_BY_ART = 20  # rows nearest to each of the hashes of the view's art, one for each of SIZES
 MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
