@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -73,11 +72,9 @@ def learn(network: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], loss_of:
 
 
 def start_worker(_number: int) -> None:
-    """Let a process that draws be ended as usual. Otherwise it handles SIGTERM as the script does, and the script takes
-    that for Ctrl-C."""
+    """Leave the other cores to the training, in a process that draws."""
     import cv2
 
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(1)
 
 

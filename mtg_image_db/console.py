@@ -204,15 +204,17 @@ def _end_at_second_signal() -> None:
     """End the process at the second Ctrl-C or SIGTERM, even while the main thread is in native code.
 
     Python's signal handlers wait until native code returns. The system's handler writes each signal's number into a
-    pipe at once, and a thread reads the pipe.
+    pipe at once, and a thread reads the pipe. Other signals come too, such as SIGCHLD when a process of PyTorch ends.
+    They do not count.
     """
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write)
 
     def watch() -> None:
-        for _ in range(2):
-            os.read(read, 1)
+        seen = 0
+        while seen < 2:
+            seen += os.read(read, 1)[0] in (signal.SIGINT, signal.SIGTERM)
         os._exit(EXIT_INTERRUPTED)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -31,7 +31,7 @@ from mtg_image_db.recognition.finder import find_quads, intersection_over_union,
 from mtg_image_db.recognition.namer import name_cards
 from mtg_image_db.recognition.places import guesses, same_place
 
-SCENES, NAMED_SCENES = 10, 2  # of each kind
+SCENES, NAMED_SCENES = 6, 1  # of each kind
 KINDS_FOUND = {"slant": 0.9, "crowded": 0.9, "borderless": 0.7, "cut off": 0.9, "covered": 0.7, "glare": 0.7,
                "dim": 0.9, "tiny": 0.9, "another frame": 0.9}  # the least share
 CORNERS = 0.06  # of the card's height, by which found corners may be off: the hash tells them no better
