@@ -111,8 +111,8 @@ def collate(scenes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor
 
 def loss_of(output: Tensor, wanted: Tensor) -> tuple[Tensor, list[float]]:
     """(the loss, [the median error of the corners as a share of the card's size])."""
-    score = output[:, :TURNS].float()
-    corners = output[:, TURNS:].float().reshape(len(output), TURNS, 8, CELLS, CELLS)
+    score = output[:, :TURNS]
+    corners = output[:, TURNS:].reshape(len(output), TURNS, 8, CELLS, CELLS)
     picture, row, column, turn = (wanted[:, at].long() for at in range(4))
     apart = (corners[picture, turn, :, row, column] - wanted[:, 4:12]) / wanted[:, 12:13]
     weight, error = wanted[:, 13], apart.detach().reshape(-1, 4, 2).norm(dim=2).mean(dim=1)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mirror.drawn_scenes import turned
 from mirror.training import SHARPNESS, Block, convolution, learn, start_worker
 from mirror.training_scenes import Drawn, draw
 from mtg_image_db.recognition.corner_refiner import HIGH, WIDE, rough_picture
@@ -56,10 +57,8 @@ def disturbed(quad: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Corners that are a little wrong, as those of rough places are. The card is turned, resized and moved. Then each
     corner is moved by itself."""
     strength = random.choice(STRENGTHS)
-    unit, ratio = rectangle(1, 1) - 0.5, 1 / CARD_RATIO
-    turn = math.radians(random.normal(0, 5 * strength))
-    spun = np.stack([unit[:, 0] * math.cos(turn) - unit[:, 1] * ratio * math.sin(turn),
-                     unit[:, 0] * math.sin(turn) / ratio + unit[:, 1] * math.cos(turn)], axis=1)
+    shape = np.array([CARD_RATIO, 1])
+    spun = (rectangle(1, 1) - 0.5) * shape @ turned(math.radians(random.normal(0, 5 * strength))) / shape
     places = spun * np.exp(random.normal(0, 0.08 * strength, 2)) + random.normal(0, 0.07 * strength, 2)
     places += random.normal(0, 0.04 * strength, (4, 2))
     return in_photo(np.float32(places + 0.5), quad)
@@ -76,11 +75,11 @@ def goal_of(quad: np.ndarray, cards: list[np.ndarray]) -> np.ndarray:
         if np.abs(card.mean(axis=0) - quad.mean(axis=0)).max() > NEAR * size:
             continue  # its corners are farther still
         for turn in range(4):
-            turned = np.roll(card, turn, axis=0)
-            away = float(np.hypot(*(turned - quad).T).mean()) / size
+            corners = np.roll(card, turn, axis=0)
+            away = float(np.hypot(*(corners - quad).T).mean()) / size
             if away < nearest:
                 nearest = away
-                goal[:8] = (on_card(turned, quad) - rectangle(1, 1)).ravel()
+                goal[:8] = (on_card(corners, quad) - rectangle(1, 1)).ravel()
                 goal[8:] = turn, 1
     return goal
 
@@ -100,7 +99,7 @@ def samples(scene: Drawn, random: np.random.Generator) -> Iterator[tuple[np.ndar
         if cards and random.random() < 0.6:
             quad = cards[int(random.integers(len(cards)))]
             rough.append(in_photo(rectangle(1, 1) * np.float32(random.uniform(0.5, 1.5, 2))
-                               + np.float32(random.uniform(-0.8, 0.8, 2)), quad))
+                                  + np.float32(random.uniform(-0.8, 0.8, 2)), quad))
         else:
             box = (random.uniform(0, side, 2).tolist(), random.uniform(40, 200, 2).tolist(), random.uniform(0, 90))
             rough.append(np.float32(cv2.boxPoints(box)))

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mtg_image_db.browser.onnx_model import without_traces
 from mtg_image_db.console import say
 
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.01
@@ -95,4 +96,4 @@ def as_onnx(network: nn.Module, high: int, wide: int, many: bool = False) -> byt
     program = torch.onnx.export(network, (torch.zeros(1, 3, high, wide),), dynamo=True, verbose=False,
                                 input_names=["pixels"], output_names=["answers"], dynamic_shapes=({0: count},))
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    return bytes(without_traces(program.model_proto).SerializeToString())

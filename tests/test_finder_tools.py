@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import cv2
 import numpy as np
 import pytest
-from conftest import Workspace, assert_three_lines, read_bulk
+from conftest import ROOT, Workspace, assert_three_lines, read_bulk
 
 from benchmarks.gallery import donors, recombinations
+from mtg_image_db.recognition import corner_net, corner_refiner
 from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS
 from mtg_image_db.recognition.corner_refiner import HIGH, WIDE
 
@@ -22,9 +24,15 @@ def test_training_writes_a_network_that_opencv_reads(finished, tmp_path, network
                         "--out", tmp_path / "net.onnx", "--steps", 2)
     assert "Step 2 of 2: corners off by" in done.stderr
     assert (tmp_path / "net.onnx").stat().st_size < 4e6, "it is part of the package"
+    assert str(ROOT).encode() not in (tmp_path / "net.onnx").read_bytes(), "a path of this machine"
     trained = cv2.dnn.readNetFromONNX(str(tmp_path / "net.onnx"))
     trained.setInput(np.zeros(pixels, np.float32))
     assert trained.forward().shape == answer
+
+
+@pytest.mark.parametrize("weights", [corner_net.WEIGHTS, corner_refiner.WEIGHTS], ids=lambda path: path.name)
+def test_the_weights_tell_nothing_of_the_machine_that_made_them(weights):
+    assert not re.search(rb"stack_trace|site-packages|\.py\b", weights.read_bytes())
 
 
 def test_training_without_pictures_is_three_lines(tmp_path):

@@ -53,7 +53,15 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
         raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
     if program is None:
         raise _failure(spec, "PyTorch gave no model")
-    return program.model_proto
+    return without_traces(program.model_proto)
+
+
+def without_traces(network: onnx.ModelProto) -> onnx.ModelProto:
+    """The network without what PyTorch notes beside each node: the code and the paths of the machine that wrote it."""
+    for part in (network, network.graph, *network.graph.node, *network.graph.initializer, *network.graph.value_info,
+                 *network.graph.input, *network.graph.output):
+        del part.metadata_props[:]
+    return network
 
 
 def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:

@@ -47,10 +47,9 @@ class Match:
 @dataclass(frozen=True)
 class CardIndex:
     """An opened index, verified. metadata holds the JSON lines. hashes (uint8 [N, 32]) and art_hashes (uint8 [N, 96])
-    are the perceptual hashes of the pictures and of their art windows. art_index searches
-    the art_hashes. artworks maps an illustration_id to its rows.
-    sharing maps a face_id to the rows that share its picture and are not nodes of the graph. nodes are the vectors of
-    the others. Without a graph, every vector is compared and sharing is empty."""
+    are the perceptual hashes of the pictures and of their art windows. art_index searches the art_hashes. artworks maps
+    an illustration_id to its rows. sharing maps a face_id to the rows that share its picture and are not nodes of the
+    graph. nodes are the vectors of the others. Without a graph, every vector is compared and sharing is empty."""
     manifest: dict[str, Any]
     metadata: list[bytes]
     hashes: NDArray[np.uint8]

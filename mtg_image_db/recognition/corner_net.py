@@ -11,14 +11,12 @@ Writes  nothing
 """
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.recognition import networks
 from mtg_image_db.recognition.finder import Candidate, Picture, Quad, intersection_over_union, is_clockwise
 
 WEIGHTS = Path(__file__).with_name("card_corners.onnx")
@@ -32,26 +30,14 @@ COMPARED = 400  # answers that are compared, the most confident first
 SAME, AGREEING = 0.6, 0.8  # intersection over union from which on two answers are of one card, and are averaged
 MAX_CANDIDATES = 40
 
-_lock = threading.Lock()  # a cv2.dnn network answers one question at a time
 
 
 def find_corners(photo: Picture) -> list[Candidate]:
     """At most MAX_CANDIDATES quadrilaterals in an RGB photo (uint8 [H, W, 3]), the most confident first. The first side
     of each is a card's top or bottom."""
     picture, scale, offset = _boxed(photo)
-    with _lock:
-        network = _network()
-        network.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
-        output = network.forward()[0]
-    quads, confidence = _answers(output)
+    quads, confidence = _answers(networks.run(WEIGHTS, picture[None])[0])
     return _distinct((quads - offset) / np.float32(scale), confidence)
-
-
-@lru_cache
-def _network() -> Any:
-    import cv2
-
-    return cv2.dnn.readNetFromONNX(str(WEIGHTS))
 
 
 def _boxed(photo: Picture) -> tuple[Picture, float, NDArray[np.float32]]:

@@ -11,23 +11,20 @@ Writes  nothing
 """
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.recognition import networks
 from mtg_image_db.recognition.finder import Picture, Pyramid, Quad, is_clockwise, rectangle, straighten
 from mtg_image_db.recognition.fitting import grown, in_photo
 
 WEIGHTS = Path(__file__).with_name("corner_refiner.onnx")
 WIDE, HIGH = 96, 128  # pixels of the picture that the network sees
 MARGIN = 0.25  # of the width and height of the card: what is seen beside it
-
-_lock = threading.Lock()  # a cv2.dnn network answers one question at a time
 
 
 class Refined(NamedTuple):
@@ -48,20 +45,9 @@ def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Refined]:
     around a convex shape afterwards are left out."""
     if not quads:
         return []
-    pictures = np.stack([rough_picture(photo, quad) for quad in quads]).transpose(0, 3, 1, 2)
-    with _lock:
-        network = _network()
-        network.setInput(np.ascontiguousarray(pictures, np.float32))
-        answers = network.forward()
+    answers = networks.run(WEIGHTS, np.stack([rough_picture(photo, quad) for quad in quads]))
     places = [_place(quad, answer) for quad, answer in zip(quads, answers, strict=True)]
     return [place for place in places if is_clockwise(place.quad)]
-
-
-@lru_cache
-def _network() -> Any:
-    import cv2
-
-    return cv2.dnn.readNetFromONNX(str(WEIGHTS))
 
 
 def _place(quad: Quad, answer: NDArray[np.float32]) -> Refined:
