@@ -4,7 +4,8 @@
 
 Reads   the picture, and build_manifest.json, mtg_cards.faiss, mtg_meta.jsonl and mtg_pictures.npy
         (mtg_embeddings.npy for --exact) in <index-dir>
-Writes  matches to stdout; with --html one self-contained page, with --annotate the picture with the cards outlined
+Writes  matches to stdout; with --html one self-contained page, with --annotate the picture with the cards outlined,
+        with --csv a list for a collection manager
 """
 from __future__ import annotations
 
@@ -14,22 +15,25 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, existing_file, number, one_of, output_file
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, output_file, picture_source
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
-from mtg_image_db.recognition import annotate
+from mtg_image_db.recognition import annotate, collection
 from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
-from mtg_image_db.recognition.query import Answer, Question, answers, json_line, text_lines
+from mtg_image_db.recognition.cards import LIKELY
+from mtg_image_db.recognition.photo_files import photos_of
+from mtg_image_db.recognition.query import Answer, Question, answers, json_line, summary, text_lines
 
 FEW_PICTURES = 16
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = ArgumentParser(__doc__, " IMAGE [IMAGE ...]")
-    parser.add_argument("images", nargs="*", type=existing_file, metavar="IMAGE", help="pictures to name")
+    parser = ArgumentParser(__doc__, " IMAGE|FOLDER|- [...]")
+    parser.add_argument("images", nargs="*", type=picture_source, metavar="IMAGE",
+                        help="pictures to name; a folder stands for its pictures, - for a list of files on stdin")
     parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
                         help="where the build wrote (default: index_out)")
     parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
@@ -41,6 +45,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     output.add_argument("--html", type=output_file, metavar="FILE", help="write a page of queries and matches")
     output.add_argument("--annotate", type=output_file, metavar="FILE",
                         help="write the picture with the cards outlined and named: .jpg, .png or .webp")
+    output.add_argument("--csv", type=output_file, metavar="FILE",
+                        help="write the recognised cards as a list, a line for each printing")
+    output.add_argument("--format", type=one_of(*collection.NAMES), default=collection.PLAIN, metavar="FORMAT",
+                        help=f"of --csv: {', '.join(collection.NAMES)} (default: {collection.PLAIN})")
+    output.add_argument("--include", type=one_of(LIKELY), metavar="STATE",
+                        help=f"{LIKELY}: list cards too that are only likely (default: recognised cards only)")
     output.add_argument("--cache", type=Path, metavar="DIR",
                         help="reference pictures for --html. Missing ones are linked (default: image_cache beside the "
                              "index)")
@@ -61,61 +71,76 @@ def check_arguments(args: argparse.Namespace) -> Iterator[str]:
     """Yield a sentence for each invalid combination of arguments."""
     if args.images == []:
         yield "IMAGE: name at least one picture"
-    if args.annotate and len(args.images or ()) > 1:
-        yield f"--annotate {args.annotate}: takes one IMAGE, not {len(args.images)}"
     if args.annotate and args.annotate.suffix.lower() not in annotate.FORMATS:
         yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
     if args.annotate and args.find == "off":
         yield "--annotate: outlines the cards that --find auto finds"
+    if args.csv and args.find == "off":
+        yield "--csv: lists the cards that --find auto recognises"
+    if not args.csv and (args.include or args.format != collection.PLAIN):
+        yield "--format and --include: are for --csv FILE"
 
 
-def print_answer(answer: Answer, as_json: bool, with_name: bool) -> None:
-    lines = [json_line(answer)] if as_json else [printable(line) for line in text_lines(answer)]
-    if lines and with_name and not as_json:
-        lines.insert(0, printable(answer.path))
+def print_answer(answer: Answer, args: argparse.Namespace, several: bool) -> None:
+    lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
+    if lines and several and not args.json:
+        lines.insert(0, printable(answer.photo.label))
     if lines:
         print("\n".join(lines), flush=True)
-    if answer.error:
-        say(str(SuiteError("Validation Error", "a picture could not be read", f"{answer.path}: {answer.error}",
+    if answer.error and several:
+        say(f"Left out: {printable(answer.photo.label)}: {answer.error}")
+    elif answer.error:
+        say(str(SuiteError("Validation Error", "a picture could not be read", f"{answer.photo.label}: {answer.error}",
                            f"Give a complete {READABLE}.")))
 
 
-def report(done: Sequence[Answer], args: argparse.Namespace, seconds: float) -> None:
+def report(done: Sequence[Answer], args: argparse.Namespace, files: AnswerFiles, seconds: float) -> None:
+    pictures = f"{len(done):,} picture{'s' * (len(done) != 1)}"
     if args.find == "off":
-        text = f"Matched {sum(bool(answer.matches) for answer in done):,} of {len(done):,}"
+        text = f"Matched {sum(bool(answer.matches) for answer in done):,} of {pictures}"
     else:
-        pictures = sum(bool(answer.recognised) for answer in done)
-        cards = sum(len(answer.recognised) for answer in done)
-        text = f"Recognised {cards:,} card{'s' * (cards != 1)} in {pictures:,} of {len(done):,} pictures"
-    written = [args.html, args.annotate if any(answer.cards for answer in done) else None]
+        cards = [card for answer in done for card in answer.cards]
+        text = f"{pictures}, {summary(cards)}" if cards else f"{pictures}, no card"
+    written = [args.html, args.annotate if any(answer.cards for answer in done) else None, args.csv]
     shown = " and ".join(str(path) for path in written if path)
     say(f"{text}{per_second(len(done), seconds)}{f', shown in {shown}' if shown else ''}.")
+    if files.rest:
+        say(f"The cards that {args.csv} does not list are in {files.rest}.")
+    if args.csv and any(not card.matches[0].set_name for answer in done for card in answer.recognised):
+        say("Some sets have no name: an older version built the index. Run the build again. It keeps the vectors.")
 
 
-def precision_of(args: argparse.Namespace) -> str:
+def precision_of(args: argparse.Namespace, photos: int) -> str:
     """The precision to ask for. With few pictures, auto is fp32: converting the model would take longer."""
-    few = args.find == "off" and len(args.images) < FEW_PICTURES
+    few = args.find == "off" and photos < FEW_PICTURES
     return "fp32" if few and args.precision == "auto" else args.precision
 
 
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    photos = photos_of(args.images)
+    if not photos:
+        raise SuiteError("Invalid Arguments", "there is no picture to name", ", ".join(map(str, args.images)),
+                         f"Name a folder with {READABLE} files.")
+    if args.annotate and len(photos) > 1:
+        raise SuiteError("Invalid Arguments", "--annotate takes one picture", f"{len(photos)} pictures",
+                         "Use --html to see several.")
     say(f"Opening the index in {args.index_dir}.")  # it takes seconds: mostly PyTorch
-    index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, args.device, precision_of(args)))
-    say(f"Pictures to match: {len(args.images):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
-    cache = args.cache or cache_beside(args.index_dir)
-    files = AnswerFiles(args.html, args.annotate, cache)
+    options = ModelOptions(args.pretrained, args.device, precision_of(args, len(photos)))
+    index, model = open_both(args.index_dir, args.exact, options)
+    say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
+    files = AnswerFiles(args.html, args.annotate, args.csv, args.format, args.include == LIKELY,
+                        args.cache or cache_beside(args.index_dir))
     question = Question(index, model, args.k, args.ef_search, args.find == "auto", files.need_photos)
-    progress = Progress("Naming", len(args.images), shown=len(args.images) > 1 and not sys.stdout.isatty())
+    progress = Progress("Naming", len(photos), shown=len(photos) > 1 and not sys.stdout.isatty())
     started, done = time.monotonic(), list[Answer]()
-    for answer in write_files(answers(args.images, question), files,
-                              f"{len(index.metadata):,} faces, {model.spec.model}"):
-        print_answer(answer, args.json, len(args.images) > 1)
+    for answer in write_files(answers(photos, question), files, f"{len(index.metadata):,} faces, {model.spec.model}"):
+        print_answer(answer, args, len(photos) > 1)
         done.append(answer)
         progress.update()
     progress.close()
-    report(done, args, time.monotonic() - started)
+    report(done, args, files, time.monotonic() - started)
     return EXIT_OK if any(answer.matches for answer in done) else EXIT_NOTHING
 
 

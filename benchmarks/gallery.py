@@ -43,6 +43,7 @@ KEY = "normal"
 FRAMES = ("2003", "2015")
 ART_SHARE = 0.5, 1.0  # of the art's width and height that a recombined card shows
 JPEG_QUALITY = 85
+CARDS_NEEDED = "Name a folder with photos.jsonl, unique-artwork.jsonl.gz and images/."
 AHEAD = 64  # cards drawn ahead of the file
 
 
@@ -59,7 +60,7 @@ class Parts:
 
 def donors(cards: list[dict[str, Any]], photos: Path) -> list[dict[str, Any]]:
     """The one-sided cards with a usual frame that no photo shows."""
-    shown = {name for line in photos.read_text().splitlines() for name in json.loads(line)["cards"]}
+    shown = {name for line in photos.read_text().splitlines() for name in json.loads(line).get("cards", ())}
     return [card for card in cards if card["layout"] == "normal" and card["frame"] in FRAMES
             and "image_uris" in card and card["name"] not in shown]
 
@@ -161,14 +162,21 @@ def build(folder: Path, out: Path, faces: int, model: str) -> Path:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, " DIR")
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the cards and photos: see docs/naming.md")
-    parser.add_argument("--out", type=Path, default=Path("gallery_out"), metavar="DIR")
+    parser.add_argument("folder", type=Path, metavar="DIR",
+                        help="photos.jsonl, and the cards as a mirror has them: see docs/naming.md")
+    parser.add_argument("--out", type=Path, default=Path("gallery_out"), metavar="DIR",
+                        help="the folder to write (default: gallery_out)")
     parser.add_argument("--faces", type=number(int, 1), nargs="+", default=[54000], metavar="N",
                         help="the sizes of the indexes (default: 54000)")
-    parser.add_argument("--model", default=OFFLINE_MODEL, metavar="NAME")
-    parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N")
+    parser.add_argument("--model", default=OFFLINE_MODEL, metavar="NAME",
+                        help=f"the embedding model (default: {OFFLINE_MODEL})")
+    parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N",
+                        help="another seed recombines other cards (default: 1)")
     args = parser.parse(argv)
-    require_directory(args.folder, "photo", "Name a folder with photos.jsonl, unique-artwork.jsonl.gz and images/.")
+    require_directory(args.folder, "photo", CARDS_NEEDED)
+    for name in ("photos.jsonl", BULK):
+        if not (args.folder / name).is_file():
+            raise SuiteError("Configuration Error", "the folder lacks a file", args.folder / name, CARDS_NEEDED)
     args.out.mkdir(parents=True, exist_ok=True)
     for faces in sorted(args.faces):
         kept = build(write_gallery(args.folder, args.out, faces, args.seed), args.out, faces, args.model)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mtg_image_db.recognition.namer import Card
+from mtg_image_db.recognition.cards import LIKELY, RECOGNISED, STATES, Card
 
 ONE_CARD = ("single", "webcam_frame", "crop_of_photo")
 SEVERAL = ("multi", "binder")
-NEGATIVE = "negatives"
 THRESHOLDS = tuple(percent / 100 for percent in range(16, 61, 2))  # of the confidence, in the curve
 LOWEST = -1.0  # of all confidences
 DRAWN = "drawn: "  # the kinds of drawn photos begin with it
@@ -55,43 +54,62 @@ class Seen:
 
 @dataclass
 class Answered:
-    """A photo and its answer. right counts accepted cards at a known card's place with its name. wrong counts accepted
-    cards whose name is not in the photo. unjudged counts the other accepted cards: a second copy of a card, or a photo
-    whose list is incomplete. held_out: with the photo's cards removed from the index, was a card accepted?
-    held_out_confidence is the highest one then."""
+    """A photo and its answer. present is the number of its cards, or None if the list is incomplete. By state, right
+    counts cards at a known card's place with its name, and wrong counts cards whose name is not in the photo. unjudged
+    counts other cards that are not unknown: a second copy of a card, or a photo whose list is incomplete. held_out
+    counts the cards of each state if the photo's own are removed from the index. held_out_confidence is the highest one
+    then."""
     kind: str
     file: str
     seconds: float
     model_seconds: float
     unknown: bool
     cards: list[Card]
+    present: int | None = None
     seen: list[Seen] = field(default_factory=list)
-    right: int = 0
-    wrong: int = 0
+    right: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    wrong: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     unjudged: int = 0
-    held_out: bool | None = None
+    held_out: dict[str, int] | None = None
     held_out_confidence: float = LOWEST
 
 
 def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]]) -> dict[str, Rate]:
     """The rates of some photos. named_by_hash holds, for each matcher and file, the names of the known cards."""
     seen = [card for result in answers for card in result.seen]
-    judged = sum(result.right + result.wrong for result in answers)
     unknown = [result for result in answers if result.unknown]
+    held_out = [result.held_out for result in answers if result.held_out is not None]
+    complete = [(len(result.cards), result.present) for result in answers if result.present is not None]
     rows = {"found, IoU >= 0.7": Rate(sum(card.found for card in seen), len(seen)),
             "named first": Rate(sum(card.first for card in seen), len(seen)),
             "named among 3": Rate(sum(card.among_3 for card in seen), len(seen)),
-            "named first and accepted": Rate(sum(card.first and card.accepted for card in seen), len(seen)),
+            "named first and recognised": Rate(sum(card.first and card.accepted for card in seen), len(seen)),
             "named, corners given": Rate(sum(card.at_corners == card.name for card in seen), len(seen)),
-            "accepted cards that are right": Rate(sum(result.right for result in answers), judged),
-            "unknown, yet accepted": Rate(sum(result.wrong > 0 for result in unknown), len(unknown)),
-            "taken out, yet accepted": Rate(sum(bool(result.held_out) for result in answers),
-                                            sum(result.held_out is not None for result in answers))}
+            "recognised cards that are right": _right(answers, RECOGNISED),
+            "likely cards that are right": _right(answers, LIKELY),
+            "cards listed, of those there": Rate(sum(min(pair) for pair in complete),
+                                                 sum(there for _, there in complete)),
+            "listed cards that are too many": Rate(sum(max(0, listed - there) for listed, there in complete),
+                                                   sum(listed for listed, _ in complete)),
+            "unknown, but recognised": Rate(sum(result.wrong[RECOGNISED] > 0 for result in unknown), len(unknown)),
+            "removed, but recognised": Rate(sum(states[RECOGNISED] > 0 for states in held_out), len(held_out)),
+            "removed, places called likely": Rate(sum(states[LIKELY] for states in held_out),
+                                                  sum(sum(states.values()) for states in held_out))}
     for matcher, names in named_by_hash.items():
         pairs = [(name, card.name) for result in answers
                  for name, card in zip(names.get(result.file, ()), result.seen, strict=True)]
         rows[matcher] = Rate(sum(mine == true for mine, true in pairs), len(pairs))
     return {name: rate for name, rate in rows.items() if rate.total}
+
+
+def _right(answers: list[Answered], state: str) -> Rate:
+    right = sum(result.right[state] for result in answers)
+    return Rate(right, right + sum(result.wrong[state] for result in answers))
+
+
+def states_of(cards: list[Card]) -> dict[str, int]:
+    """How many cards have each of STATES."""
+    return {state: sum(card.state == state for card in cards) for state in STATES}
 
 
 def curve(answers: list[Answered]) -> dict[float, dict[str, Rate]]:
@@ -100,8 +118,8 @@ def curve(answers: list[Answered]) -> dict[float, dict[str, Rate]]:
     known = [card.confidence for result in answers for card in result.seen if card.first]
     unknown = [highest_confidence(result.cards) for result in answers if result.unknown]
     held_out = [result.held_out_confidence for result in answers if result.held_out is not None]
-    rows = {"known cards recognised": (known, sum(len(result.seen) for result in answers)),
-            "unknown, yet accepted": (unknown, len(unknown)), "taken out, yet accepted": (held_out, len(held_out))}
+    rows = {"named first": (known, sum(len(result.seen) for result in answers)),
+            "unknown": (unknown, len(unknown)), "removed": (held_out, len(held_out))}
     return {threshold: {name: Rate(sum(confidence >= threshold for confidence in values), total)
                         for name, (values, total) in rows.items() if total} for threshold in THRESHOLDS}
 

@@ -41,6 +41,7 @@ ARTIST = "A script"
 # Low numbers, so that forty cards have at least one of each kind.
 QUOTED, QUOTED_NAME = 1, "Téodric \"Lantern\" Vey's Oath"
 SPLIT, ADVENTURE, REPRINTS = 7, 9, {13: 11}
+FOIL_ONLY = 6  # cards whose number ends in it exist as foil only
 BACK = 100_003  # seeds of second sides start here. No multiple of the painters' number, so a back looks different
 
 COLORINGS = ("W", "U", "B", "R", "G", "", "UW", "BU", "BR", "GR", "GW", "RU", "BW")
@@ -172,7 +173,9 @@ def _card(number: int, layout: str, status: str) -> dict[str, Any]:
             "scryfall_uri": f"https://scryfall.com/card/{code}/{details['number']}/{slug}?utm_source=api",
             "type_line": " // ".join(face["type_line"] for face in faces), "set": code, "set_name": set_name,
             "collector_number": details["number"], "rarity": details["rarity"], "artist": ARTIST, "frame": "2015",
-            "border_color": details["border"], "digital": False, "lang": "en"}
+            "border_color": details["border"], "digital": False, "lang": "en",
+            "finishes": ["foil"] if number % 10 == FOIL_ONLY else ["nonfoil", "foil"], "tcgplayer_id": 100_000 + number,
+            "cardmarket_id": 200_000 + number}
     if layout == "transform":
         faces = [face | {"image_uris": side} for face, side in zip(faces, uris, strict=True)]
     else:

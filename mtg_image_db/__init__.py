@@ -4,7 +4,7 @@
 
     index = mtg_image_db.open_index("index_out")
     for card in index.name("photo.jpg"):
-        print(card.accepted, card.matches[0].name)
+        print(card.state, card.matches[0].name)
 """
 from __future__ import annotations
 

@@ -137,6 +137,11 @@ def existing_file(text: str) -> Path | Refused:
     return path if path.is_file() else Refused(f"{text}: {'is a directory' if path.is_dir() else 'no such file'}")
 
 
+def picture_source(text: str) -> str | Refused:
+    """Argument type: a file or folder that exists, or - for a list of files on stdin."""
+    return text if text == "-" or Path(text).is_file() or Path(text).is_dir() else Refused(f"{text}: no such file")
+
+
 def web_address(text: str) -> str | Refused:
     """Argument type: the http or https address of a server."""
     try:

@@ -240,10 +240,10 @@ def open_pixels(source: Path | bytes, verify: bool = False) -> NDArray[np.uint8]
     return formats.pixels_of(open_picture(source, verify))
 
 
-def open_photo(source: Path | bytes) -> tuple[NDArray[np.uint8], float]:
+def open_photo(source: Path | bytes, page: int = 1) -> tuple[NDArray[np.uint8], float]:
     """(RGB pixels, uint8 [H, W, 3]; the length of a side divided by its length in the file). A photo of more than
-    PHOTO_PIXELS is decoded at 1/2 or 1/4 of its size. Raises InvalidContent, like open_picture."""
-    picture, scale = _decoded(source, PHOTO_PIXELS)
+    PHOTO_PIXELS is decoded at 1/2 or 1/4 of its size. page counts from 1. Raises InvalidContent, like open_picture."""
+    picture, scale = _decoded(source, PHOTO_PIXELS, page=page)
     pixels = formats.pixels_of(picture)
     if scale < 1:
         del picture
@@ -266,7 +266,7 @@ def open_picture(source: Path | bytes, verify: bool = False) -> Image:
     return _decoded(source, MAX_PIXELS, verify)[0]
 
 
-def _decoded(source: Path | bytes, wanted: int, verify: bool = False) -> tuple[Image, float]:
+def _decoded(source: Path | bytes, wanted: int, verify: bool = False, page: int = 1) -> tuple[Image, float]:
     """(The picture with at most the wanted number of pixels, its scale). 0 wants as few as a JPEG can give."""
     from PIL import Image
 
@@ -281,6 +281,8 @@ def _decoded(source: Path | bytes, wanted: int, verify: bool = False) -> tuple[I
         if verify:
             picture.verify()  # the object cannot be used afterwards
             picture = formats.opened(data)
+        if page > 1:
+            picture.seek(page - 1)
         width, height = picture.size
         shrink = next((n for n in (1, 2, 4) if width * height <= wanted * n * n), 8)
         if shrink > 1:

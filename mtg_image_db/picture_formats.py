@@ -11,6 +11,7 @@ import contextlib
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 READABLE = "JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIC or AVIF"
+TIFF_SUFFIXES = (".tif", ".tiff")
+# Of the files that are looked at in a folder. MPO is the JPEG of cameras with two lenses: its first picture is read.
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", *TIFF_SUFFIXES, ".heic", ".heif",
+            ".avif")
 PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # Pillow's own; HEIF comes from pillow-heif
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -30,6 +35,7 @@ _OTHERS = {
     b"FUJIFILMCCD-RAW": f"a camera's raw file{_SAVE}", b"\x1aE\xdf\xa3": "a video, not a picture",
     b"PK\x03\x04": "a zip archive, not a picture", b"\x1f\x8b": "a gzip file, not a picture"}
 _EXIF_ORIENTATION = 0x0112
+_TIFF_KIND, _TIFF_REDUCED = 254, 1  # the tag NewSubfileType, and its bit for a smaller copy of another page
 STRIP_ROWS = 1024
 
 
@@ -97,6 +103,21 @@ def opened(data: bytes) -> Image:
     from pillow_heif import HeifImageFile
 
     return HeifImageFile(io.BytesIO(data))
+
+
+def page_numbers(path: Path) -> list[int]:
+    """The numbers, from 1, of a TIFF's pages. The smaller copies that some programs add are no pages. Empty if the file
+    cannot be read."""
+    from PIL import Image
+
+    with contextlib.suppress(Exception), Image.open(path, formats=["TIFF"]) as picture:  # Pillow raises many kinds
+        numbers = []
+        for number in range(1, getattr(picture, "n_frames", 1) + 1):
+            picture.seek(number - 1)
+            if not getattr(picture, "tag_v2", {}).get(_TIFF_KIND, 0) & _TIFF_REDUCED:
+                numbers.append(number)
+        return numbers
+    return []
 
 
 def orientation(picture: Image) -> int:

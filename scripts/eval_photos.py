@@ -28,7 +28,6 @@ from benchmarks import hash_matchers
 from benchmarks.photo_counts import (
     DRAWN,
     LOWEST,
-    NEGATIVE,
     Answered,
     Rate,
     Seen,
@@ -37,7 +36,10 @@ from benchmarks.photo_counts import (
     highest_confidence,
     rates,
     seconds_of,
+    states_of,
 )
+from benchmarks.photo_list import OPTIONAL, read_lists
+from benchmarks.workbench import BULK
 from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser, number
@@ -48,12 +50,13 @@ from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
+from mtg_image_db.recognition.cards import STATES, UNKNOWN
+from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
 from mtg_image_db.recognition.namer import ACCEPTED, name_cards, name_photo
 from mtg_image_db.recognition.places import guesses
 
 OUT = Path("eval_out")
-LISTS = "photos.jsonl", "negatives.jsonl"
 Groups = dict[str, list[Answered]]
 FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
 
@@ -92,6 +95,9 @@ class TimedModel:
 
 def built_index(folder: Path) -> Path:
     """Build an index of the folder's cards with the offline model, in OUT. It is rebuilt only if something changed."""
+    if not (folder / BULK).is_file():
+        raise SuiteError("Configuration Error", "there is no index to search, and the folder has no cards to build one",
+                         folder / BULK, "Name an index with --index-dir.")
     out = OUT / folder.resolve().name
     with Mirror(folder) as mirror:
         command = [sys.executable, str(ROOT / "build_mtg_faiss.py"), "--model", OFFLINE_MODEL, "--api-url", mirror.url,
@@ -109,33 +115,33 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
     the index's rows by name, the photo is named again without the rows of its cards."""
     started, model.seconds = time.monotonic(), 0.0
     cards = name_photo(photo, index, model, k=3)
-    negative = "instances" not in entry
-    result = Answered(NEGATIVE if negative else entry["kind"], entry["file"], time.monotonic() - started,
-                      model.seconds, negative or entry["unknown"], cards)
-    for instance in entry.get("instances", ()):
+    result = Answered(entry["kind"], entry["file"], time.monotonic() - started, model.seconds, entry["unknown"], cards,
+                      len(entry["cards"]) if entry["cards"] and not entry["incomplete"] else None)
+    for instance in entry["instances"]:
         places = [(intersection_over_union(card.quad, instance["quad"]), card) for card in cards]
-        here = [card for iou, card in places if iou >= SAME_PLACE_IOU]
+        here = sorted((card for iou, card in places if iou >= SAME_PLACE_IOU),
+                      key=lambda card: (STATES.index(card.state), -card.score))
         names = [match.name for match in here[0].matches] if here else []
-        at_corners = name_cards(photo, index, model, quads=[np.float32(instance["quad"])])
+        at_corners = name_cards(photo, index, model, places=[Place(np.float32(instance["quad"]))])
         result.seen.append(Seen(instance["name"], any(iou >= FOUND_IOU for iou, _ in places),
                                 names[:1] == [instance["name"]],
                                 instance["name"] in names, bool(here) and here[0].accepted,
                                 at_corners[0].matches[0].name if at_corners else "",
                                 here[0].confidence if here else LOWEST))
-    for card in (card for card in cards if card.accepted):
+    for card in (card for card in cards if card.state != UNKNOWN):
         name = card.matches[0].name
         if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE_IOU
-               for instance in entry.get("instances", ())):
-            result.right += 1
-        elif name in entry.get("cards", ()) or entry.get("incomplete"):
+               for instance in entry["instances"]):
+            result.right[card.state] += 1
+        elif name in entry["cards"] or entry["incomplete"]:
             result.unjudged += 1
         else:
-            result.wrong += 1
+            result.wrong[card.state] += 1
     if rows_of is not None and result.seen:
         without = Without(**vars(index))
         without.hidden = np.concatenate([rows_of.get(name, []) for name in entry["cards"]]).astype(np.int64)
         others = name_photo(photo, without, model)
-        result.held_out, result.held_out_confidence = any(card.accepted for card in others), highest_confidence(others)
+        result.held_out, result.held_out_confidence = states_of(others), highest_confidence(others)
     return result
 
 
@@ -162,14 +168,14 @@ def drawn_photos(index: CardIndex, cache: Path, count: int) -> Iterator[tuple[ND
             shown = faces[:max(len(quads), 2)]  # "covered" may lay the second card on top
             instances = [{"name": face["name"], "quad": quad.tolist()}
                          for face, quad in zip(faces, quads, strict=False)]
-            yield np.asarray(photo), {"file": f"{kind} {seed}", "kind": f"{DRAWN}{kind}", "unknown": False,
-                                      "cards": [face["name"] for face in shown], "instances": instances}
+            yield np.asarray(photo), OPTIONAL | {"file": f"{kind} {seed}", "kind": f"{DRAWN}{kind}",
+                                                 "cards": [face["name"] for face in shown], "instances": instances}
 
 
 def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[np.uint8], entry: dict) -> None:
     """Name the photo's known cards by hash, at the places that places.py finds."""
     found = guesses(photo)
-    places = [(corners, [quad for quad in found if intersection_over_union(quad, corners) >= SAME_PLACE_IOU])
+    places = [(corners, [quad for quad, *_ in found if intersection_over_union(quad, corners) >= SAME_PLACE_IOU])
               for corners in (np.float32(instance["quad"]) for instance in entry["instances"])]
     pyramid = Pyramid(photo)
     for matcher in matchers.values():
@@ -182,7 +188,7 @@ def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entr
         return
     picture = annotate.drawn(photo, result.cards)
     draw = ImageDraw.Draw(picture)
-    for instance in entry.get("instances", ()):
+    for instance in entry["instances"]:
         corners = [tuple(corner) for corner in instance["quad"]]
         draw.line([*corners, corners[0]], "yellow", max(1, max(picture.size) // 500))
         draw.text(corners[0], instance["name"], "yellow")
@@ -190,16 +196,11 @@ def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entr
     annotate.write(folder / f"{result.kind}-{Path(result.file).stem}.jpg", picture)
 
 
-def lines_of(folder: Path, limit: int | None) -> list[dict]:
-    """The lines of photos.jsonl and negatives.jsonl, or so many of them, from all parts of the list."""
-    for name in LISTS:
-        if not (folder / name).is_file():
-            raise SuiteError("Configuration Error", "the folder lacks a list of its pictures", folder / name,
-                             'See "Count it on your own photos" in docs/naming.md.')
-    lines = [json.loads(line) for name in LISTS for line in (folder / name).read_text().splitlines()]
-    if limit and limit < len(lines):
-        lines = [lines[at] for at in np.linspace(0, len(lines) - 1, limit).round().astype(int)]
-    return lines
+def some_of(entries: list[dict], limit: int | None) -> list[dict]:
+    """So many of the entries, from all parts of the list. None means all."""
+    if limit and limit < len(entries):
+        return [entries[at] for at in np.linspace(0, len(entries) - 1, limit).round().astype(int)]
+    return entries
 
 
 def rows_by_name(index: CardIndex) -> dict[str, list[int]]:
@@ -260,18 +261,18 @@ def main(argv: list[str] | None = None) -> int:
     folder = args.index_dir or built_index(args.folder)
     index = read_index(folder)
     model = TimedModel(open_model(index.manifest, ModelOptions()))
-    lines = lines_of(args.folder, args.limit)
+    rows_of = rows_by_name(index)
+    lines = some_of(read_lists(args.folder, rows_of), args.limit)
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
     matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, cache)
     drawn = args.drawn or 0
-    rows_of = rows_by_name(index) if args.hold_out else None
     progress, answers = Progress("Naming", len(lines) + drawn * len(scene_kinds.KINDS), "photos"), []
     given = ((open_pixels(args.folder / entry["file"]), entry) for entry in lines)
     for photo, entry in itertools.chain(given, drawn_photos(index, cache, drawn)):
-        result = answer(photo, entry, index, model, rows_of)
-        if matchers and entry.get("instances"):
+        result = answer(photo, entry, index, model, rows_of if args.hold_out else None)
+        if matchers and entry["instances"]:
             name_by_hash(matchers, photo, entry)
         answers.append(result)
         if args.save_failures:

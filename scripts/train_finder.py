@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.arguments import ArgumentParser, number
+from mtg_image_db.arguments import ArgumentParser, number, output_file
 from mtg_image_db.common import atomic_file
 from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say
 from mtg_image_db.recognition import corner_net, corner_refiner
@@ -31,13 +31,16 @@ MAX_CARDS = 3000  # pictures of the cache that are used. They are held in memory
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, "")
-    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR", help="pictures of cards")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the ONNX file to write")
+    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR", 
+                        help="a cache of download_images.py (default: image_cache)")
+    parser.add_argument("--out", type=output_file, required=True, metavar="FILE",
+                        help="the ONNX file to write")
     parser.add_argument("--network", choices=tuple(STEPS), required=True,
                         help="finder (card_corners.onnx) or refiner (corner_refiner.onnx)")
     parser.add_argument("--steps", type=number(int, 1), metavar="N",
                         help=f"steps of the training (default: {STEPS['finder']}, refiner {STEPS['refiner']})")
-    parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N")
+    parser.add_argument("--seed", type=number(int, 0), default=1, metavar="N",
+                        help="another seed draws other scenes (default: 1)")
     args = parser.parse(argv)
     from mirror import corner_training, refiner_training, training  # PyTorch takes seconds
     from mirror.training_scenes import load_cards

@@ -90,8 +90,10 @@ def test_importing_a_module_does_nothing(alone, module):
     ("query_index.py", ["nowhere.jpg"], ["1 invalid argument\n"]),
     ("build_mtg_faiss.py", ["--api-url", "ftp://x", "--hnsw-m", "128", "--hnsw-ef-construction", "100"],
      ["--api-url ftp://x", "--hnsw-ef-construction 100"]),
-    ("query_index.py", ["nowhere.jpg", ".", "--k", "0", "--ef-search", "0"],
-     ["nowhere.jpg: no such file", ".: is a directory", "--k 0", "--ef-search 0"]),
+    ("query_index.py", ["nowhere.jpg", "--k", "0", "--ef-search", "0", "--format", "excel", "--include", "all"],
+     ["nowhere.jpg: no such file", "--k 0", "--ef-search 0", "--format excel", "--include all"]),
+    ("query_index.py", ["--find", "off", "--csv", "list.csv", __file__], ["--csv: lists the cards"]),
+    ("query_index.py", ["--format", "manabox", __file__], ["--format and --include: are for --csv FILE"]),
     ("scripts/validate_cache.py", ["--workers", "0", "--frobnicate"], ["--workers 0", "--frobnicate"]),
     ("export_for_browser.py", ["--frobnicate"], ["--frobnicate"])])
 def test_invalid_arguments_are_reported_together(alone, script, flags, named):

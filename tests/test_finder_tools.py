@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, Workspace, assert_three_lines, read_bulk
+from PIL import Image
 
 from benchmarks.gallery import donors, recombinations
+from mtg_image_db.artefacts import cache_name
 from mtg_image_db.recognition import corner_net, corner_refiner
 from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS
 from mtg_image_db.recognition.corner_refiner import HIGH, WIDE
@@ -40,6 +42,36 @@ def test_training_without_pictures_is_three_lines(tmp_path):
     done = Workspace(tmp_path).run("scripts/train_finder.py", "--cache", tmp_path / "empty", "--out", tmp_path / "n",
                                    "--network", "finder", code=1)
     assert_three_lines(done.stderr, "Configuration Error")
+    done = Workspace(tmp_path).run("scripts/train_finder.py", "--out", tmp_path / "no" / "n", "--network", "finder",
+                                   code=1)
+    assert "the folder" in done.stderr and "does not exist" in done.stderr, "before 50 minutes of work"
+
+
+@pytest.mark.parametrize("line, wrong", [
+    ('{"file": "a.jpg", ', "line 2: no JSON"), ('{"kind": "table"}', "line 2: no file"),
+    ('{"file": "a.jpg"}', "line 2: no kind"),
+    ('{"file": "a.jpg", "kind": "table", "instances": [{"name": "A"}]}', "line 2: an instance needs name and quad")])
+def test_an_incomplete_line_of_photos_is_named(finished, tmp_path, line, wrong):
+    (tmp_path / "photos.jsonl").write_text(json.dumps({"file": "a.jpg", "kind": "table"}) + f"\n{line}\n")
+    done = finished.run("scripts/eval_photos.py", tmp_path, "--index-dir", finished.out, code=1)
+    assert_three_lines(done.stderr, "Validation Error")
+    assert wrong in done.stderr
+
+
+def test_photos_are_counted_with_the_fewest_keys(finished, tmp_path):
+    """Without unknown, incomplete and negatives.jsonl. A name that the index lacks is told."""
+    face = finished.lines("mtg_meta.jsonl")[12]
+    shutil.copyfile(finished.cache / cache_name(face["image_url"]), tmp_path / "a.jpg")
+    width, height = Image.open(tmp_path / "a.jpg").size
+    quad = [[0, 0], [width, 0], [width, height], [0, height]]
+    lines = [{"file": "a.jpg", "kind": "scan", "cards": [face["name"]],
+              "instances": [{"name": name, "quad": quad}]} for name in (face["name"], "Spore Frogg")]
+    (tmp_path / "photos.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = finished.run("scripts/eval_photos.py", tmp_path, "--index-dir", finished.out, "--hold-out", "--json")
+    rates = json.loads(done.stdout)["rates"]["scan"]
+    assert (rates["named first and recognised"]["count"], rates["named first and recognised"]["total"]) == (1, 2)
+    assert (rates["cards listed, of those there"]["count"], rates["removed, but recognised"]["count"]) == (2, 0)
+    assert "1 of 2 cards in instances, such as Spore Frogg" in done.stderr
 
 
 def test_a_gallery_grows_and_no_card_of_a_photo_gives_a_part(drawn, tmp_path):

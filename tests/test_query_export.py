@@ -37,11 +37,15 @@ def test_a_cached_picture_finds_itself(finished, find, flags):
         answer = json.loads(line)
         best = answer["matches"][0]
         assert answer["query"] == str(cached(finished, row)) and bool(answer["cards"]) == (find == "auto")
-        assert best["score"] >= 0.99 and (best["rank"], best["face_id"]) == (1, meta[row]["face_id"])
+        assert best["score"] == 1 and (best["rank"], best["face_id"]) == (1, meta[row]["face_id"])
         assert {"rank", "score", "name", "set", "collector_number", "scryfall_id", "face_id", "image_url",
                 "scryfall_uri"} <= set(best)
         assert [match["rank"] for match in answer["matches"]] == [1, 2, 3]
-        assert answer["matches"][1]["score"] <= best["score"]
+        scores = [match["score"] for match in answer["matches"]]
+        assert scores == sorted(scores, reverse=True)
+        for match in answer["matches"]:
+            parts = [match[key] for key in ("cosine", "similarity", "art_similarity")]
+            assert abs(match["score"] - np.mean(parts)) < 0.001, match
 
 
 def test_text_is_one_line_a_match(finished):
@@ -116,8 +120,9 @@ def test_an_unreadable_picture_is_named_and_the_others_answered(finished, tmp_pa
     done = finished.query(tmp_path / "bad.jpg", cached(finished, 0), "--json")
     bad, good = map(json.loads, done.stdout.splitlines())
     assert bad["matches"] == [] and bad["error"] and good["matches"]
+    assert f"Left out: {tmp_path / 'bad.jpg'}: {bad['error']}" in done.stderr and "ERROR" not in done.stderr
+    done = finished.query(tmp_path / "bad.jpg", code=2)
     assert "ERROR: Validation Error: a picture could not be read" in done.stderr and "bad.jpg" in done.stderr
-    finished.query(tmp_path / "bad.jpg", code=2)
 
 
 def test_a_closed_pipe_is_no_error(finished):

@@ -68,7 +68,9 @@ def test_photos_are_named(real, tmp_path):
     one_card = next(rows for name, rows in rates.items() if name.startswith("one card"))
     print(f"\nphotos of one card: {one_card}\nall photos: {rates['all']}")
     named, right, wrong = one_card["named first"], *(rates["all"][row] for row in (
-        "accepted cards that are right", "unknown, yet accepted"))
+        "recognised cards that are right", "unknown, but recognised"))
+    listed, too_many = rates["all"]["cards listed, of those there"], rates["all"]["listed cards that are too many"]
+    assert listed["count"] >= 0.6 * listed["total"] and too_many["count"] <= 0.2 * too_many["total"]
     assert named["total"] >= 5 and named["count"] >= named["total"] - 1
     assert right["total"] >= 5 and right["count"] == right["total"]
     assert wrong["total"] >= 10 and wrong["count"] == 0

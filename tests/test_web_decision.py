@@ -16,6 +16,7 @@ from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import describe_model
 from mtg_image_db.index.reader import read_index
 from mtg_image_db.recognition import fitting, namer, retrieval
+from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import rectangle
 
 ROWS = range(0, 53, 2)  # cards of the index that are photographed
@@ -91,13 +92,13 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
     model = Embedder(describe_model("efficientnet-lite0"), "cpu", "fp32")
     similarities, margins, confidences = [], [], []
     for photo in photos:
-        python, *_ = namer.name_cards(np.asarray(Image.open(photo.path)), index, model, quads=[photo.quad])
+        python, *_ = namer.name_cards(np.asarray(Image.open(photo.path)), index, model, places=[Place(photo.quad)])
         page = name_in_page(tab, photo)
         assert page["accepted"] == python.accepted == photo.known, (photo, page, python)
         if not photo.known:
             continue
         assert page["matches"][0]["record"]["face_id"] == python.matches[0].face_id
-        similarities.append(abs(page["similarity"] - python.score))
+        similarities.append(abs(page["similarity"] - python.similarity))
         margins.append(abs(page["margin"] - python.margin))
         confidences.append(abs(page["confidence"] - python.confidence))
     print(f"\nsimilarity apart: most {max(similarities):.4f}, median {np.median(similarities):.4f}; "

@@ -22,7 +22,7 @@ ID, ID_SIGN = "scryfall_id", "{id}"
 WITH_ID = {"face_id", "image_url", "card_url"}
 # Fields with few different values. face_id is {id}, except for cards with two sides.
 DICTIONARIES = {"face_id", "set", "frame", "layout", "lang", "colors", "artist", "released_at", "image_status",
-                "same_image_as"}
+                "same_image_as", "set_name", "rarity", "finishes", "printed_name", "type_line"}
 
 
 def rows(lines: list[bytes]) -> Iterator[bytes]:
@@ -81,8 +81,8 @@ def _survey(lines: list[bytes]) -> tuple[dict[str, str], dict[str, str]]:
     for line in lines:
         record = orjson.loads(line)
         if not prefixes:
-            prefixes = {name: "" if name in DICTIONARIES or name == ID else str(_shortened(name, record) or "")
-                        for name in record}
+            prefixes = {name: "" if name in DICTIONARIES or name == ID or isinstance(value, int)
+                        else str(_shortened(name, record) or "") for name, value in record.items()}
             pairs = [(name, other) for i, name in enumerate(record) for other in list(record)[:i]
                      if name not in DICTIONARIES]
         pairs = [(name, other) for name, other in pairs if record[name] == record[other]]

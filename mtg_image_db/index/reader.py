@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mtg_image_db.artefacts import EMBEDDINGS, INDEX, META, PICTURES, load_manifest, verify
 from mtg_image_db.console import SuiteError
+from mtg_image_db.embedding import picture_hash
 from mtg_image_db.embedding.embedder import Embedder, pick_device, pick_precision
 from mtg_image_db.embedding.models import spec_from_manifest
 from mtg_image_db.index import hash_search, hnsw
@@ -29,11 +30,28 @@ from mtg_image_db.index import hash_search, hnsw
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
 
 
+class Measured(NamedTuple):
+    """How alike a query and a face are: the cosine of their vectors, the similarity of the complete pictures, and that
+    of their art in colour. Each is 1 for equal pictures."""
+    cosine: float
+    similarity: float
+    art_similarity: float
+
+    @property
+    def score(self) -> float:
+        """The mean of the three, by which matches are ranked."""
+        return (self.cosine + self.similarity + self.art_similarity) / 3
+
+
 @dataclass(frozen=True)
 class Match:
-    """A face of the index that matches a query. score is the cosine of the two vectors."""
+    """A face of the index that matches a query. score ranks: it is the mean of cosine, similarity and art_similarity
+    (see Measured), and 1 for the same picture. The other fields are the face's metadata."""
     rank: int
     score: float
+    cosine: float
+    similarity: float
+    art_similarity: float
     name: str
     set: str
     collector_number: str
@@ -42,6 +60,22 @@ class Match:
     image_url: str
     scryfall_uri: str
     artist: str
+    card_name: str
+    set_name: str
+    lang: str
+    layout: str
+    rarity: str
+    finishes: list[str]
+    oracle_id: str | None
+    illustration_id: str | None
+    tcgplayer_id: int | None
+    cardmarket_id: int | None
+
+
+# What a match has if the index was built by an earlier version, which did not know these keys.
+ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "finishes": [], "tcgplayer_id": None,
+                          "cardmarket_id": None}
+DESCRIBED = tuple(field.name for field in fields(Match)[5:])  # what a match says of its face
 
 
 @dataclass(frozen=True)
@@ -79,17 +113,29 @@ class CardIndex:
         """The metadata of a row, parsed."""
         return orjson.loads(self.metadata[row])
 
-    def matches(self, scores: Sequence[float], rows: Sequence[int], k: int) -> list[Match]:
-        """The matches of rows, at most k, best first. Faces that share a picture are listed one after the other."""
+    def matches(self, measured: Mapping[int, Measured], k: int) -> list[Match]:
+        """The matches of rows, at most k, the highest score first. Faces that share a picture are listed one after the
+        other."""
         found: list[Match] = []
-        for score, row in zip(scores, rows, strict=True):
-            if row < 0 or len(found) == k:
-                continue
-            face = self.face(row)
+        for row in sorted(measured, key=lambda row: -measured[row].score):
+            if len(found) == k:
+                break
+            face, alike = self.face(row), measured[row]
+            numbers = {"score": alike.score, **alike._asdict()}
+            rounded: dict[str, Any] = {name: round(float(value), 4) for name, value in numbers.items()}
             for shown in [face, *map(self.face, self.sharing.get(face["face_id"], ()))][:k - len(found)]:
-                found.append(Match(len(found) + 1, round(float(score), 6), **{
-                    field.name: shown[field.name] for field in fields(Match)[2:]}))
+                found.append(Match(len(found) + 1, **rounded,
+                                   **{name: (ABSENT | shown)[name] for name in DESCRIBED}))
         return found
+
+    def measured(self, row: int, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> dict[int, Measured]:
+        """How alike the pictures of a row and of others (int64 [n]) are. Their cosines (float32 [n]) are known."""
+        mine, others = (picture_hash.unpack(self.hashes[chosen]) for chosen in ([row], rows))
+        my_art, their_art = (picture_hash.unpack(self.art_hashes[chosen]) for chosen in ([row], rows))
+        alike = picture_hash.similarity(mine, others)[0]
+        art = picture_hash.art_similarity(my_art, their_art)[0]
+        numbers = zip(cosines.tolist(), alike.tolist(), art.tolist(), strict=True)
+        return {other: Measured(*three) for other, three in zip(rows.tolist(), numbers, strict=True)}
 
     def rows_of_artwork(self, row: int) -> list[int]:
         """Every row with the same illustration_id or with the same picture. The given row comes first."""

@@ -1,10 +1,10 @@
-"""Answers -> the page of --html and the picture of --annotate.
+"""Answers -> the files of a query: the page of --html, the picture of --annotate, the list of --csv.
 
-    for answer in write_files(answers(paths, question), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
+    for answer in write_files(answers(photos, question), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
         print("\n".join(text_lines(answer)))
 
 Reads   reference pictures in the cache
-Writes  the page and the outlined picture
+Writes  the page, the outlined picture, the list, and beside it the cards that the list lacks
 """
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtg_image_db.artefacts import cache_name
-from mtg_image_db.common import InvalidContent, open_picture
+from mtg_image_db.common import InvalidContent, atomic_file, open_picture
 from mtg_image_db.console import printable
 from mtg_image_db.index.reader import Match
-from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.namer import Card
-from mtg_image_db.recognition.query import MOST_LIKE, Answer, AnswerWithPhoto, Picture
+from mtg_image_db.leftovers import remove_leftovers
+from mtg_image_db.recognition import annotate, collection, html_report
+from mtg_image_db.recognition.cards import LIKELY, RECOGNISED, UNKNOWN, Card
+from mtg_image_db.recognition.query import Answer, AnswerWithPhoto, Picture, printings_line, summary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerFiles:
-    """The files to write, or None. annotate is for a single picture. cache has the reference pictures of the page."""
+    """The files to write, or None. annotate is for a single picture. cache has the reference pictures of the page.
+    csv_format is one of collection.NAMES. with_likely=True lists likely cards too."""
     html: Path | None = None
     annotate: Path | None = None
+    csv: Path | None = None
+    csv_format: str = collection.PLAIN
+    with_likely: bool = False
     cache: Path | None = None
 
     @property
@@ -37,35 +42,64 @@ class AnswerFiles:
         """True if write_files needs the pictures: Question.with_photos."""
         return self.html is not None or self.annotate is not None
 
+    @property
+    def rest(self) -> Path | None:
+        """Where the cards go that the list lacks. None if it lacks none."""
+        if self.csv is None or self.csv_format == collection.PLAIN:
+            return None
+        return self.csv.with_name(f"{self.csv.stem}-rest.csv")
+
 
 def write_files(answered: Iterator[AnswerWithPhoto], files: AnswerFiles, subtitle: str) -> Iterator[Answer]:
-    """Yield each answer, then write what shows it. The page is written after the last answer."""
-    sections = []
-    for answer, photo in answered:
+    """Yield each answer, then write what shows it. The page and the list are written after the last answer."""
+    sections, done = [], []
+    for answer, pixels in answered:
         yield answer  # first: a full disk must not hide it
         if files.html:
-            sections.append(_section(answer, photo, files.cache))
-        if files.annotate and photo is not None and answer.cards:
-            annotate.write(files.annotate, annotate.drawn(photo, answer.cards, answer.scale))
+            sections.append(_section(answer, pixels, files.cache))
+        if files.annotate and pixels is not None and answer.cards:
+            annotate.write(files.annotate, annotate.drawn(pixels, answer.cards, answer.scale))
+        if files.csv:
+            done.append(answer)
     if files.html:
         html_report.write(files.html, subtitle, sections)
+    if files.csv:
+        _write_list(files.csv, done, files)
 
 
-def _section(answer: Answer, photo: Picture | None, cache: Path | None) -> str:
+def _write_list(path: Path, done: Sequence[Answer], files: AnswerFiles) -> None:
+    listed = {RECOGNISED, LIKELY} if files.with_likely else {RECOGNISED}
+    if files.rest is None:
+        return _write_text(path, collection.plain_text(done))
+    _write_text(path, collection.FORMATS[files.csv_format].text(collection.printings_in(done, listed)))
+    _write_text(files.rest, collection.plain_text(done, without=listed))
+
+
+def _write_text(path: Path, text: str) -> None:
+    remove_leftovers(path.parent)
+    with atomic_file(path) as file:
+        file.write(text.encode())
+
+
+def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
     """The answer as HTML."""
 
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
         return [(match, _reference(cache, match.image_url)) for match in matches]
 
-    def title(card: Card, number: int) -> str:
-        how_sure = f", confidence {card.confidence:.2f}" if card.accepted else MOST_LIKE
-        return annotate.caption(card, number) + how_sure + (", seen in a mirror" if card.mirrored else "")
+    groups = [html_report.Group(annotate.caption(card, number), card.state, _detail(card), shown(card.matches))
+              for number, card in enumerate(answer.cards, 1)]
+    picture = None if pixels is None else annotate.drawn(pixels, answer.cards, answer.scale, named=False)
+    return html_report.section(html_report.Row(
+        printable(answer.photo.label), summary(answer.cards) if answer.cards else "", picture, answer.error,
+        groups or [html_report.Group("", RECOGNISED, "", shown(answer.matches))]))
 
-    groups = [html_report.Group(title(card, number), card.accepted, shown(card.matches))
-              for number, card in enumerate(annotate.shown(answer.cards), 1)]
-    picture = None if photo is None else annotate.drawn(photo, answer.cards, answer.scale)
-    return html_report.section(html_report.Row(printable(answer.path.name), picture, answer.error,
-                                               groups or [html_report.Group("", True, shown(answer.matches))]))
+
+def _detail(card: Card) -> str:
+    """What the page says below a card's name."""
+    parts = [card.state if card.state != UNKNOWN else "most like", f"confidence {card.confidence:.2f}",
+             "seen in a mirror" * card.mirrored, printings_line(card)]
+    return ", ".join(filter(None, parts))
 
 
 def _reference(cache: Path | None, image_url: str) -> Image | None:

@@ -27,12 +27,12 @@ WIDE, HIGH = 96, 128  # pixels of the picture that the network sees
 MARGIN = 0.25  # of the width and height of the card: what is seen beside it
 
 
-class Refined(NamedTuple):
-    """A place after the refinement. quad: float32 [4, 2], clockwise from the card's top left. confidence: 0-1, that it
-    is a card, and how near the corners are to its own. sure: 0-1, that quad[0] is the top left."""
+class Place(NamedTuple):
+    """Where a card may lie. quad: float32 [4, 2], clockwise from the card's top left. confidence: 0-1, that it is a
+    card, and how near the corners are to its own. sure: 0-1, that quad[0] is the top left."""
     quad: Quad
-    confidence: float
-    sure: float
+    confidence: float = 1.0
+    sure: float = 1.0
 
 
 def rough_picture(photo: Pyramid, quad: Quad) -> Picture:
@@ -40,7 +40,7 @@ def rough_picture(photo: Pyramid, quad: Quad) -> Picture:
     return straighten(photo, grown(quad, MARGIN), WIDE, HIGH, reflect=False)
 
 
-def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Refined]:
+def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Place]:
     """The better places for rough ones in an RGB photo, float32 [4, 2] each. Those whose corners do not run clockwise
     around a convex shape afterwards are left out."""
     if not quads:
@@ -50,11 +50,11 @@ def refine(photo: Pyramid, quads: Sequence[Quad]) -> list[Refined]:
     return [place for place in places if is_clockwise(place.quad)]
 
 
-def _place(quad: Quad, answer: NDArray[np.float32]) -> Refined:
+def _place(quad: Quad, answer: NDArray[np.float32]) -> Place:
     """answer, float32 [13]: the moves of the corners as shares of the card's width and height, the logit of the
     confidence, and a logit for each corner that it is the top left."""
     moved = in_photo(rectangle(1, 1) + answer[:8].reshape(4, 2), quad)
     chances = np.exp(answer[9:] - answer[9:].max())
     first = int(chances.argmax())
-    return Refined(np.roll(moved, -first, axis=0), float(1 / (1 + np.exp(-answer[8]))),
+    return Place(np.roll(moved, -first, axis=0), float(1 / (1 + np.exp(-answer[8]))),
                    float(chances[first] / chances.sum()))

@@ -1,6 +1,6 @@
 """One self-contained HTML page: each queried picture beside the faces that match its cards.
 
-    write(path, "54,000 faces, ViT-B-32", [section(Row("photo.jpg", picture, None, groups))])
+    write(path, "54,000 faces, ViT-B-32", [section(Row("photo.jpg", "2 cards: 2 recognised", picture, None, groups))])
 
 Reads   nothing
 Writes  the page, with pictures and style inside. It links only card pictures that are not available here
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 THUMBNAIL, PHOTO = 340, 840  # pixels wide, twice the shown width: sharp on a dense screen
+NARROW, WIDE = 150, 480  # pixels for a card with one match, and with many
 WEB_ADDRESS = ("https://", "http://")
 STYLE = """
-:root { color-scheme: light dark; --line: #d4d4d0; --quiet: #63635e; --page: #faf9f6; --card: #fff; --good: #1a7a4c;
-  --bad: #b3541e }
+:root { color-scheme: light dark; --line: #d4d4d0; --quiet: #63635e; --page: #faf9f6; --card: #fff;
+  --recognised: #1a7a4c; --likely: #8a6400; --unknown: #b3541e }
 @media (prefers-color-scheme: dark) {
-  :root { --line: #3a3a38; --quiet: #a2a29b; --page: #1a1a19; --card: #242423; --good: #5cc492; --bad: #e09a6a } }
+  :root { --line: #3a3a38; --quiet: #a2a29b; --page: #1a1a19; --card: #242423;
+  --recognised: #5cc492; --likely: #e3bd55; --unknown: #e09a6a } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 1100px; padding: 32px 20px; background: var(--page);
   font: 15px/1.45 system-ui, sans-serif }
@@ -38,36 +40,43 @@ section { display: grid; grid-template-columns: minmax(190px, 2fr) 3fr; gap: 28p
   background: var(--card); border: 1px solid var(--line); border-radius: 12px }
 figure { margin: 0; max-width: 170px }
 figure.query { max-width: 420px }
-h2 { font-size: 16px; margin: 0 0 10px }
-h2.unknown { color: var(--bad) }
-.matches + h2 { margin-top: 22px }
+h2 { font-size: 18px; margin: 0 0 14px }
+h3 { font-size: 16px; margin: 0; color: var(--state) }
+h3 + p { margin: 0 0 8px }
+.recognised { --state: var(--recognised) }
+.likely { --state: var(--likely) }
+.unknown { --state: var(--unknown) }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--wide), 1fr)); gap: 24px 20px }
+figure.query { position: sticky; top: 16px; align-self: start }
 img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
 figcaption { margin-top: 8px; overflow-wrap: break-word; min-width: 0 }
 .matches { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 170px)); gap: 20px }
 .quiet { color: var(--quiet); font-size: 13px }
 .score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
-.score i { display: block; height: 100%; border-radius: 2px; background: var(--good) }
+.score i { display: block; height: 100%; border-radius: 2px; background: var(--state, var(--recognised)) }
 a { color: inherit }
-.unknown + .matches .score i { background: var(--bad) }
 @media (max-width: 600px) { section { grid-template-columns: 1fr; gap: 14px; padding: 14px }
-  figure.query { max-width: none }
+  figure.query { max-width: none; position: static }
   .matches { grid-template-columns: 1fr 1fr; gap: 14px } }
 """
 
 
 @dataclass(frozen=True)
 class Group:
-    """A card of a query: its title, whether it is recognised, and its matches with their reference pictures (None:
-    the page links to the match's image_url)."""
+    """A card of a query: its title, its state, a line that says more, and its matches with their reference pictures
+    (None: the page links to the match's image_url)."""
     title: str
-    accepted: bool
+    state: str
+    detail: str
     matches: Sequence[tuple[Match, Image | None]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A query on the page: its name, its picture, its cards, or the reason why it has no matches."""
+    """A query on the page: its name, how many cards it has, its picture, its cards, or the reason why it has no
+    matches."""
     name: str
+    summary: str
     picture: Image | None
     error: str | None
     groups: Sequence[Group]
@@ -87,17 +96,20 @@ def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
 def section(row: Row) -> str:
     """The HTML of one query. It holds a small copy of the picture: a photo of 12 megapixels would take 36 MB."""
     shown = f"<img src='{_data_uri(row.picture, PHOTO)}' alt='query'>" if row.picture else ""
-    groups = "".join(map(_group, row.groups))
+    width = max((len(group.matches) for group in row.groups), default=1)
+    groups = f"<div class=cards style='--wide:{min(WIDE, width * NARROW)}px'>{''.join(map(_group, row.groups))}</div>"
     if not any(group.matches for group in row.groups):
         groups = f"<p>No match: {html.escape(row.error or 'nothing in the index')}.</p>"
+    heading = f"<h2>{html.escape(row.summary)}</h2>" if row.summary else ""
     return (f"<section><figure class=query>{shown}<figcaption class=quiet>{html.escape(row.name)}</figcaption></figure>"
-            f"<div>{groups}</div></section>")
+            f"<div>{heading}{groups}</div></section>")
 
 
 def _group(group: Group) -> str:
-    title = f"<h2{'' if group.accepted else ' class=unknown'}>{html.escape(group.title)}</h2>" if group.title else ""
+    title = f"<h3>{html.escape(group.title)}</h3>" if group.title else ""
+    detail = f"<p class=quiet>{html.escape(group.detail)}</p>" if group.detail else ""
     matches = "".join(_match(match, picture) for match, picture in group.matches)
-    return f"{title}<div class=matches>{matches}</div>"
+    return f"<div class={group.state}>{title}{detail}<div class=matches>{matches}</div></div>"
 
 
 def _match(match: Match, picture: Image | None) -> str:

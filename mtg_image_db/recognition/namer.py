@@ -1,25 +1,27 @@
-"""A photo -> the cards in it, named or marked as not recognised.
+"""A photo -> the cards in it, each with its state: recognised, likely or unknown.
 
-    cards = name_cards(open_pixels(path), index, model)
+    cards = name_photo(open_pixels(path), index, model)
 
 places.py proposes places, and retrieval.py finds rows for each. For the best two cards of a place, the corners are
-moved to where the picture is most similar. The similarity of the art then decides whether the card is recognised.
-Every embedding model uses the same rule.
+moved to where the picture is most similar. The similarity of the art then decides whether the card is recognised,
+likely or unknown. Every embedding model uses the same rule.
 Reads and writes  nothing
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.embedding.picture_hash import ART
-from mtg_image_db.index.reader import CardIndex, Match
-from mtg_image_db.recognition.finder import Pyramid
+from mtg_image_db.index.reader import CardIndex, Measured
+from mtg_image_db.recognition.cards import LIKELY, RECOGNISED, STATES, UNKNOWN, Card, Printing, in_reading_order
+from mtg_image_db.recognition.corner_refiner import Place
+from mtg_image_db.recognition.finder import Pyramid, overlap
 from mtg_image_db.recognition.fitting import (
     ART_HOPELESS,
     ART_STEPS,
@@ -40,13 +42,16 @@ from mtg_image_db.recognition.retrieval import (
     PictureModel,
     View,
     ranked_views,
-    ranking,
 )
 
 # The numbers were chosen on the development photos: docs/naming.md.
-# A card is recognised from this confidence on. Unknown cards reached 0.33 with 54,000 faces indexed.
+# A card is recognised from this confidence on. Unknown cards reached 0.35 with 54,000 faces indexed.
 # scripts/eval_photos.py --hold-out --curve measures it again.
 ACCEPTED = 0.36
+PROBABLE = 0.33  # from here on, it is likely, if a card surely lies there: of 4 such cards, all were right
+# A card surely lies at a place of this confidence. In the photos of several cards, 88 of 88 are listed then.
+CARD_HERE = 0.6
+BESIDE = 0.4  # the largest share of an unknown card that may lie over another one, or that one's over it
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
@@ -60,96 +65,76 @@ DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_art": RE
             "art_hopeless": ART_HOPELESS, "art": ART}
 
 
-@dataclass(frozen=True)
-class Printing:
-    """A face that shows a card's artwork. similarity is that of its picture and the card in the photo."""
-    similarity: float
-    name: str
-    set: str
-    collector_number: str
-    scryfall_id: str
-    face_id: str
-
-
-@dataclass(frozen=True)
-class Card:
-    """A card in a photo.
-
-    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
-    (0-359) by which it is turned clockwise. score: the similarity to the first match, 1 for equal pictures and about
-    0 for unrelated ones. margin: score minus the similarity to the next different card. confidence: the similarity of
-    the art windows in colour, which decides whether the card is recognised. matches: best first. Their scores are
-    cosines. printings: every face that shows the first match's artwork, the most similar first. Empty if
-    the card is not recognised. printing_decided: whether the first match can be told from the other printings.
-    mirrored: the picture shows the card in a mirror, so its corners run counter-clockwise.
-    """
-    quad: list[list[float]]
-    rotation: int
-    accepted: bool
-    score: float
-    margin: float
-    confidence: float
-    matches: list[Match]
-    printing_decided: bool = False
-    printings: list[Printing] = field(default_factory=list)
-    mirrored: bool = False
-
-
-Placed = TypeVar("Placed", View, Card)
-
 
 class _Fit(NamedTuple):
-    """A view's corners fitted to the picture of a row."""
-    similarity: float
-    cosine: float
-    art: float  # the similarity of the art windows. It decides, and ranks the fits too
+    """A view's corners fitted to the picture of a row. The similarity of the art decides; the score ranks."""
+    measured: Measured
     row: int
     quad: NDArray[np.float32]
 
+
+class _Found(NamedTuple):
+    """A card with the confidence (0-1) that one lies at its place."""
+    card: Card
+    place: float
+
     @property
-    def ranking(self) -> float:
-        return ranking(self.similarity, self.cosine, self.art)
+    def quad(self) -> list[list[float]]:
+        return self.card.quad
 
 
-def accepted(confidence: float) -> bool:
-    """True if a card of this confidence is recognised."""
-    return confidence >= ACCEPTED
+def state_of(confidence: float, place: float) -> str:
+    """The state of a card with this confidence, if one lies at its place with that one."""
+    if confidence >= ACCEPTED:
+        return RECOGNISED
+    return LIKELY if confidence >= PROBABLE and place >= CARD_HERE else UNKNOWN
 
 
 def name_cards(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
-               ef_search: int | None = None, quads: Sequence[NDArray[np.float32]] | None = None) -> list[Card]:
-    """Find and name the cards in an upright RGB photo (uint8 [H, W, 3]). Recognised cards come first, then the better
-    ranked. Each has at most k matches. Cards that are not recognised have accepted=False. The list is empty only if
-    the model gives no finite vector.
+               ef_search: int | None = None, places: Sequence[Place] | None = None) -> list[Card]:
+    """Find and name the cards in an upright RGB photo (uint8 [H, W, 3]). Recognised cards come first, then likely ones,
+    each with the highest score first. Each has at most k matches. If no place looks like a card, the best guess is the
+    only one. The list is empty only if the model gives no finite vector.
 
-    quads (float32 [4, 2] each, top left first) are the places of the cards, if they are known. Otherwise guesses()
-    gives them. Raises InvalidContent if the picture is too long for a card.
+    places are those of the cards, if they are known. Otherwise guesses() gives them. Raises InvalidContent if the
+    picture is too long for a card.
     """
-    quads = guesses(photo) if quads is None else quads
+    places = guesses(photo) if places is None else places
     pyramids = Photo.of(photo)
-    views = ranked_views(pyramids, quads, index, model, k, ef_search)
-    found: list[tuple[float, Card]] = []
+    views = ranked_views(pyramids, places, index, model, k, ef_search)
+    found: list[_Found] = []
     for view in _by_place(views, VIEWS_FITTED)[:VIEWS_FITTED * MAX_PLACES_FITTED]:
-        if not any(card.accepted and same_place(view.quad, card.quad) for _, card in found):
+        if not any(other.card.accepted and same_place(view.quad, other.quad) for other in found):
             fits = [_fit(view, at, pyramids, index) for at in _rivals(view, index)]
-            fits.sort(key=lambda fit: -fit.ranking)
-            found.append((fits[0].ranking, _card(view, fits, pyramids.grey, index, k)))
-    found.sort(key=lambda pair: (not pair[1].accepted, -pair[0]))
-    return _by_place((card for _, card in found), 1)
+            fits.sort(key=lambda fit: -fit.measured.score)
+            found.append(_Found(_card(view, fits, pyramids.grey, index, k), view.place.confidence))
+    found.sort(key=lambda item: (STATES.index(item.card.state), -item.card.score))
+    return [item.card for item in _cards_of(found)]
+
+
+def _cards_of(found: Sequence[_Found]) -> list[_Found]:
+    """The best card of each place. An unknown card counts only where one surely lies, beside the others."""
+    kept = _by_place((item for item in found if item.card.state != UNKNOWN), 1)
+    unknown = [item for item in found if item.card.state == UNKNOWN and item.place >= CARD_HERE]
+    for item in sorted(unknown, key=lambda item: -item.place):
+        if all(overlap(item.quad, other.quad) < BESIDE for other in kept):
+            kept.append(item)
+    return kept or list(found[:1])
 
 
 def name_photo(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
                ef_search: int | None = None, scale: float = 1.0) -> list[Card]:
-    """name_cards for a photo that was decoded at this scale: the corners are in pixels of the file. If no card is
-    recognised, the photo is read as a mirror shows it: webcams mirror their picture."""
-    quads, width = guesses(photo), photo.shape[1]
-    cards = name_cards(photo, index, model, k, ef_search, quads)
+    """name_cards in reading order, for a photo that was decoded at this scale: the corners are in pixels of the file.
+    If no card is recognised, the photo is read as a mirror shows it: webcams mirror their picture."""
+    places, width = guesses(photo), photo.shape[1]
+    cards = name_cards(photo, index, model, k, ef_search, places)
     if not any(card.accepted for card in cards):
         reversed_photo = np.ascontiguousarray(photo[:, ::-1])
-        reversed_quads = [_reversed(quad, width) for quad in quads[:MIRROR_VIEWS]]
-        seen = name_cards(reversed_photo, index, model, k, ef_search, reversed_quads)
+        reversed_places = [place._replace(quad=_reversed(place.quad, width)) for place in places[:MIRROR_VIEWS]]
+        seen = name_cards(reversed_photo, index, model, k, ef_search, reversed_places)
         cards = [_in_mirror(card, width) for card in seen if card.accepted] or cards
-    return [replace(card, quad=[[round(x / scale, 1), round(y / scale, 1)] for x, y in card.quad]) for card in cards]
+    return in_reading_order([
+        replace(card, quad=[[round(x / scale, 1), round(y / scale, 1)] for x, y in card.quad]) for card in cards])
 
 
 def _reversed(quad: NDArray[np.float32], width: int) -> NDArray[np.float32]:
@@ -165,6 +150,9 @@ def _in_mirror(card: Card, width: int) -> Card:
     return replace(card, quad=quad, rotation=-card.rotation % 360, mirrored=True)
 
 
+Placed = TypeVar("Placed", View, _Found)
+
+
 def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
     """Keep the first items of each place: at most `each`. See same_place()."""
     kept: list[Placed] = []
@@ -177,7 +165,7 @@ def _by_place(ranked: Iterable[Placed], each: int) -> list[Placed]:
 def _rivals(view: View, index: CardIndex) -> list[int]:
     """The positions, among the view's rows, of the best row of each of RIVALS different cards."""
     best: dict[str, int] = {}
-    for at in np.argsort(-view.ranking).tolist():
+    for at in np.argsort(-view.scores).tolist():
         best.setdefault(index.face(view.rows[at])["name"], at)
         if len(best) == RIVALS:
             break
@@ -185,45 +173,48 @@ def _rivals(view: View, index: CardIndex) -> list[int]:
 
 
 def _fit(view: View, at: int, photo: Photo, index: CardIndex) -> _Fit:
-    """Fit the view's corners to the picture of its row number `at`."""
+    """Fit the view's corners to the picture of its row number `at`. No number is lower afterwards: so the best fit
+    ranks before every row to which nothing was fitted."""
+    row, cosine, similarity, art = (numbers[at].item() for numbers in view[1:5])
     start = grown(view.quad, SIZES[view.best_size[at]])
-    picture, art_hash = index.hashes[view.rows[at]], index.art_hashes[view.rows[at]]
-    similarity, quad = fit_corners(start, float(view.similarity[at]), picture, photo.grey)
-    art = best_art(quad, art_hash, photo.colour)
-    return _Fit(similarity, float(view.cosines[at]), art, int(view.rows[at]), quad)
+    similarity, quad = fit_corners(start, similarity, index.hashes[row], photo.grey)
+    art = max(art, best_art(quad, index.art_hashes[row], photo.colour))
+    return _Fit(Measured(cosine, similarity, art), row, quad)
 
 
 def _card(view: View, fits: list[_Fit], grey: Pyramid, index: CardIndex, k: int) -> Card:
     best = fits[0]
-    rival = max((fit.similarity for fit in fits[1:]), default=best.similarity)  # no rival: the margin is 0
-    is_card = accepted(best.art)
-    quad = best.quad if is_card else view.quad  # corners fitted to the wrong card would be farther off
-    rows = view.rows.tolist()
-    cosines = dict(zip(rows, view.cosines.tolist(), strict=True))
-    order = dict(zip(rows, view.ranking.tolist(), strict=True)) | {fit.row: fit.ranking for fit in fits}
-    similarity = _printings(view, best, grey, index) if is_card else {best.row: best.similarity}
-    order |= {row: ranking(like, cosines[row], best.art) for row, like in similarity.items() if row in cosines}
-    first = max((row for row in similarity if row in cosines), key=lambda row: (similarity[row], row == best.row))
-    rows.sort(key=lambda row: (row != first, -order[row]))
-    next_like = max((like for row, like in similarity.items() if row != first), default=-math.inf)
-    return Card(np.round(quad.astype(np.float64), 1).tolist(), _rotation(quad), is_card, round(similarity[first], 4),
-                round(similarity[first] - rival, 4), round(best.art, 4),
-                index.matches([cosines[row] for row in rows], rows, k),
-                is_card and similarity[first] - next_like >= PRINTING_DECIDED,
-                [_printing(index.face(row), like) for row, like in similarity.items()] if is_card else [])
+    confidence = best.measured.art_similarity
+    state = state_of(confidence, view.place.confidence)
+    known = state != UNKNOWN
+    quad = best.quad if known else view.quad  # corners fitted to the wrong card would be farther off
+    measured = view.measured() | {fit.row: fit.measured for fit in fits}
+    similarity = _printings(view, best, grey, index) if known else {best.row: best.measured.similarity}
+    measured |= {row: Measured(measured[row].cosine, alike, confidence)
+                 for row, alike in similarity.items() if row in measured}
+    first = max((row for row in similarity if row in measured), key=lambda row: (measured[row].score, row == best.row))
+    mine, rivals = measured[first], [fit.measured.similarity for fit in fits[1:]]
+    others = [alike for row, alike in similarity.items() if row != first]
+    return Card(np.round(quad.astype(np.float64), 1).tolist(), _rotation(quad), state, state == RECOGNISED,
+                round(confidence, 4), round(mine.score, 4), round(mine.similarity, 4),
+                round(mine.similarity - max(rivals, default=best.measured.similarity), 4),  # without a rival, it is 0
+                index.matches({first: mine} | measured, k),
+                bool(others) and mine.similarity - max(others) >= PRINTING_DECIDED, len(similarity) if known else 0,
+                [_printing(index.face(row), alike) for row, alike in similarity.items()] if known else [])
 
 
 def _printings(view: View, best: _Fit, grey: Pyramid, index: CardIndex) -> dict[int, float]:
     """The similarity of every row that shows the fitted card's artwork, by row, the most similar first."""
     name = index.face(best.row)["name"]
     same = {row: None for row in (best.row, *index.rows_of_artwork(best.row)) if index.face(row)["name"] == name}
-    for row in view.rows[np.abs(view.cosines - best.cosine) <= NEAR_EQUAL].tolist():
+    for row in view.rows[np.abs(view.cosines - best.measured.cosine) <= NEAR_EQUAL].tolist():
         face = index.face(row)
         if face["name"] == name and not face.get("illustration_id"):
             same[row] = None
     rows = list(same)
     similarity = similarity_to(index.hashes[rows], grey, [best.quad])[0].tolist()
-    return dict(sorted(zip(rows, similarity, strict=True), key=lambda pair: -pair[1]))
+    measured = dict(zip(rows, similarity, strict=True)) | {best.row: best.measured.similarity}
+    return dict(sorted(measured.items(), key=lambda pair: -pair[1]))
 
 
 def _printing(face: dict[str, Any], similarity: float) -> Printing:

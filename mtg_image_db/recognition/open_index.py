@@ -20,7 +20,8 @@ from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.reader import Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
-from mtg_image_db.recognition.namer import Card, name_photo
+from mtg_image_db.recognition.cards import Card
+from mtg_image_db.recognition.namer import name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
 
 
@@ -54,9 +55,9 @@ class OpenIndex:
 
     def similar(self, row: int, k: int = 10) -> list[Match]:
         """The k faces whose pictures are most similar to that of a row (its line in mtg_meta.jsonl, counted from 0)."""
-        face_id = self._index.face(row)["face_id"]
-        cosines, rows = self._index.nearest(self._vectors[row][None], k + 1)
-        matches = self._index.matches(cosines[0].tolist(), rows[0].tolist(), k + 1)
+        face_id, vector = self._index.face(row)["face_id"], self._vectors[row]
+        cosines, rows = (found[0] for found in self._index.nearest(vector[None], k + 1))
+        matches = self._index.matches(self._index.measured(row, rows[rows >= 0], cosines[rows >= 0]), k + 1)
         others = [match for match in matches if match.face_id != face_id][:k]
         return [replace(match, rank=rank) for rank, match in enumerate(others, 1)]
 

@@ -1,7 +1,7 @@
 """A photo -> the places where cards may lie, by outlines and by two networks.
 
-    for quad in guesses(photo):
-        card = straighten(Pyramid(photo), quad, 244, 340)
+    for place in guesses(photo):
+        card = straighten(Pyramid(photo), place.quad, 244, 340)
 
 corner_net.py and finder.py propose rough places. corner_refiner.py moves their corners, and tells which corner is the
 card's top left. namer.py then asks the index which places are cards.
@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mtg_image_db.recognition.corner_net import find_corners
-from mtg_image_db.recognition.corner_refiner import Refined, refine
+from mtg_image_db.recognition.corner_refiner import Place, refine
 from mtg_image_db.recognition.finder import (
     SAME_PLACE,
     Picture,
     Pyramid,
-    Quad,
     find_quads,
     intersection_over_union,
     overlap,
@@ -40,23 +39,25 @@ ALIKE = 0.6  # quads are of about one size if the smaller area is at least this 
 SAME_IOU, WITHIN = 0.7, 0.9
 
 
-def guesses(photo: Picture) -> list[Quad]:
-    """Places where cards may be in an RGB photo (uint8 [H, W, 3]): float32 [4, 2] each, the card's top left first.
+def guesses(photo: Picture) -> list[Place]:
+    """Places where cards may be in an RGB photo (uint8 [H, W, 3]).
 
-    The complete photo comes first, both ways up, or in all four turns if it is wider than high. Then the places that
-    were found, the most confident first. A place comes two or four times if its top left is not sure.
+    The complete photo comes first, both ways up, or in all four turns if it is wider than high. Nothing has looked at
+    it, so its confidence is 0. Then the places that were found, the most confident first. A place comes two or four
+    times if its top left is not sure.
     """
     frame = rectangle(photo.shape[1], photo.shape[0])
-    views = [frame, np.roll(frame, 2, axis=0)]
+    frames = [frame, np.roll(frame, 2, axis=0)]
     if not np.array_equal(upright(frame), frame):
-        views += [upright(frame), np.roll(upright(frame), 2, axis=0)]
+        frames += [upright(frame), np.roll(upright(frame), 2, axis=0)]
+    found = []
     for place in find_places(photo):
         turns = (0,) if place.sure >= MIN_SURE else (0, 2) if place.sure >= MIN_SURE_UPRIGHT else (0, 2, 1, 3)
-        views += [np.roll(place.quad, turn, axis=0) for turn in turns]
-    return views
+        found += [place._replace(quad=np.roll(place.quad, turn, axis=0)) for turn in turns]
+    return [Place(frame, 0.0, 0.0) for frame in frames] + found
 
 
-def find_places(photo: Picture) -> list[Refined]:
+def find_places(photo: Picture) -> list[Place]:
     """At most MAX_REFINED places that may be cards in an RGB photo (uint8 [H, W, 3]), the most confident first."""
     learned = [candidate.quad for candidate in find_corners(photo)]
     outlined = [candidate.quad for candidate in find_quads(photo)]
@@ -64,7 +65,7 @@ def find_places(photo: Picture) -> list[Refined]:
     pyramid, farthest = Pyramid(photo), FARTHEST * max(photo.shape[:2])
     once = refine(pyramid, [*learned, *new])
     twice = refine(pyramid, [place.quad for place in once])
-    kept: list[Refined] = []
+    kept: list[Place] = []
     for place in sorted([*once, *twice], key=lambda place: -place.confidence):
         if place.confidence >= MIN_CONFIDENCE and len(kept) < MAX_REFINED and np.abs(place.quad).max() < farthest \
                 and all(intersection_over_union(place.quad, other.quad) < SAME_REFINED for other in kept):

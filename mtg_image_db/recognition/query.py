@@ -1,6 +1,6 @@
 """Pictures -> answers: the work of query_index.py, and the text and JSON that it prints.
 
-    for answer, photo in answers(paths, Question(index, model, k=3)):
+    for answer, pixels in answers(photos_of(["photo.jpg"]), Question(index, model, k=3)):
         print("\n".join(text_lines(answer)))
 
 Reads   the pictures
@@ -11,9 +11,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,15 +21,17 @@ from numpy.typing import NDArray
 
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.index.reader import CardIndex, Match
-from mtg_image_db.recognition import annotate, html_report
-from mtg_image_db.recognition.namer import Card, name_photo
-from mtg_image_db.recognition.retrieval import PictureModel
+from mtg_image_db.recognition import html_report
+from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card
+from mtg_image_db.recognition.corner_refiner import Place
+from mtg_image_db.recognition.finder import rectangle
+from mtg_image_db.recognition.namer import name_photo
+from mtg_image_db.recognition.photo_files import PhotoFile
+from mtg_image_db.recognition.retrieval import Photo, PictureModel, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
 QUERY_BATCH = 64
 PHOTOS_AHEAD = 2  # photos decoded while another is named: 36 MB each at 12 megapixels
-MOST_LIKE = ". Most like:"
-MIRRORED = "Seen in a mirror:"
 NO_VECTOR = "the model gave no finite vector"
 
 Result = TypeVar("Result")
@@ -38,9 +40,9 @@ Picture = NDArray[np.uint8]  # RGB, [H, W, 3]
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a picture: its cards and the first card's matches, or an error. With --find off there are matches
+    """The answer to a photo: its cards and the first card's matches, or an error. With --find off there are matches
     but no cards. scale is the length of a side in the decoded photo divided by its length in the file."""
-    path: Path
+    photo: PhotoFile
     matches: Sequence[Match] = ()
     cards: Sequence[Card] = ()
     error: str | None = None
@@ -66,51 +68,57 @@ class Question:
     with_photos: bool = False
 
 
-def answers(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Yield the answer to each picture as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. If a
-    picture cannot be read, the answer has an error."""
-    return _name_each(paths, question) if question.find else _match_each(paths, question)
+def answers(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+    """Yield the answer to each photo as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. If a
+    photo cannot be read, the answer has an error."""
+    return _name_each(photos, question) if question.find else _match_each(photos, question)
 
 
-def _name_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Find and name the cards of each picture."""
-    photos = map_ahead(_or_reason(open_photo), paths, PHOTOS_AHEAD, PHOTOS_AHEAD)
-    for path, photo in zip(paths, photos, strict=True):
-        if isinstance(photo, str):
-            yield Answer(path, error=photo), None
+def _name_each(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+    """Find and name the cards of each photo."""
+    decoded = map_ahead(_or_reason(_opened), photos, PHOTOS_AHEAD, PHOTOS_AHEAD)
+    for photo, opened in zip(photos, decoded, strict=True):
+        if isinstance(opened, str):
+            yield Answer(photo, error=opened), None
         else:
-            yield _named(path, *photo, question), photo[0] if question.with_photos else None
+            yield _named(photo, *opened, question), opened[0] if question.with_photos else None
 
 
-def _named(path: Path, photo: Picture, scale: float, question: Question) -> Answer:
+def _named(photo: PhotoFile, pixels: Picture, scale: float, question: Question) -> Answer:
     try:
-        cards = name_photo(photo, question.index, question.model, question.k, question.ef_search, scale)
+        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, scale)
     except InvalidContent as error:
-        return Answer(path, error=str(error))
-    return Answer(path, cards[0].matches, cards, scale=scale) if cards else Answer(path, error=NO_VECTOR)
+        return Answer(photo, error=str(error))
+    return Answer(photo, cards[0].matches, cards, scale=scale) if cards else Answer(photo, error=NO_VECTOR)
 
 
-def _match_each(paths: Sequence[Path], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Match each picture as one card, in batches through the model."""
-    def prepared(path: Path) -> tuple[Picture, Picture | None]:
-        photo, _ = open_photo(path)
-        return question.model.prepare(photo), _small(photo) if question.with_photos else None
+def _match_each(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+    """Match each photo as one card, in batches through the model."""
+    def prepared(photo: PhotoFile) -> tuple[Picture, Place, Signs, Picture | None]:
+        pixels, _ = _opened(photo)
+        frame = rectangle(pixels.shape[1], pixels.shape[0])
+        return (question.model.prepare(pixels), Place(frame), signs_at(frame, Photo.of(pixels)),
+                _small(pixels) if question.with_photos else None)
 
-    pictures = zip(paths, map_ahead(_or_reason(prepared), paths, os.cpu_count() or 1, QUERY_BATCH), strict=True)
+    pictures = zip(photos, map_ahead(_or_reason(prepared), photos, os.cpu_count() or 1, QUERY_BATCH), strict=True)
     while batch := list(itertools.islice(pictures, QUERY_BATCH)):
         good = [picture[0] for _, picture in batch if not isinstance(picture, str)]
         vectors: Iterator[NDArray[np.float32]] = iter(question.model.embed(np.stack(good)) if good else ())
-        for path, picture in batch:
+        for photo, picture in batch:
             if isinstance(picture, str):
-                yield Answer(path, error=picture), None
+                yield Answer(photo, error=picture), None
                 continue
             vector = next(vectors)
+            _, place, signs, small = picture
             if np.isfinite(vector[0]):
-                cosines, rows = question.index.nearest(vector[None], question.k, question.ef_search)
-                matches = question.index.matches(cosines[0].tolist(), rows[0].tolist(), question.k)
-                yield Answer(path, matches), picture[1]
+                view, = views_of([place], vector[None], [signs], question.index, question.k, question.ef_search)
+                yield Answer(photo, question.index.matches(view.measured(), question.k)), small
             else:
-                yield Answer(path, error=NO_VECTOR), picture[1]
+                yield Answer(photo, error=NO_VECTOR), small
+
+
+def _opened(photo: PhotoFile) -> tuple[Picture, float]:
+    return open_photo(photo.path, photo.page or 1)
 
 
 def _small(photo: Picture) -> Picture:
@@ -122,11 +130,11 @@ def _small(photo: Picture) -> Picture:
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else photo
 
 
-def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]:
-    """Wrap read so that it returns the reason as text if a picture cannot be read."""
-    def result_or_reason(path: Path) -> Result | str:
+def _or_reason(read: Callable[[PhotoFile], Result]) -> Callable[[PhotoFile], Result | str]:
+    """Wrap read so that it returns the reason as text if a photo cannot be read."""
+    def result_or_reason(photo: PhotoFile) -> Result | str:
         try:
-            return read(path)
+            return read(photo)
         except InvalidContent as error:
             return str(error)
         except OSError as error:
@@ -136,21 +144,39 @@ def _or_reason(read: Callable[[Path], Result]) -> Callable[[Path], Result | str]
 
 # Output
 
+def summary(cards: Sequence[Card]) -> str:
+    """How many cards there are of each state: "9 cards: 7 recognised, 1 likely, 1 unknown"."""
+    counts = Counter(card.state for card in cards)
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    return f"{len(cards)} card{'s' * (len(cards) != 1)}: {states}"
+
+
+def printings_line(card: Card) -> str:
+    """What is known of the card's other printings, in words. Empty if the first match can be told from them."""
+    others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
+    if card.printings_known == 1:
+        return "only this printing is indexed"
+    if not others or card.printing_decided:
+        return ""
+    return "or another printing: " + " ".join(f"[{face.set} {face.collector_number}]" for face in others)
+
+
 def text_lines(answer: Answer) -> Iterator[str]:
-    """Yield a line for each match. If there are several cards, or if none is recognised, a heading comes first."""
-    if not answer.recognised:
-        if answer.cards:
-            yield annotate.NOT_KNOWN + MOST_LIKE
+    """Yield the summary, and a line for each match of each card. If there are several cards, each has a heading."""
+    if not answer.cards:
         yield from map(_match_line, answer.matches)
-    for at, card in enumerate(answer.recognised, 1):
-        if len(answer.recognised) > 1:
-            yield f"Card {at} at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
+        return
+    yield summary(answer.cards)
+    for number, card in enumerate(answer.cards, 1):
+        if len(answer.cards) > 1:
+            yield f"Card {number}, {card.state}, at " + " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
         if card.mirrored:
-            yield MIRRORED
+            yield "Seen in a mirror:"
+        elif card.state == UNKNOWN:
+            yield "Most like:"
         yield from map(_match_line, card.matches)
-        others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
-        if others and not card.printing_decided:
-            yield "   or another printing: " + " ".join(f"[{face.set} {face.collector_number}]" for face in others)
+        if line := printings_line(card):
+            yield f"   {line}"
 
 
 def _match_line(match: Match) -> str:
@@ -160,7 +186,8 @@ def _match_line(match: Match) -> str:
 
 def json_line(answer: Answer) -> str:
     """The answer as one JSON object. Names come from the network, so control characters stay escaped."""
-    line = json.dumps({"query": str(answer.path), "matches": [asdict(match) for match in answer.matches],
+    page = {"page": answer.photo.page} if answer.photo.page else {}
+    line = json.dumps({"query": str(answer.photo.path), **page, "matches": [asdict(match) for match in answer.matches],
                        "cards": [asdict(card) for card in answer.cards],
                        **({"error": answer.error} if answer.error else {})}, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)

@@ -1,22 +1,23 @@
 """Places in a photo -> the rows of the index that each may show, by the embedding and by the hash of the art.
 
-    views = ranked_views(Photo.of(pixels), quads, index, model)
+    views = ranked_views(Photo.of(pixels), guesses(pixels), index, model)
 
 A row is retrieved if its vector is among the nearest to the view's, or the hash of its art among the nearest to those
-of the view. So a card is not lost in a large index because many pictures have nearer vectors. The similarity of the
-complete card, the cosine and the similarity of the art together rank the rows.
+of the view. So a card is not lost in a large index because many pictures have nearer vectors. The mean of
+the cosine, the similarity of the complete card and that of the art ranks the rows.
 Reads and writes  nothing
 """
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.embedding import picture_hash
-from mtg_image_db.index.reader import CardIndex
+from mtg_image_db.index.reader import CardIndex, Measured
+from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import CARD_RATIO, Pyramid, rectangle, straighten
 from mtg_image_db.recognition.fitting import SIZES, art_signs_of, grown, signs_of
 
@@ -24,8 +25,6 @@ from mtg_image_db.recognition.fitting import SIZES, art_signs_of, grown, signs_o
 RETRIEVED = 20  # at least this many rows nearest by cosine are ranked
 RETRIEVED_BY_ART = 20  # rows nearest to each of the hashes of the view's art, one for each of SIZES
 MIN_STRAIGHTENED = 244  # smallest width in pixels of a straightened card: a little more than the input of most models
-
-Number = TypeVar("Number", float, NDArray[np.float32])
 
 
 class PictureModel(Protocol):
@@ -54,51 +53,87 @@ class Photo(NamedTuple):
 
 
 class View(NamedTuple):
-    """A candidate in one orientation and the rows retrieved for it, all [n]: the row numbers, their cosines, their
-    similarity at the best of SIZES, the position of that size in SIZES, and what they are ranked by."""
-    quad: NDArray[np.float32]
+    """A place in one orientation and the rows retrieved for it, all [n]: the row numbers, how alike they are at the
+    best of SIZES, and the position of that size in SIZES."""
+    place: Place
     rows: NDArray[np.int64]
     cosines: NDArray[np.float32]
     similarity: NDArray[np.float32]
+    art_similarity: NDArray[np.float32]
     best_size: NDArray[np.int64]
-    ranking: NDArray[np.float32]
+
+    @property
+    def quad(self) -> NDArray[np.float32]:
+        return self.place.quad
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """What the rows are ranked by, float32 [n]: Measured.score of each."""
+        return (self.cosines + self.similarity + self.art_similarity) / np.float32(3)
+
+    def measured(self) -> dict[int, Measured]:
+        """How alike each row is."""
+        numbers = zip(self.cosines.tolist(), self.similarity.tolist(), self.art_similarity.tolist(), strict=True)
+        return {row: Measured(*three) for row, three in zip(self.rows.tolist(), numbers, strict=True)}
 
 
-def ranking(similarity: Number, cosine: Number, art: Number) -> Number:
-    """What rows are ranked by. Three numbers, or three arrays of one shape."""
-    return similarity + cosine + art
+class Signs(NamedTuple):
+    """The bits of the hashes of a place at each of SIZES: complete [len(SIZES), 256] and art [len(SIZES), 768],
+    float32 of 1 and -1."""
+    complete: NDArray[np.float32]
+    art: NDArray[np.float32]
 
 
-def ranked_views(photo: Photo, quads: Sequence[NDArray[np.float32]], index: CardIndex, model: PictureModel,
+def ranked_views(photo: Photo, places: Sequence[Place], index: CardIndex, model: PictureModel,
                  k: int = 1, ef_search: int | None = None) -> list[View]:
-    """Straighten and embed the quads of a photo, and retrieve at least k rows for each. The best ranked comes
-    first. Quads to which the model gives no finite vector are left out. The complete picture is not resampled: so a
-    scan of an indexed picture has a cosine of 1."""
-    if not len(quads):
+    """Straighten and embed the places of a photo, and retrieve at least k rows for each. The best ranked comes
+    first. Places to which the model gives no finite vector are left out. The complete picture is not resampled: so a
+    scan of an indexed picture has a score of 1."""
+    if not places:
         return []
-    frame, width = rectangle(*photo.size), max(MIN_STRAIGHTENED, model.input_size)
-    pictures = [photo.colour.near(1)[0] if np.array_equal(quad, frame)
-                else straighten(photo.colour, quad, width, round(width / CARD_RATIO)) for quad in quads]
-    vectors = model.embed_photos(pictures)
+    width = max(MIN_STRAIGHTENED, model.input_size)
+    vectors = model.embed_photos([
+        photo.colour.near(1)[0] if is_frame(place.quad, photo.size)
+        else straighten(photo.colour, place.quad, width, round(width / CARD_RATIO)) for place in places])
     finite = np.isfinite(vectors[:, 0])
-    kept, vectors = [quad for quad, is_finite in zip(quads, finite, strict=True) if is_finite], vectors[finite]
-    if not kept:
+    kept = [place for place, is_finite in zip(places, finite, strict=True) if is_finite]
+    views = views_of(kept, vectors[finite], [signs_at(place.quad, photo) for place in kept], index, k, ef_search)
+    return sorted(views, key=lambda view: -view.scores.max())
+
+
+def is_frame(quad: NDArray[np.float32], size: tuple[int, int]) -> bool:
+    """True if the quad is the complete photo of this size, upright."""
+    return np.array_equal(quad, rectangle(*size))
+
+
+def signs_at(quad: NDArray[np.float32], photo: Photo) -> Signs:
+    """The bits of the hashes of a place in a photo."""
+    quads = [grown(quad, size) for size in SIZES]
+    signs = Signs(signs_of(quads, photo.grey), art_signs_of(quads, photo.colour))
+    if is_frame(quad, photo.size):  # as the index hashes its pictures, so that an indexed picture has the same bits
+        at, picture = SIZES.index(0.0), photo.colour.near(1)[0]
+        signs.complete[at] = picture_hash.unpack(picture_hash.picture_hash(picture))
+        signs.art[at] = picture_hash.unpack(picture_hash.art_hash(picture))
+    return signs
+
+
+def views_of(places: Sequence[Place], vectors: NDArray[np.float32], signs: Sequence[Signs], index: CardIndex,
+             k: int = 1, ef_search: int | None = None) -> list[View]:
+    """Retrieve at least k rows for each place, of which the unit vectors [n, D] and the signs are given. Those of which
+    the index has no row are left out."""
+    if not places:
         return []
-    sizes = [[grown(quad, size) for size in SIZES] for quad in kept]
-    signs = np.stack([signs_of(at_sizes, photo.grey) for at_sizes in sizes])
-    art = np.stack([art_signs_of(at_sizes, photo.colour) for at_sizes in sizes])
     _, by_cosine = index.nearest(vectors, max(k, RETRIEVED), ef_search)
-    _, by_art = index.nearest_by_art(np.packbits(art.reshape(-1, art.shape[-1]) > 0, axis=1), RETRIEVED_BY_ART)
-    retrieved = np.hstack([by_cosine, by_art.reshape(len(kept), -1)])
-    views = [_view(*view, index) for view in zip(kept, vectors, signs, art, retrieved, strict=True)
-             if (view[-1] >= 0).any()]
-    return sorted(views, key=lambda view: -view.ranking.max())
+    art = np.concatenate([of_place.art for of_place in signs])
+    _, by_art = index.nearest_by_art(np.packbits(art > 0, axis=1), max(k, RETRIEVED_BY_ART))
+    retrieved = np.hstack([by_cosine, by_art.reshape(len(places), -1)])
+    return [_view(*view, index) for view in zip(places, vectors, signs, retrieved, strict=True)
+            if (view[-1] >= 0).any()]
 
 
-def _view(quad: NDArray[np.float32], vector: NDArray[np.float32], signs: NDArray[np.float32], art: NDArray[np.float32],
-          retrieved: NDArray[np.int64], index: CardIndex) -> View:
+def _view(place: Place, vector: NDArray[np.float32], signs: Signs, retrieved: NDArray[np.int64],
+          index: CardIndex) -> View:
     rows = np.unique(retrieved[retrieved >= 0])
-    similarity = picture_hash.similarity(signs, picture_hash.unpack(index.hashes[rows]))
-    alike = picture_hash.art_similarity(art, picture_hash.unpack(index.art_hashes[rows])).max(axis=0)
-    best, cosines = similarity.max(axis=0), index.cosines(vector, rows)
-    return View(quad, rows, cosines, best, similarity.argmax(axis=0), ranking(best, cosines, alike))
+    similarity = picture_hash.similarity(signs.complete, picture_hash.unpack(index.hashes[rows]))
+    art = picture_hash.art_similarity(signs.art, picture_hash.unpack(index.art_hashes[rows])).max(axis=0)
+    return View(place, rows, index.cosines(vector, rows), similarity.max(axis=0), art, similarity.argmax(axis=0))

@@ -55,8 +55,9 @@ def source_from_args(args: argparse.Namespace) -> Source:
 class Face:
     """One picture of a card: of the card itself, or of one side.
 
-    The fields up to image_status are the metadata line of the index. size_fallback is true if the card lacks the wanted
-    size. skip_reason says why the face is not indexed. It is "" if the face is indexed.
+    The fields up to cardmarket_id are the metadata line of the index. name is that of the side, and card_name that of
+    the card: "Delver of Secrets // Insectile Aberration". The last two ids are the shops' numbers. size_fallback is
+    true if the card lacks the wanted size. skip_reason says why the face is not indexed. It is "" if it is indexed.
     """
     name: str
     scryfall_id: str
@@ -75,6 +76,14 @@ class Face:
     artist: str
     released_at: str | None
     image_status: str | None
+    card_name: str
+    set_name: str
+    rarity: str
+    finishes: list[str]
+    printed_name: str | None
+    type_line: str
+    tcgplayer_id: int | None
+    cardmarket_id: int | None
     size_fallback: bool
     skip_reason: str
 
@@ -157,6 +166,9 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
     def text(key: str) -> str:
         return text_or_none(key) or ""
 
+    def number(key: str) -> int | None:
+        return value if isinstance(value := card.get(key), int) and not isinstance(value, bool) else None
+
     uris, colors = _pictures(side), side.get("colors") or card.get("colors")
     # The wanted size, then the larger ones. A card with only smaller pictures gives its largest.
     order = *IMAGE_KEYS[source.image_size], *reversed(_ASCENDING)
@@ -165,12 +177,21 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
     return Face(
         name=text("name"), scryfall_id=card["id"], face_id=face_id, set=text("set"),
         collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
-        colors=[color for color in colors if isinstance(color, str)] if isinstance(colors, list) else [],
+        colors=_texts(colors),
         image_url=url, card_url=uris.get("normal", url),
         scryfall_uri=_without_tracking(text("scryfall_uri")), oracle_id=text_or_none("oracle_id"),
         illustration_id=text_or_none("illustration_id"), artist=text("artist"),
         released_at=text_or_none("released_at"), image_status=text_or_none("image_status"),
+        card_name=card_name if isinstance(card_name := card.get("name"), str) else text("name"),
+        set_name=text("set_name"), rarity=text("rarity"), finishes=_texts(card.get("finishes")),
+        printed_name=text_or_none("printed_name"), type_line=text("type_line"), tcgplayer_id=number("tcgplayer_id"),
+        cardmarket_id=number("cardmarket_id"),
         size_fallback=key != source.image_size, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
+
+
+def _texts(value: object) -> list[str]:
+    """The texts in a list. Anything else counts as an empty list."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _without_tracking(link: str) -> str:

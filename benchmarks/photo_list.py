@@ -1,0 +1,65 @@
+"""A folder of photos whose cards are known: read its two lists, and check them.
+
+    for entry in read_lists(Path("my_photos"), known=names_in_the_index): ...
+
+Reads   <DIR>/photos.jsonl, and <DIR>/negatives.jsonl if it is there
+Writes  nothing
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from mtg_image_db.console import SuiteError, say
+
+PHOTOS, NEGATIVES = "photos.jsonl", "negatives.jsonl"
+NEGATIVE = "negatives"  # the kind of pictures without any card
+REQUIRED: dict[str, type] = {"file": str, "kind": str}
+OPTIONAL: dict[str, Any] = {"cards": [], "instances": [], "unknown": False, "incomplete": False}
+SHOWN = 5  # names that the index does not have, in the warning
+
+
+def read_lists(folder: Path, known: Collection[str]) -> list[dict[str, Any]]:
+    """The lines of both lists, with the defaults of what they leave out. Those of NEGATIVES have the kind NEGATIVE.
+
+    Warns of cards that are not among the known names: they count as not named. Raises SuiteError if a line is not
+    complete.
+    """
+    if not (folder / PHOTOS).is_file():
+        raise SuiteError("Configuration Error", "the folder lacks the list of its pictures", folder / PHOTOS,
+                         'See "Count it on your own photos" in docs/naming.md.')
+    entries = [OPTIONAL | line for line in _lines(folder / PHOTOS, REQUIRED)]
+    if (folder / NEGATIVES).is_file():
+        entries += [OPTIONAL | {"unknown": True} | line | {"kind": NEGATIVE}
+                    for line in _lines(folder / NEGATIVES, {"file": str})]
+    names = {instance["name"] for entry in entries for instance in entry["instances"]}
+    if missing := sorted(names - set(known)):
+        say(f"Not in the index, so they cannot be named: {len(missing)} of {len(names)} cards in instances, "
+            f"such as {', '.join(missing[:SHOWN])}")
+    return entries
+
+
+def _lines(path: Path, required: dict[str, type]) -> list[dict[str, Any]]:
+    lines = []
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise _wrong(path, number, f"no JSON ({error})") from error
+        for key, kind in required.items():
+            if not isinstance(line, dict) or not isinstance(line.get(key), kind):
+                raise _wrong(path, number, f"no {key}")
+        for instance in line.get("instances", ()):
+            quad = instance.get("quad")
+            if not isinstance(instance.get("name"), str) or not isinstance(quad, list) or \
+                    [len(corner) for corner in quad] != [2] * 4:
+                raise _wrong(path, number, "an instance needs name and quad, which is four corners [x, y]")
+        lines.append(line)
+    return lines
+
+
+def _wrong(path: Path, number: int, what: str) -> SuiteError:
+    return SuiteError("Validation Error", "a line of the list is not complete", f"{path}, line {number}: {what}",
+                      'See "Count it on your own photos" in docs/naming.md.')
