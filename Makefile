@@ -15,7 +15,7 @@ help:
 		while IFS="$$(printf '\t')" read -r target text; do printf '%-10s %s\n' "$$target" "$$text"; done
 	@printf '%-10s %s\n' conda-cpu 'a conda environment; also conda-gpu and conda-mps'
 
-demo: $(VENV)/.installed  ## the whole pipeline on drawn cards, in about a minute
+demo: $(VENV)/.small  ## the whole pipeline on drawn cards, in about a minute
 	$(RUN) scripts/demo.py
 
 # One thread each, else the processes wait for each other a third of the time; three, as many tests wait.
@@ -81,8 +81,17 @@ conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(new_environment)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@touch $@
+
+# Without PyTorch: a stranger sees cards named after a minute, not after gigabytes.
+$(VENV)/.small: requirements-no-torch.txt
+	@test -e $(VENV)/.installed || { $(new_environment) && \
+		$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-no-torch.txt; }
+	@touch $@
+
+define new_environment
+$(PYTHON) -c 'import sys; sys.version_info < (3, 10) and sys.exit("Python 3.10 or newer is needed: make PYTHON=/path/to/python3")' \
+	&& $(PYTHON) -m venv $(VENV)
+endef

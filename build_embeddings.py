@@ -26,9 +26,11 @@ from mtg_image_db.console import (
     say,
 )
 from mtg_image_db.embedding.embed_pictures import EmbedOptions
-from mtg_image_db.embedding.embedder import DEVICES, FITS, MIN_SIZE, PRECISIONS
+from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
+from mtg_image_db.embedding.preparation import FITS, MIN_SIZE
+from mtg_image_db.embedding.runtimes import RUNTIMES, RunOptions
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
@@ -52,6 +54,8 @@ def add_build_flags(parser: ArgumentParser) -> None:
                        help="side of the model's input in pixels, >= 64 (default: the index's, or the model's own)")
     model.add_argument("--batch", type=number(int, 1), default=64, metavar="N",
                        help="pictures through the model at a time (default: 64)")
+    model.add_argument("--runtime", type=one_of(*RUNTIMES), default="auto", metavar="RUNTIME",
+                       help=f"auto, torch or onnx, which has {OFFLINE_MODEL} only (default: auto)")
     model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                        help="auto, cpu, cuda or mps (default: auto)")
     model.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
@@ -84,7 +88,8 @@ def check_build(args: argparse.Namespace) -> Iterator[str]:
 
 
 def options_of(args: argparse.Namespace) -> BuildOptions:
-    embed = EmbedOptions(args.batch, args.device, args.precision, args.validate_cache, args.checkpoint_frequency)
+    embed = EmbedOptions(args.batch, RunOptions(args.runtime, args.device, args.precision), args.validate_cache,
+                         args.checkpoint_frequency)
     hnsw = HnswParameters(args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
     return BuildOptions(source_from_args(args), args.out, model=args.model, pretrained=args.pretrained, fit=args.fit,
                         size=args.size, embed=embed, hnsw=hnsw, resume=args.resume, rebuild=args.rebuild,

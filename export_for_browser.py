@@ -31,13 +31,11 @@ def main(argv: list[str] | None = None) -> int:
                        help="also write the model, which a page needs to search for pictures")
     model.add_argument("--cache", type=Path, metavar="DIR",
                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
-    model.add_argument("--pretrained", metavar="FILE", help="the weights of the model, if they have moved")
     args = parser.parse(argv)
     cache = args.cache or cache_beside(args.input_dir)
     if args.with_model:
         require_directory(cache, "cache", "Name it with --cache, or leave out --with-model.")
-    result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None,
-                                  args.pretrained))
+    result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None))
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")

@@ -18,6 +18,7 @@ from pathlib import Path
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, output_file, picture_source
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
+from mtg_image_db.embedding.runtimes import RUNTIMES, RunOptions
 from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
@@ -26,8 +27,6 @@ from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
 from mtg_image_db.recognition.cards import LIKELY
 from mtg_image_db.recognition.photo_files import photos_of
 from mtg_image_db.recognition.query import Answer, Question, answers, json_line, summary, text_lines
-
-FEW_PICTURES = 16
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -60,6 +59,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     search.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     model = parser.group("model")
     model.add_argument("--pretrained", metavar="TAG|FILE", help="the index's weights, if they have moved")
+    model.add_argument("--runtime", type=one_of(*RUNTIMES), default="auto", metavar="RUNTIME",
+                       help="auto, onnx (ONNX Runtime) or torch (default: auto)")
     model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
                        help="auto, cpu, cuda or mps (default: auto)")
     model.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
@@ -110,12 +111,6 @@ def report(done: Sequence[Answer], args: argparse.Namespace, files: AnswerFiles,
         say("Some sets have no name: an older version built the index. Run the build again. It keeps the vectors.")
 
 
-def precision_of(args: argparse.Namespace, photos: int) -> str:
-    """The precision to ask for. With few pictures, auto is fp32: converting the model would take longer."""
-    few = args.find == "off" and photos < FEW_PICTURES
-    return "fp32" if few and args.precision == "auto" else args.precision
-
-
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
@@ -126,10 +121,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.annotate and len(photos) > 1:
         raise SuiteError("Invalid Arguments", "--annotate takes one picture", f"{len(photos)} pictures",
                          "Use --html to see several.")
-    say(f"Opening the index in {args.index_dir}.")  # it takes seconds: mostly PyTorch
-    options = ModelOptions(args.pretrained, args.device, precision_of(args, len(photos)))
-    index, model = open_both(args.index_dir, args.exact, options)
-    say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model}.")
+    say(f"Opening the index in {args.index_dir}.")
+    run = RunOptions(args.runtime, args.device, args.precision)
+    index, model = open_both(args.index_dir, args.exact, ModelOptions(args.pretrained, run, len(photos)))
+    say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
+        f"{model.runtime}.")
     files = AnswerFiles(args.html, args.annotate, args.csv, args.format, args.include == LIKELY,
                         args.cache or cache_beside(args.index_dir))
     question = Question(index, model, args.k, args.ef_search, args.find == "auto", files.need_photos)

@@ -21,9 +21,11 @@ from benchmarks.workbench import BULK, run, run_command, write_pictures
 from mtg_image_db.common import open_pixels
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_stream, read_pictures
-from mtg_image_db.embedding.embedder import Embedder, pick_precision, prepare
+from mtg_image_db.embedding.embedder import Embedder, pick_precision
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
+from mtg_image_db.embedding.preparation import prepare, resize_with_torch
+from mtg_image_db.embedding.runtimes import RunOptions
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
 from mtg_image_db.scryfall.image_cache import cached_names
 
@@ -41,7 +43,7 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
     names = sorted(cached_names(cache))[:bench.sizes.embedded]
 
     def decoded(part: list[str]) -> np.ndarray:
-        return np.stack([prepare(open_pixels(cache / name, verify=True), spec) for name in part])
+        return np.stack([prepare(open_pixels(cache / name, verify=True), spec, resize_with_torch) for name in part])
 
     def through(embedder: Embedder) -> None:
         for start in range(0, len(pixels), BATCH):
@@ -70,7 +72,8 @@ def _pipeline(bench: Bench, architecture: str, pretrained: str | None, target: s
 
 
 def _embed(bench: Bench, cache: Path, names: list[str], spec: ModelSpec, embedder: Embedder) -> None:
-    checkpoint, options = Checkpoint(bench.fresh("vectors"), spec.fingerprint), EmbedOptions(BATCH, "cpu")
+    checkpoint = Checkpoint(bench.fresh("vectors"), spec.fingerprint)
+    options = EmbedOptions(BATCH, RunOptions(device="cpu"))
     store = VectorStore(KnownVectors(), checkpoint)
     pictures = read_pictures(cache, names, range(len(names)), store, spec, options)
     for _ in embed_stream(pictures, store, spec, options, embedder):
@@ -134,7 +137,7 @@ def queries(bench: Bench) -> Iterator[Figure]:
                  statistics.median(cold) / statistics.median(loaded), "<= 1.3")
     spec = describe_model(DEFAULT_MODEL, str(weights))
     embedder = Embedder(spec, "cpu", pick_precision("auto", "cpu"))
-    pixels = np.stack([prepare(open_pixels(path), spec) for path in itertools.islice(paths, BATCH)])
+    pixels = np.stack([prepare(open_pixels(path), spec, resize_with_torch) for path in itertools.islice(paths, BATCH)])
     embedder.embed(pixels)
     alone = BATCH / min(seconds(lambda: embedder.embed(pixels)) for _ in range(3))
     many = best(2, lambda: run(folder, "query_index.py", *paths, "--find", "off"))

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mtg_image_db.browser.onnx_model import without_traces
 from mtg_image_db.console import say
+from mtg_image_db.embedding.onnx_tower import without_traces
 
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.01
 AVERAGED = 0.999  # weights are averaged over about 1,000 steps

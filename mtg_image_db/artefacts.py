@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 # Files of a build
 EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
 KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
-OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED)
+MODEL = "model.onnx"  # missing if the model cannot be written as ONNX
+OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL)
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
 # Files of a download
 DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_failures.jsonl"
 # Files of an export
 BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json", "hashes.bin"
-BROWSER_MODEL, BROWSER_SMALL_MODEL = "model.onnx", "model.int8.onnx"
+BROWSER_SMALL_MODEL = "model.int8.onnx"  # beside MODEL
 
 MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 # The versions of the other files. The program's version is mtg_image_db.__version__.
@@ -74,17 +75,20 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     Once the staged manifest is on disk, the new files are the valid ones, and finish_commit completes the commit after
     a crash. A crash before that leaves the old files unchanged.
     """
-    for name in OUTPUTS:
+    names = [name for name in OUTPUTS if name != MODEL or staged(out, name).exists()]
+    for name in names:
         _sync(staged(out, name))
     with ThreadPoolExecutor() as pool:
-        identities = list(pool.map(lambda name: _identity(staged(out, name)), OUTPUTS))
-    complete = manifest | {"outputs": dict(zip(OUTPUTS, identities, strict=True))}
+        identities = list(pool.map(lambda name: _identity(staged(out, name)), names))
+    complete = manifest | {"outputs": dict(zip(names, identities, strict=True))}
     before = (read_manifest(out) or {"outputs": {}})["outputs"]
     write_json(staged(out, BUILD_MANIFEST), complete)
-    for name, identity in zip(OUTPUTS, identities, strict=True):
+    for name, identity in zip(names, identities, strict=True):
         if identity == before.get(name) and _matches(out / name, identity):
             staged(out, name).unlink()  # nothing new: the file stays as it is
     finish_commit(out)
+    if MODEL not in names:
+        (out / MODEL).unlink(missing_ok=True)  # of another model
     return complete
 
 
@@ -136,6 +140,11 @@ def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, names))
+
+
+def matches_manifest(out: Path, manifest: dict[str, Any], name: str) -> bool:
+    """True if the manifest names this file, and it is complete and unchanged."""
+    return name in manifest["outputs"] and _matches(out / name, manifest["outputs"][name])
 
 
 def write_json(path: Path, value: object) -> None:

@@ -3,10 +3,11 @@
     python scripts/demo.py
 
 Reads   nothing: the cards are drawn by mirror/drawn_cards.py, the model comes with a Python package
-Writes  demo_out/: mirror/, image_cache/, index_out/, photos/ and matches.html
+Writes  demo_out/: mirror/, image_cache/, index_out/, photos/, matches.html and cards.csv
 """
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -27,6 +28,7 @@ from mirror.drawn_scenes import TABLES, scene
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.arguments import ArgumentParser
 from mtg_image_db.console import EXIT_ERROR, EXIT_OK, entry_point, say
+from mtg_image_db.recognition.cards import RECOGNISED
 
 OUT = Path("demo_out")
 CARDS = 185
@@ -78,13 +80,13 @@ def main(argv: list[str] | None = None) -> int:
     run("build_embeddings.py", "--model", "efficientnet-lite0", *folders, env=env)
     run("export_for_browser.py", "--input-dir", index, "--output-dir", index, env=env)
     truth = take_photos(OUT / "mirror", OUT / "photos")
-    photos = [str(OUT / "photos" / name) for name in truth]
-    answers = run("query_index.py", *photos, "--k", "3", "--index-dir", index, "--cache", str(OUT / "image_cache"),
-                  "--html", str(OUT / "matches.html"), env=env)
-    named = [line.split(" [")[0].removeprefix("1. ") for line in answers.splitlines() if line.startswith("1. ")]
-    right = sum(mine == true for mine, true in zip(named, truth.values(), strict=True))
+    run("query_index.py", str(OUT / "photos"), "--index-dir", index, "--cache", str(OUT / "image_cache"), "--html",
+        str(OUT / "matches.html"), "--csv", str(OUT / "cards.csv"), env=env)
+    with open(OUT / "cards.csv", newline="") as file:
+        named = {(Path(row["photo"]).name, row["name"]) for row in csv.DictReader(file) if row["state"] == RECOGNISED}
+    right = len(named & truth.items())
     say(f"\n{right} of {len(truth)} photographed cards named rightly in {time.monotonic() - started:.0f} s. "
-        f"Open {OUT / 'matches.html'} to see them.")
+        f"Open {OUT / 'matches.html'} to see them. {OUT / 'cards.csv'} lists them.")
     say("\nNext, these cards in a browser: make serve")
     say('\nThen, with the real cards:\n  make download              # 54,000 pictures, 6 GB\n'
         "  make embed                 # fetches the CLIP weights once\n  make query IMG=photo.jpg")

@@ -46,8 +46,8 @@ from mtg_image_db.arguments import ArgumentParser, number
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
-from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL
+from mtg_image_db.embedding.runtimes import AnyEmbedder
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.cards import STATES, UNKNOWN
@@ -81,7 +81,7 @@ class Without(CardIndex):
 class TimedModel:
     """The index's model. It adds up the seconds it takes."""
 
-    def __init__(self, model: Embedder) -> None:
+    def __init__(self, model: AnyEmbedder) -> None:
         self.model, self.seconds = model, 0.0
         self.input_size, self.prepare, self.embed = model.input_size, model.prepare, model.embed
 
@@ -260,9 +260,9 @@ def main(argv: list[str] | None = None) -> int:
     require_directory(args.folder, "photo", "Name a folder with photos.jsonl.")
     folder = args.index_dir or built_index(args.folder)
     index = read_index(folder)
-    model = TimedModel(open_model(index.manifest, ModelOptions()))
     rows_of = rows_by_name(index)
     lines = some_of(read_lists(args.folder, rows_of), args.limit)
+    model = TimedModel(open_model(folder, index.manifest, ModelOptions(photos=len(lines))))
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
     matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:

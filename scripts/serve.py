@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number
-from mtg_image_db.artefacts import BUILD_MANIFEST, load_manifest
+from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
 from mtg_image_db.browser.server import Site, check_address, export_for, has_model, needs_export, network_name, start
 from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say, unwritable
 
@@ -89,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         site = exported(Site(WEB, args.index_dir, cache, args.index_dir), manifest, opened)
         if not has_model(site):
             why = "" if cache.is_dir() else f", because {cache} does not exist (--cache names another)"
+            why = why if MODEL in manifest["outputs"] else f": it has no {MODEL}. The next build writes it"
             say(f"The index was exported without its model{why}. The page searches names, not pictures.")
         elif not RUNTIME.exists():
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "

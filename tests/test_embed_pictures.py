@@ -13,9 +13,10 @@ from mtg_image_db.embedding import embedder
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_pictures
 from mtg_image_db.embedding.models import describe_model
+from mtg_image_db.embedding.runtimes import RunOptions
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
 
-OPTIONS = EmbedOptions(batch=16, device="cpu", precision="fp32", verify=True, checkpoint_frequency=0)
+OPTIONS = EmbedOptions(16, RunOptions("torch", "cpu", "fp32"), verify=True, checkpoint_frequency=0)
 
 
 def on_a_small_device(monkeypatch, room: int, message: str = "CUDA out of memory. Tried to allocate 2.00 GiB") -> None:

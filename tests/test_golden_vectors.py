@@ -19,10 +19,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mtg_image_db.common import open_pixels
-from mtg_image_db.embedding.embedder import Embedder, input_tensor, prepare
+from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import PREPROCESSING_VERSION, ModelSpec, WeightsFile, describe_model
 from mtg_image_db.embedding.open_clip_models import CLIP_MEAN, CLIP_STD
 from mtg_image_db.embedding.picture_hash import art_hash, picture_hash
+from mtg_image_db.embedding.preparation import input_tensor, prepare, resize_with_torch
 from mtg_image_db.embedding.vision_transformer import VisionConfig, VisionTransformer
 
 # A JPEG of 96 x 134 pixels, as bytes: an encoder of another version would write others.
@@ -105,7 +106,7 @@ def seeded_transformer(pixels: np.ndarray, fit: str) -> np.ndarray:
     tower.load_state_dict({name: torch.from_numpy(0.1 * random.standard_normal(tuple(tensor.shape)).astype(np.float32))
                            for name, tensor in tower.state_dict().items()}, assign=True)
     with torch.inference_mode():
-        vector = tower.eval()(input_tensor(prepare(pixels, spec)[None], spec))[0].numpy()
+        vector = tower.eval()(input_tensor(prepare(pixels, spec, resize_with_torch)[None], spec))[0].numpy()
     return vector / np.linalg.norm(vector)
 
 
@@ -114,7 +115,8 @@ def measured() -> dict[str, tuple[list[float], list[float], str]]:
     pictures, values = generated(), {}
     for name, fit in (("jpeg", "crop"), ("png", "crop"), ("transparent", "crop"), ("png", "pad"), ("png", "squash")):
         pixels, spec = open_pixels(pictures[name]), describe_model("efficientnet-lite0", fit=fit)
-        vectors = Embedder(spec, "cpu", "fp32").embed(prepare(pixels, spec)[None])[0], seeded_transformer(pixels, fit)
+        prepared = prepare(pixels, spec, resize_with_torch)[None]
+        vectors = Embedder(spec, "cpu", "fp32").embed(prepared)[0], seeded_transformer(pixels, fit)
         efficientnet, transformer = (vector[:COMPONENTS].astype(float).round(6).tolist() for vector in vectors)
         values[f"{name}, {fit}"] = efficientnet, transformer, "".join(
             made(pixels).tobytes().hex() for made in (picture_hash, art_hash))

@@ -61,9 +61,9 @@ def test_what_was_embedded_ahead_is_kept_however_slow_the_model_is(workspace, mi
         "import sys\n"
         "if any('embed_arrivals' in word for word in sys.orig_argv):\n"
         "    import time\n"
-        "    from mtg_image_db.embedding import embedder\n"
-        "    whole = embedder.Embedder.embed\n"
-        "    embedder.Embedder.embed = lambda self, pictures: time.sleep(4) or whole(self, pictures)\n")
+        "    from mtg_image_db.embedding.onnx_embedder import OnnxEmbedder\n"
+        "    whole = OnnxEmbedder.embed\n"
+        "    OnnxEmbedder.embed = lambda self, pictures: time.sleep(4) or whole(self, pictures)\n")
     done = workspace.run("build_mtg_faiss.py", "--model", "efficientnet-lite0", "--workers", 4, "--batch", 10,
                          PYTHONPATH=f"{workspace.path / 'slow'}:{ROOT}")
     assert "Continuing" not in done.stderr

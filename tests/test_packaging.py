@@ -24,7 +24,7 @@ from packaging.version import Version
 # pytest brings packaging, and tomli where Python has no tomllib yet
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
-RUNTIME, DEVELOPMENT = "requirements.txt", "requirements-dev.txt"
+RUNTIME, DEVELOPMENT, SMALL = "requirements.txt", "requirements-dev.txt", "requirements-no-torch.txt"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("linux", "darwin")
 EVERYWHERE = list(itertools.product(PYTHONS, PLATFORMS))
@@ -34,7 +34,7 @@ CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open-clip-to
 IMPORTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "open_clip": "open-clip-torch"}
 # The parts of the package that a query does not import, and the extra that brings what they need.
 # The retrying session is in common.py, its errors in replies.py.
-EXTRA_OF = {"scryfall": "build", "common.py": "build", "replies.py": "build", "browser": "browser"}
+EXTRA_OF = {"scryfall": "build", "common.py": "build", "replies.py": "build", "browser": "browser", "embedding": "torch"}
 
 
 def pin_lines(file: str) -> list[Requirement]:
@@ -112,6 +112,18 @@ def test_no_pin_applies_to_a_python_that_its_package_refuses():
     assert checked > 20
 
 
+def test_the_small_requirements_are_the_base_and_the_build_without_pytorch():
+    """make demo installs them. Each line is one of requirements.txt."""
+    lines, project = (ROOT / SMALL).read_text().splitlines()[1:], tables()["project"]
+    assert set(lines) < set((ROOT / RUNTIME).read_text().splitlines())
+    needed = [*project["dependencies"], *project["optional-dependencies"]["build"]]
+    assert {canonicalize_name(Requirement(line).name) for line in lines} == {
+        canonicalize_name(Requirement(line).name) for line in needed}
+    brought = {canonicalize_name(Requirement(line).name) for pin in pin_lines(SMALL) if applies(pin, *HERE)
+               for line in requires(pin.name) or () if "extra ==" not in line}
+    assert not brought & {"torch", "torchvision", "open-clip-torch"}
+
+
 @pytest.mark.parametrize("python, platform", EVERYWHERE)
 def test_pins_and_pyproject_name_the_same_packages_in_versions_that_fit(python, platform):
     pinned, asked = dict(pins(python, platform, RUNTIME, DEVELOPMENT)), ranges()
@@ -124,7 +136,7 @@ def test_the_development_pins_are_the_extra_dev():
     extras = tables()["project"]["optional-dependencies"]
     assert {canonicalize_name(Requirement(line).name) for line in extras["dev"]} == dict(
         pins(*HERE, DEVELOPMENT)).keys()
-    assert extras.keys() == {"build", "browser", "dev"}
+    assert extras.keys() == {"build", "torch", "browser", "dev"}
 
 
 # Conda

@@ -26,11 +26,11 @@ from mtg_image_db.embedding.picture_hash import (
     unpack,
 )
 from mtg_image_db.index.reader import read_index
-from mtg_image_db.recognition import retrieval
-from mtg_image_db.recognition.corner_refiner import Place
-from mtg_image_db.recognition.finder import find_quads, intersection_over_union, overlap, rectangle
+from mtg_image_db.recognition import places, retrieval
+from mtg_image_db.recognition.corner_refiner import Place, refine
+from mtg_image_db.recognition.finder import Pyramid, find_quads, intersection_over_union, overlap, rectangle
 from mtg_image_db.recognition.namer import name_cards
-from mtg_image_db.recognition.places import guesses, same_place
+from mtg_image_db.recognition.places import find_places, guesses, same_place
 
 SCENES, NAMED_SCENES = 6, 1  # of each kind
 KINDS_FOUND = {"slant": 0.9, "crowded": 0.9, "borderless": 0.7, "cut off": 0.9, "covered": 0.7, "glare": 0.7,
@@ -112,8 +112,8 @@ def test_cards_that_are_easily_missed_are_found(finished, kind, least):
     for seed in range(SCENES):
         cards = [card(finished, (5 * seed + number) % 53)[1] for number in range(scene_kinds.CROWD)]
         photo, quads = scene_kinds.photo_of(kind, cards, seed)
-        places = guesses(np.asarray(photo))
-        found += [max(intersection_over_union(place.quad, quad) for place in places) >= 0.7 for quad in quads]
+        guessed = guesses(np.asarray(photo))
+        found += [max(intersection_over_union(place.quad, quad) for place in guessed) >= 0.7 for quad in quads]
     print(f"\n{kind}: {sum(found)} of {len(found)}")
     assert np.mean(found) >= least
 
@@ -128,6 +128,45 @@ def test_cards_that_are_easily_missed_are_named(finished, kind):
         named += [face["name"] in names for face, _ in cards[:len(quads)]]
     print(f"\n{kind}: {sum(named)} of {len(named)}")
     assert np.mean(named) >= (0.5 if kind == "borderless" else 0.9)  # the art of a borderless card is larger
+
+
+def rough(quad: np.ndarray, seed: int) -> np.ndarray:
+    """The corners moved by up to 8% of the card's height."""
+    height = np.linalg.norm(quad[0] - quad[3])
+    return (quad + np.random.default_rng(seed).uniform(-0.08, 0.08, (4, 2)) * height).astype(np.float32)
+
+
+@pytest.mark.parametrize("turn", range(4))
+def test_the_refiner_finds_the_corners_and_the_top_left(finished, turn):
+    """Whichever corner of the rough place comes first."""
+    for seed in range(3):
+        photo, (quad,) = scene([card(finished, 4 * seed)[1]], TABLES[seed], seed=seed)
+        (place,) = refine(Pyramid(np.asarray(photo)), [np.roll(rough(quad, seed), turn, axis=0)])
+        assert np.linalg.norm(place.quad - quad, axis=1).max() < 0.08 * np.linalg.norm(quad[0] - quad[3])
+        assert place.confidence > 0.6 and place.sure > 0.9
+
+
+def test_the_refiner_is_not_confident_where_no_card_lies():
+    table, _ = scene([Image.new("RGB", (488, 680))], "wood", seed=1, share=0.01)
+    quads = [rectangle(200, 280) + np.float32([x, y]) for x in (30, 400) for y in (60, 300)]
+    assert max(place.confidence for place in refine(Pyramid(np.asarray(table)), quads)) < 0.2
+
+
+@pytest.mark.parametrize("source", ["find_corners", "find_quads"])
+def test_the_network_and_the_outlines_find_cards_without_each_other(finished, monkeypatch, source):
+    monkeypatch.setattr(places, source, lambda photo: [])
+    for seed, table in enumerate(TABLES[:3]):
+        photo, (quad,) = scene([card(finished, seed)[1]], table, seed=seed)
+        assert max(intersection_over_union(place.quad, quad) for place in find_places(np.asarray(photo))) > 0.85
+
+
+def test_a_place_whose_top_left_is_not_sure_is_tried_in_more_turns(monkeypatch):
+    found = [Place(rectangle(63, 88) + np.float32(90 * at), 0.9, sure) for at, sure in enumerate((0.95, 0.7, 0.4))]
+    monkeypatch.setattr(places, "find_places", lambda photo: found)
+    upright, wide = (guesses(np.zeros(shape, np.uint8)) for shape in ((400, 300, 3), (300, 400, 3)))
+    assert [len(upright), len(wide)] == [2 + 1 + 2 + 4, 4 + 1 + 2 + 4]
+    assert {tuple(guess.quad[0]) for guess in upright[-4:]} == {tuple(corner) for corner in found[2].quad}
+    assert {tuple(guess.quad[0]) for guess in wide[:4]} == {(0, 0), (400, 0), (400, 300), (0, 300)}
 
 
 def test_guesses_of_one_place_and_cards_of_a_fan_are_told_apart():

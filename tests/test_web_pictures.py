@@ -83,8 +83,9 @@ def test_what_is_no_picture_frame_or_row_is_said_to_an_app_author(tab, site):
 @needs_runtime
 def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
     """The cached pictures, and each once more as another kind: scaled, transparent, turned by EXIF, cut."""
-    from mtg_image_db.embedding.embedder import Embedder, prepare
+    from mtg_image_db.embedding.embedder import Embedder
     from mtg_image_db.embedding.models import describe_model
+    from mtg_image_db.embedding.preparation import prepare, resize_with_torch
 
     paths = [site.picture(row) for row in range(50)]
     for row in range(50):
@@ -105,7 +106,7 @@ def test_python_and_javascript_agree_on_a_hundred_pictures(tab, site, tmp_path):
             picture.save(path, compress_level=1)
         paths.append(path)
     spec = describe_model("efficientnet-lite0")
-    prepared = np.stack([prepare(open_pixels(path), spec) for path in paths])
+    prepared = np.stack([prepare(open_pixels(path), spec, resize_with_torch) for path in paths])
     vectors = Embedder(spec, "cpu", "fp32").embed(prepared)
     int8 = np.frombuffer((site.workspace.out / "embeddings.i8bin").read_bytes(), np.int8).reshape(53, -1)
     scores = np.minimum(1, vectors @ int8.T.astype(np.float32) / 127)
@@ -131,9 +132,10 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     """A vision transformer of open_clip's with random weights, and --fit pad."""
     import torch
 
-    from mtg_image_db.embedding.embedder import Embedder, prepare
+    from mtg_image_db.embedding.embedder import Embedder
     from mtg_image_db.embedding.models import describe_model
     from mtg_image_db.embedding.open_clip_models import import_open_clip
+    from mtg_image_db.embedding.preparation import prepare, resize_with_torch
 
     torch.manual_seed(0)
     torch.save(import_open_clip().create_model("ViT-S-32-alt", pretrained=None).state_dict(), tmp_path / "w.pt")
@@ -153,7 +155,7 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, tmp_path):
     cosines = {}
     for fit in ("pad", "crop"):
         spec = describe_model("ViT-S-32-alt", str(tmp_path / "w.pt"), fit)
-        python, = Embedder(spec, "cpu", "fp32").embed(prepare(open_pixels(path), spec)[None])
+        python, = Embedder(spec, "cpu", "fp32").embed(prepare(open_pixels(path), spec, resize_with_torch)[None])
         cosines[fit] = np.dot(python, answer["vector"])
     print(f"\ncosine of the page's vector to Python's: {cosines}")
     assert cosines["pad"] > 0.999 > cosines["crop"]

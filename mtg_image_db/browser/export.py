@@ -3,7 +3,7 @@
     result = export(ExportOptions(Path("index_out"), Path("web/data"), cache=Path("image_cache")))
 
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; for the model also mtg_pictures.npy,
-        the model's weights, and a few pictures in <cache> to compare its vectors on
+        model.onnx, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
         with the model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*128 bytes)
 """
@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,49 +24,45 @@ from numpy.typing import NDArray
 from mtg_image_db.artefacts import (
     BROWSER_HASHES,
     BROWSER_META,
-    BROWSER_MODEL,
     BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
     EMBEDDINGS,
     FORMAT_VERSIONS,
     META,
+    MODEL,
     PICTURES,
     load_manifest,
     verify,
 )
-from mtg_image_db.browser import metadata, onnx_model
+from mtg_image_db.browser import metadata
 from mtg_image_db.browser.freshness import build_id
-from mtg_image_db.common import InvalidContent, atomic_file, open_pixels, sync
+from mtg_image_db.browser.int8_weights import with_int8_weights
+from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, disk_space, say
-from mtg_image_db.embedding.checkpoint import content_digest
-from mtg_image_db.embedding.embedder import AGREEMENT, prepare
-from mtg_image_db.embedding.models import ModelSpec, spec_from_manifest
+from mtg_image_db.embedding.embedder import AGREEMENT
+from mtg_image_db.embedding.models import recorded_spec
+from mtg_image_db.embedding.onnx_embedder import INPUT, OUTPUT, OnnxEmbedder
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
+from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
 from mtg_image_db.index.reader import read_pictures
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.namer import DECISION
-
-if TYPE_CHECKING:
-    import onnx
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
 SCALE = 127
 BLOCK_ROWS = 8192  # rows that are rounded at a time
 FIDELITY_SAMPLE = 500  # rows
-MODEL_SAMPLE = 32  # pictures
-SAME_VECTOR = 0.99  # the lowest cosine allowed between an ONNX model's vectors and the index's
 GZIP_LEVEL = 6
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
-    the model on. Without it, the model is not exported. pretrained is the path of the model's weights, if moved."""
+    the model on. Without it, the model is not exported."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
     cache: Path | None = None
-    pretrained: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
-    old = sorted(name for name in {BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys()
+    ours = {MODEL} if target.resolve() == source.resolve() else set()  # a file of the build
+    old = sorted(name for name in {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys() - ours
                  if (target / name).exists())
     for name in old:
         (target / name).unlink()
@@ -126,7 +123,7 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
             + ("" if options.cache else " --with-model writes them anew."))
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
-        *files, BROWSER_META, f"{BROWSER_META}.gz")})
+        *({MODEL: ""} if model.files else {}) | files, BROWSER_META, f"{BROWSER_META}.gz")})
 
 
 def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> None:
@@ -152,58 +149,49 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
 
 
 def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32]) -> BrowserModel:
-    """The model as ONNX, and the hashes. Raises SuiteError if its vectors are not those of the index."""
-    spec = spec_from_manifest(manifest, options.pretrained)
-    sources = read_pictures(options.input_dir)
-    rows, prepared = _sample_pictures(sources, options.cache or Path(), spec)
+    """The model as ONNX, and the hashes. Raises SuiteError if the index has no network, or its vectors are others."""
+    import onnx
 
-    def cosine(model: onnx.ModelProto) -> float:
-        """The lowest cosine between the model's vectors and the index's."""
-        return float((onnx_model.embed(model, prepared, spec) * vectors[rows]).sum(axis=1).min())
+    spec, sources = recorded_spec(manifest), read_pictures(options.input_dir)
+    if MODEL not in manifest["outputs"]:
+        raise SuiteError("Configuration Error", f"the index has no {MODEL}", options.input_dir,
+                         "Run the build again as before, and see what it says of the model. It keeps the vectors.")
+    verify(options.input_dir, manifest, (MODEL,))
+    rows, pictures = sample_pictures(sources, options.cache or Path())
+    if not rows:
+        raise SuiteError("Configuration Error", "the cache has no indexed picture to check the model on",
+                         f"--cache {options.cache}",
+                         "Name the folder the index was built from, or leave out --with-model.")
 
-    full = onnx_model.export_tower(spec)
-    if (agreement := cosine(full)) < SAME_VECTOR:
+    def cosine(network: bytes) -> float:
+        """The lowest cosine between the network's vectors and the index's."""
+        return float((OnnxEmbedder(spec, network).embed_photos(pictures) * vectors[rows]).sum(axis=1).min())
+
+    files = {MODEL: (options.input_dir / MODEL).read_bytes()}
+    if (agreement := cosine(files[MODEL])) < SAME_VECTOR:
         raise SuiteError("Build Error", "the ONNX model does not give the index's vectors",
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {options.cache}",
                          "Leave out --with-model, or build the index again.")
-    files = {BROWSER_MODEL: full.SerializeToString()}
-    models = [_identity(BROWSER_MODEL, files[BROWSER_MODEL]) | {"cosine": round(agreement, 5)}]
-    small = onnx_model.with_int8_weights(full)
+    models = [_identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
+    small = with_int8_weights(onnx.load_from_string(files[MODEL])).SerializeToString()
     if (agreement := cosine(small)) >= SAME_VECTOR:
-        files[BROWSER_SMALL_MODEL] = small.SerializeToString()
+        files[BROWSER_SMALL_MODEL] = small
         # A page uses the first model. int8 takes a quarter of the bytes, and is used if it changes almost nothing.
         models.insert(0 if agreement >= AGREEMENT else 1,
-                      _identity(BROWSER_SMALL_MODEL, files[BROWSER_SMALL_MODEL]) | {"cosine": round(agreement, 5)})
+                      _identity(BROWSER_SMALL_MODEL, small) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
+    if options.output_dir.resolve() == options.input_dir.resolve():
+        del files[MODEL]  # it is there
     files[BROWSER_HASHES] = np.hstack([sources["hash"], sources["art_hash"]]).tobytes()
     return BrowserModel(files, {
-        "embedding": {"models": models, "input": onnx_model.INPUT, "output": onnx_model.OUTPUT,
+        "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
         "recognition": {"hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION}})
 
 
 def _identity(name: str, data: bytes) -> dict[str, Any]:
     return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _sample_pictures(sources: NDArray[np.void], cache: Path,
-                     spec: ModelSpec) -> tuple[Sequence[int], NDArray[np.uint8]]:
-    """(rows, input pictures for the model) of at most MODEL_SAMPLE rows whose cached picture has not changed."""
-    rows, prepared = [], []
-    for row in np.random.default_rng(0).permutation(len(sources)).tolist():
-        path = cache / sources[row]["name"].decode()
-        with contextlib.suppress(InvalidContent):  # damaged since the build: another picture is used
-            data = path.read_bytes() if path.is_file() else b""
-            if content_digest(data) == sources[row]["digest"].decode():
-                prepared.append(prepare(open_pixels(data), spec))
-                rows.append(row)
-        if len(rows) == MODEL_SAMPLE:
-            break
-    if not rows:
-        raise SuiteError("Configuration Error", "the cache has no indexed picture to check the model on",
-                         f"--cache {cache}", "Name the folder the index was built from, or leave out --with-model.")
-    return rows, np.stack(prepared)
 
 
 def measure_fidelity(vectors: NDArray[np.float32], quantised: NDArray[np.int8]) -> dict[str, float]:

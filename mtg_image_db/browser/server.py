@@ -25,9 +25,9 @@ from urllib.parse import unquote
 from mtg_image_db.artefacts import (
     BROWSER_HASHES,
     BROWSER_META,
-    BROWSER_MODEL,
     BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
+    MODEL,
     cache_name,
 )
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
@@ -37,7 +37,7 @@ from mtg_image_db.scryfall.image_cache import cached_names
 
 PICTURE_PATH = "picture?"  # followed by a picture's quoted address
 COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
-INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, BROWSER_MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
+INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,12 @@ def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
     pictures to measure it on. manifest is the build's."""
     if not is_current(site.exported, manifest):
         return True
-    return not has_model(site) and bool(cached_names(site.cache))
+    return not has_model(site) and can_export_model(site, manifest)
 
 
 def export_for(site: Site, manifest: dict[str, Any]) -> None:
     """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
-    head, with_model = exported_head(site.exported), bool(cached_names(site.cache))
+    head, with_model = exported_head(site.exported), can_export_model(site, manifest)
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
     options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
@@ -156,6 +156,11 @@ def export_for(site: Site, manifest: dict[str, Any]) -> None:
             raise
         say(str(error))
         export(replace(options, cache=None), manifest)
+
+
+def can_export_model(site: Site, manifest: dict[str, Any]) -> bool:
+    """True if the index has its model as ONNX, and there are pictures to measure it on."""
+    return MODEL in manifest["outputs"] and bool(cached_names(site.cache))
 
 
 def has_model(site: Site) -> bool:

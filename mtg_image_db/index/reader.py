@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +20,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import EMBEDDINGS, INDEX, META, PICTURES, load_manifest, verify
+from mtg_image_db.artefacts import EMBEDDINGS, INDEX, META, MODEL, PICTURES, load_manifest, verify
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import picture_hash
-from mtg_image_db.embedding.embedder import Embedder, pick_device, pick_precision
-from mtg_image_db.embedding.models import spec_from_manifest
+from mtg_image_db.embedding.embedder import pick_device, pick_precision
+from mtg_image_db.embedding.models import recorded_spec, spec_from_manifest
+from mtg_image_db.embedding.runtimes import ONNX, TORCH, AnyEmbedder, RunOptions, open_embedder, query_runtime
 from mtg_image_db.index import hash_search, hnsw
 
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
@@ -75,7 +76,7 @@ class Match:
 # What a match has if the index was built by an earlier version, which did not know these keys.
 ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "finishes": [], "tcgplayer_id": None,
                           "cardmarket_id": None}
-DESCRIBED = tuple(field.name for field in fields(Match)[5:])  # what a match says of its face
+DESCRIBED = tuple(part.name for part in fields(Match)[5:])  # what a match says of its face
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,11 @@ class CardIndex:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """How to run the index's model. pretrained is a tag or the path of its weights, if they have moved."""
+    """How to run the index's model. pretrained is a tag or the path of its weights, if they have moved. photos is the
+    number of photos to name, if it is known: the runtime depends on it."""
     pretrained: str | None = None
-    device: str = "auto"
-    precision: str = "auto"
+    run: RunOptions = field(default_factory=RunOptions)
+    photos: int = 1
 
 
 def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | None = None) -> CardIndex:
@@ -184,26 +186,39 @@ def read_pictures(index_dir: Path) -> NDArray[np.void]:
     return sources
 
 
-def open_model(manifest: dict[str, Any], options: ModelOptions) -> Embedder:
-    """Load the model that the index was built with.
+def open_model(index_dir: Path, manifest: dict[str, Any], options: ModelOptions) -> AnyEmbedder:
+    """Load the model that the index was built with, on the runtime that suits. See runtimes.query_runtime.
 
-    With precision `auto`, the build's precision is used if `auto` gives the same on this device: the build has already
-    compared it with fp32. Raises SuiteError if the weights here are not those of the index.
+    With PyTorch and precision `auto`, the build's precision is used if `auto` gives the same on this device: the build
+    has already compared it with fp32. Raises SuiteError if the weights here are not those of the index, or if the
+    network of the index is damaged.
     """
-    spec, precision = spec_from_manifest(manifest, options.pretrained), options.precision
-    if precision == "auto":
+    run = options.run
+    if _runtime_of(manifest, options) == ONNX:
+        verify(index_dir, manifest, (MODEL,))
+        return open_embedder(recorded_spec(manifest), ONNX, run, index_dir / MODEL)
+    spec = spec_from_manifest(manifest, options.pretrained)
+    if run.precision == "auto":
         built_at = manifest["parameters"]["precision"]
-        usual = pick_precision("auto", pick_device(options.device))
-        precision = built_at if built_at in ("fp32", usual) else "auto"
-    return Embedder(spec, options.device, precision)
+        usual = pick_precision("auto", pick_device(run.device))
+        run = replace(run, precision=built_at if built_at in ("fp32", usual) else "auto")
+    return open_embedder(spec, TORCH, run)
 
 
-def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[CardIndex, Embedder]:
-    """Open the index and its model. PyTorch is imported while the files are checked: each takes about a second."""
+def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[CardIndex, AnyEmbedder]:
+    """Open the index and its model. The runtime is imported while the files are checked."""
     manifest = load_manifest(index_dir)
-    threading.Thread(target=importlib.import_module, args=("torch",)).start()
+    package = {ONNX: "onnxruntime", TORCH: "torch"}[_runtime_of(manifest, options)]
+    threading.Thread(target=importlib.import_module, args=(package,)).start()
     index = read_index(index_dir, exact, manifest)
-    return index, open_model(manifest, options)
+    return index, open_model(index_dir, manifest, options)
+
+
+def _runtime_of(manifest: dict[str, Any], options: ModelOptions) -> str:
+    """ONNX or TORCH. An index of an earlier version has no network, and weights of the user's choice need PyTorch."""
+    spec = recorded_spec(manifest)
+    has_network = MODEL in manifest["outputs"] and spec.fingerprint == manifest["model_fingerprint"]
+    return query_runtime(options.run, has_network and not options.pretrained, spec, options.photos)
 
 
 def _lookups(lines: Sequence[bytes]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:

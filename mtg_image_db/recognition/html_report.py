@@ -36,8 +36,8 @@ body { margin: 0 auto; max-width: 1100px; padding: 32px 20px; background: var(--
   font: 15px/1.45 system-ui, sans-serif }
 h1 { font-size: 24px; margin: 0 }
 .subtitle { color: var(--quiet); margin: 4px 0 24px }
-section { display: grid; grid-template-columns: minmax(190px, 2fr) 3fr; gap: 28px; padding: 20px; margin-bottom: 16px;
-  background: var(--card); border: 1px solid var(--line); border-radius: 12px }
+section { display: grid; grid-template-columns: minmax(190px, 2fr) minmax(0, 3fr); gap: 28px; padding: 20px;
+  margin-bottom: 16px; background: var(--card); border: 1px solid var(--line); border-radius: 12px }
 figure { margin: 0; max-width: 170px }
 figure.query { max-width: 420px }
 h2 { font-size: 18px; margin: 0 0 14px }
@@ -46,7 +46,7 @@ h3 + p { margin: 0 0 8px }
 .recognised { --state: var(--recognised) }
 .likely { --state: var(--likely) }
 .unknown { --state: var(--unknown) }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--wide), 1fr)); gap: 24px 20px }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(var(--wide), 100%), 1fr)); gap: 24px 20px }
 figure.query { position: sticky; top: 16px; align-self: start }
 img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
 figcaption { margin-top: 8px; overflow-wrap: break-word; min-width: 0 }
@@ -55,9 +55,10 @@ figcaption { margin-top: 8px; overflow-wrap: break-word; min-width: 0 }
 .score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
 .score i { display: block; height: 100%; border-radius: 2px; background: var(--state, var(--recognised)) }
 a { color: inherit }
-@media (max-width: 600px) { section { grid-template-columns: 1fr; gap: 14px; padding: 14px }
+@media (max-width: 600px) { section { grid-template-columns: minmax(0, 1fr); gap: 14px; padding: 14px }
   figure.query { max-width: none; position: static }
-  .matches { grid-template-columns: 1fr 1fr; gap: 14px } }
+  .cards { grid-template-columns: minmax(0, 1fr) }
+  .matches { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px } }
 """
 
 

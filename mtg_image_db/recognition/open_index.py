@@ -63,7 +63,7 @@ class OpenIndex:
 
     @cached_property
     def _model(self) -> PictureModel:
-        return open_model(self._index.manifest, self._model_options)
+        return open_model(self._index_dir, self._index.manifest, self._model_options)
 
     @cached_property
     def _vectors(self) -> NDArray[np.float32]:

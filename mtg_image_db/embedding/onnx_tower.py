@@ -1,0 +1,63 @@
+"""The image tower as ONNX, for queries and pages without PyTorch.
+
+    network = export_tower(spec)
+    vectors = OnnxEmbedder(spec, network.SerializeToString()).embed(pictures)
+
+Reads   the model's weights
+Writes  nothing: index/model_file.py does
+"""
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+from mtg_image_db.console import SuiteError
+from mtg_image_db.embedding.models import ModelSpec, load_model
+from mtg_image_db.embedding.onnx_embedder import INPUT, OUTPUT
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+MAX_BYTES = 2**31 - 1  # the limit of one ONNX file: protocol buffers hold no more
+
+
+def export_tower(spec: ModelSpec) -> onnx.ModelProto:
+    """Export the network: float32 [B, 3, size, size], normalised -> float32 [B, D], not of norm 1. B may be any number.
+
+    Raises SuiteError if PyTorch cannot write this architecture as ONNX, or if it does not fit into one file.
+    """
+    import torch
+
+    model = load_model(spec)
+    if sum(weight.nbytes for weight in model.state_dict().values()) > MAX_BYTES:
+        raise _failure(spec, "its weights take more than 2 GB")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # PyTorch warns about its own code
+            program = torch.onnx.export(model, (torch.zeros(2, 3, spec.size, spec.size),), dynamo=True, verbose=False,
+                                        input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
+                                        dynamic_shapes=({0: torch.export.Dim("batch")},))
+    except torch.onnx.OnnxExporterError as error:
+        raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
+    if program is None:
+        raise _failure(spec, "PyTorch gave no model")
+    return without_traces(program.model_proto)
+
+
+def without_traces(network: onnx.ModelProto) -> onnx.ModelProto:
+    """The network without what PyTorch notes beside each node: the code and the paths of the machine that wrote it."""
+    for part in (network, network.graph, *network.graph.node, *network.graph.initializer, *network.graph.value_info,
+                 *network.graph.input, *network.graph.output):
+        del part.metadata_props[:]
+    return network
+
+
+def _failure(spec: ModelSpec, why: str) -> SuiteError:
+    return SuiteError("Build Error", "this model cannot be written as ONNX", f"{spec.model}: {why}",
+                      "Queries of this index need PyTorch, and the page searches names and shows similar cards.")

@@ -1,0 +1,88 @@
+"""The model of an index as ONNX, beside the index: so the folder is all that a query needs.
+
+    cosine = stage_network(out, spec, previous, pictures, vectors)
+
+Reads   the model's weights, or the network of the previous build
+Writes  staged in <out>: model.onnx
+"""
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtg_image_db.artefacts import MODEL, matches_manifest, staged
+from mtg_image_db.common import InvalidContent, open_pixels
+from mtg_image_db.console import SuiteError, say
+from mtg_image_db.embedding.checkpoint import content_digest
+from mtg_image_db.embedding.models import OFFLINE_MODEL, OFFLINE_NETWORK, ModelSpec
+from mtg_image_db.embedding.onnx_embedder import OnnxEmbedder
+
+SAMPLE = 32  # pictures on which the network is compared with the index's vectors
+SAME_VECTOR = 0.99  # the lowest cosine allowed: vectors made in bf16 reach 0.999, another network's 0.9
+
+
+def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, cache: Path,
+                  sources: NDArray[np.void], vectors: NDArray[np.float32]) -> dict[str, float]:
+    """Stage the model as ONNX. Returns {"onnx_cosine": the lowest one to the index's vectors}, for the statistics.
+
+    sources (SOURCE_DTYPE [N]) and vectors (float32 [N, D]) are those of the rows. If the model cannot be written, or
+    gives other vectors, nothing is staged, which is said. The network of the previous build is used again.
+    """
+    before = previous or {"model_fingerprint": None}
+    if before["model_fingerprint"] == spec.fingerprint and matches_manifest(out, before, MODEL):
+        _link(out / MODEL, staged(out, MODEL))
+        return {key: value for key, value in before.get("statistics", {}).items() if key == "onnx_cosine"}
+    try:
+        _write_network(staged(out, MODEL), spec)
+        rows, pictures = sample_pictures(sources, cache)
+        model = OnnxEmbedder(spec, staged(out, MODEL))
+        found = model.embed_photos(pictures) if pictures else np.zeros((0, vectors.shape[1]), np.float32)
+        cosine = float((found * vectors[rows]).sum(axis=1).min(initial=1.0))
+        if cosine >= SAME_VECTOR:
+            return {"onnx_cosine": round(cosine, 5)}
+        reason = f"its vectors are not those of the index (cosine {cosine:.4f})"
+    except SuiteError as error:
+        reason = f"{error.args[0]} ({error.details})"
+    staged(out, MODEL).unlink(missing_ok=True)
+    say(f"The index has no {MODEL}: {reason}. Queries need PyTorch.")
+    return {}
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_network(path: Path, spec: ModelSpec) -> None:
+    if spec.model == OFFLINE_MODEL and spec.size == spec.native_size:
+        shutil.copyfile(OFFLINE_NETWORK, path)
+        return
+    from mtg_image_db.embedding.onnx_tower import export_tower
+
+    say(f"Writing {spec.model} as ONNX, for queries without PyTorch.")
+    path.write_bytes(export_tower(spec).SerializeToString())
+
+
+def sample_pictures(sources: NDArray[np.void], cache: Path) -> tuple[Sequence[int], list[NDArray[np.uint8]]]:
+    """(rows, RGB pictures) of at most SAMPLE rows whose cached picture has not changed."""
+    rows, pictures = [], []
+    for row in np.random.default_rng(0).permutation(len(sources)).tolist():
+        path = cache / sources[row]["name"].decode()
+        with contextlib.suppress(InvalidContent, OSError):  # changed since the build: another picture is used
+            data = path.read_bytes()
+            if content_digest(data) == sources[row]["digest"].decode():
+                pictures.append(open_pixels(data))
+                rows.append(row)
+        if len(rows) == SAMPLE:
+            break
+    return rows, pictures
