@@ -20,7 +20,8 @@ from benchmarks.comparison import Bench, Figure
 from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.export import COLUMNS_FORMAT, GZIP_LEVEL, RECORDS_FORMAT, SCALE
-from mtg_image_db.browser.server import Site, start
+from mtg_image_db.browser.server import application, bound, make_server
+from mtg_image_db.browser.site import Site
 from mtg_image_db.console import say
 
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -121,10 +122,11 @@ def _in_chromium(chromium: str, folder: Path) -> dict[str, float]:
     from playwright.sync_api import sync_playwright
 
     site = Site(WEB, folder, folder / "no cache", folder)
-    with start(site, "127.0.0.1", 0) as server, sync_playwright() as playwright:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with bound("127.0.0.1", 0) as listening, sync_playwright() as playwright:
+        server, port = make_server(application(site, None, [])), listening.getsockname()[1]
+        threading.Thread(target=server.run, args=([listening],), daemon=True).start()
         page = playwright.chromium.launch(executable_path=chromium, args=QUIET).new_page()
-        page.goto(f"http://localhost:{server.server_port}/icon.svg")  # a page of the same origin that does not search
-        measured = page.evaluate(QUERIES.replace('"./', f'"http://localhost:{server.server_port}/'))
-        server.shutdown()
+        page.goto(f"http://localhost:{port}/icon.svg")  # a page of the same origin that does not search
+        measured = page.evaluate(QUERIES.replace('"./', f'"http://localhost:{port}/'))
+        server.should_exit = True
     return measured

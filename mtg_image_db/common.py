@@ -2,7 +2,6 @@
 
     session.fetch(url, lambda response: stream_body(response, file.write, MAX_PICTURE_BYTES, 120))
     with atomic_file(path) as file: ...
-    picture = open_picture(path)
 
 Reads and writes  the files and addresses it is given
 """
@@ -34,20 +33,22 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
 Result = TypeVar("Result")
-
 BACKOFF_CAP = 60.0  # seconds
 MAX_INVALID_RETRIES = 2  # a body that is not a complete picture is requested up to two more times
 MAX_SLOW_RETRIES = 1  # a body that drips is requested once more: its connection may be the slow part
 MAX_REDIRECTS = 3
 MAX_PICTURE_BYTES = 64 << 20
 MAX_PIXELS = 100_000_000  # 300 MB decoded. A card has 0.8 million pixels, a photo from most phones 12 to 50
-# A photo of more pixels is decoded at 1/2 or 1/4 of its size, which leaves 4 to 16 million. Each of 40 cards then has
-# 220 to 440 pixels across, and models look at 224.
+# A larger photo is decoded at 1/2 or 1/4 of its size. Each of 40 cards then has 220 to 440 pixels across.
 PHOTO_PIXELS = 16_000_000
 
 
 class InvalidContent(Exception):
     """A file or a response body is not valid. The message gives the reason."""
+
+
+class TooManyPixels(InvalidContent):
+    """A picture has more than MAX_PIXELS."""
 
 
 # The retrying session
@@ -99,9 +100,8 @@ class RetryingSession:
         body without a turn, so another worker can send its request. Both may raise InvalidContent.
 
         An attempt includes the check. Network faults and 5xx are retried after 1, 2, 4, 8, 16 s (at most 60 s), or
-        after Retry-After if that is longer, plus up to 25% at random. Invalid content is requested up to two more
-        times, a body that is too slow once more. After a 429, pace says when to go on. Other 4xx are final. Raises
-        FetchError after the last attempt.
+        after a longer Retry-After, plus up to 25% at random. Invalid content is requested up to two more times, a slow
+        body once more. After a 429, pace says when to go on. Other 4xx are final. Then raises FetchError.
         """
         import requests
         import urllib3
@@ -134,8 +134,8 @@ class RetryingSession:
                 self.retries += 1
             if failure.status != 429:
                 unusual = api or seconds > BACKOFF_CAP  # the whole run waits for an API request
-                why = f"{urlsplit(url).netloc}: {failure.cause}; trying again in {seconds:.0f} s " \
-                      f"({attempt} of {self.options.max_retries})."
+                again = f"trying again in {seconds:.0f} s ({attempt} of {self.options.max_retries})"
+                why = f"{urlsplit(url).netloc}: {failure.cause}; {again}."
                 self._pace.back_off(seconds * random.uniform(1.0, 1.25), why if unusual else "")
 
     def close(self) -> None:
@@ -198,9 +198,9 @@ def sync(file: BinaryIO) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside path. After the block, it is synced to disk and replaces path. If the block fails,
-    it is deleted. A reader sees either the complete old file or the complete new one. A link stays and its target is
-    replaced. Mode and owner stay. A device or a pipe, also /dev/stdout, is written to."""
+    """Open a temporary file beside path. After the block, it is synced to disk and replaces path, or is deleted if the
+    block failed. A reader sees the complete old file or the complete new one. A link, mode and owner stay. A device or
+    a pipe, also /dev/stdout, is written to."""
     old = path.stat() if path.exists() else None
     if old and (direct := _opened_directly(path, old)):
         with name_errors(path), direct:
@@ -293,7 +293,7 @@ def _decoded(source: Path | bytes, wanted: int, verify: bool = False, page: int 
         rgb = formats.to_rgb(picture, rest)
         return formats.turned(rgb, formats.orientation(picture)), max(rgb.size) / max(width, height)
     except Image.DecompressionBombError as error:  # Pillow's limit is 179 million
-        raise InvalidContent(f"too many pixels: more than {MAX_PIXELS:,}") from error
+        raise TooManyPixels(f"too many pixels: more than {MAX_PIXELS:,}") from error
     except ImportError as error:
         raise InvalidContent("a HEIC picture: pip install pillow-heif reads it") from error
     except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged bytes

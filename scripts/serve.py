@@ -1,9 +1,9 @@
-"""Serve the page that searches an index in a browser.
+"""Serve the page that searches an index in a browser, and the service that names cards for other programs.
 
     python scripts/serve.py --index-dir index_out
 
 Files that the page needs are exported first, if they are missing or not of this index.
-Reads   web/, the browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
+Reads   web/, the index and its browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
 Writes  the browser's files in <index-dir>, if they are missing or not of this index; in a temporary folder if
         <index-dir> cannot be written
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import socket
 import sys
 import tempfile
 import webbrowser
@@ -22,9 +23,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number
+import mtg_image_db
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, web_address
 from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
-from mtg_image_db.browser.server import Site, check_address, export_for, has_model, needs_export, network_name, start
+from mtg_image_db.browser.site import Site, export_for, has_model, needs_export
 from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say, unwritable
 
 WEB = ROOT / "web"
@@ -77,15 +79,19 @@ def main(argv: list[str] | None = None) -> int:
                              f"other devices in your network (default: {LOOPBACK})")
     parser.add_argument("--port", type=number(int, 0, 65535), default=8000, metavar="N",
                         help="0 to 65535, 0 takes a free one (default: 8000)")
+    parser.add_argument("--allow-origin", type=web_address, action="append", default=[], metavar="ORIGIN",
+                        help="a page of another site that may use the service: https://example.com (default: none)")
     args = parser.parse(argv)
+    from mtg_image_db.browser.server import application, bound, make_server, network_name  # the HTTP server: 0.3 s
+
     require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
     manifest = load_manifest(args.index_dir)
     cache = args.cache or cache_beside(args.index_dir)
     if args.cache:
         require_directory(cache, "cache", "Leave out --cache: Scryfall's pictures are shown then.")
     host = args.host or LOOPBACK
-    check_address(host, args.port)  # before the export, which may take a minute
     with contextlib.ExitStack() as opened:
+        listening = opened.enter_context(bound(host, args.port))  # before the export, which may take a minute
         site = exported(Site(WEB, args.index_dir, cache, args.index_dir), manifest, opened)
         if not has_model(site):
             why = "" if cache.is_dir() else f", because {cache} does not exist (--cache names another)"
@@ -94,16 +100,19 @@ def main(argv: list[str] | None = None) -> int:
         elif not RUNTIME.exists():
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
                 "searches names, not pictures.")
-        server = opened.enter_context(start(site, host, args.port))
-        address = f"http://{shown_host(host)}:{server.server_port}"
+        index = mtg_image_db.open_index(args.index_dir)
+        index.load_model()
+        names = [host, socket.gethostname()]
+        port = listening.getsockname()[1]
+        address = f"http://{shown_host(host)}:{port}"
+        server = make_server(application(site, index, names, args.allow_origin))
         try:
             if not is_this_machine_only(host):
                 name = network_name() if host == EVERYWHERE else host
-                say(f"Other devices in your network open http://{name}:{server.server_port}. "
-                    "Anyone in that network can.")
-            say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this).")
+                say(f"Other devices in your network open http://{name}:{port}. Anyone in that network can.")
+            say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this). For programs: {address}/api")
             show(address)
-            server.serve_forever()
+            server.run([listening])
         except KeyboardInterrupt:
             say("Stopped.")
     return EXIT_OK

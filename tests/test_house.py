@@ -13,7 +13,8 @@ ROOT_SCRIPTS = {"download_images.py", "build_embeddings.py", "build_mtg_faiss.py
                 "export_for_browser.py"}
 ROOT_FILES = ROOT_SCRIPTS | {
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml", "ruff.toml",
-    "requirements.txt", "requirements-no-torch.txt", "requirements-dev.txt", "environment-cpu.yml", "environment-gpu.yml", "environment-mps.yml",
+    "requirements.txt", "requirements-no-torch.txt", "requirements-dev.txt",
+    "environment-cpu.yml", "environment-gpu.yml", "environment-mps.yml",
     ".gitignore", ".pre-commit-config.yaml"}
 ROOT_FOLDERS = {"mtg_image_db", "scripts", "mirror", "benchmarks", "web", "tests", "docs", ".ci", ".github"}
 MODULE_LINES, SCRIPT_LINES = 300, 150

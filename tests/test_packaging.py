@@ -34,7 +34,8 @@ CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open-clip-to
 IMPORTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "open_clip": "open-clip-torch"}
 # The parts of the package that a query does not import, and the extra that brings what they need.
 # The retrying session is in common.py, its errors in replies.py.
-EXTRA_OF = {"scryfall": "build", "common.py": "build", "replies.py": "build", "browser": "browser", "embedding": "torch"}
+EXTRA_OF = {"scryfall": "build", "common.py": "build", "replies.py": "build", "browser": "browser",
+            "embedding": "torch"}
 
 
 def pin_lines(file: str) -> list[Requirement]:

@@ -21,7 +21,6 @@ from mtg_image_db.embedding.onnx_embedder import OnnxEmbedder
 from mtg_image_db.embedding.preparation import prepare, resize_with_pillow, resize_with_torch
 from mtg_image_db.embedding.runtimes import RunOptions, build_runtime, query_runtime
 
-
 FEW = "--limit", 20  # faces
 
 

@@ -1,196 +1,99 @@
-"""The server of the page: the files of web/, the browser's files of an index, and the cached pictures.
+"""The server of the page and of the service.
 
-    if needs_export(site, manifest): export_for(site, manifest)
-    with start(site, "127.0.0.1", port=8000) as server:
-        server.serve_forever()
+    with bound("127.0.0.1", 8000) as listening:
+        make_server(application(site, open_index(site.index_dir), hosts_of("127.0.0.1"))).run([listening])
 
-Reads   web/, the browser's files of the index, and the pictures in <cache>, instead of Scryfall's
-Writes  the browser's files in site.exported, if they are missing or old (export.py)
+Starlette and uvicorn (both BSD) speak HTTP: well-kept, small, and used by most Python services.
+Reads   what page.py and api.py read
+Writes  nothing
 """
 from __future__ import annotations
 
 import contextlib
 import errno
-import functools
-import os
+import ipaddress
 import socket
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
 
-from mtg_image_db.artefacts import (
-    BROWSER_HASHES,
-    BROWSER_META,
-    BROWSER_SMALL_MODEL,
-    BROWSER_VECTORS,
-    MODEL,
-    cache_name,
-)
-from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
-from mtg_image_db.browser.freshness import exported_head, is_current
-from mtg_image_db.console import SuiteError, say
-from mtg_image_db.scryfall.image_cache import cached_names
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-PICTURE_PATH = "picture?"  # followed by a picture's quoted address
-COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
-INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
+from mtg_image_db.browser import api
+from mtg_image_db.browser.page import page_of
+from mtg_image_db.browser.site import Site
+from mtg_image_db.console import SuiteError
+from mtg_image_db.recognition.open_index import OpenIndex
+
+LAST_ANSWERS_SECONDS = 4  # after Ctrl-C
 
 
-@dataclass(frozen=True)
-class Site:
-    """The folders that are served: the page's files, the index, the card pictures, which may be missing, and the
-    browser's files of the index."""
-    web: Path
-    index_dir: Path
-    cache: Path
-    exported: Path
+def application(site: Site, index: OpenIndex | None, hosts: Sequence[str], origins: Sequence[str] = ()) -> ASGIApp:
+    """The page and the service. Without an index, only the page. hosts are the names that requests may be sent to.
+    origins are the pages of other sites that may ask."""
+    page = Route("/{name:path}", page_of(site))
+    app: ASGIApp = Starlette(routes=[*(api.routes(index) if index else ()), page])
+    if origins:
+        app = CORSMiddleware(app, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"])
+    return _HostCheck(app, {*hosts, "localhost"})
 
 
-@functools.cache
-def page_files(web: Path) -> dict[str, str]:
-    """The files of the page, by the name in a request."""
-    return {file.relative_to(web).as_posix(): str(file) for file in web.rglob("*")
-            if file.is_file() and "node_modules" not in file.parts}
+class _HostCheck:
+    """Refuses requests to other names than ours. A page of another site could else give its own name this address (DNS
+    rebinding), and read the answers. Plain addresses are safe: no page has them as its name."""
 
+    def __init__(self, app: ASGIApp, names: set[str]) -> None:
+        self._app, self._names = app, names
 
-class PageHandler(SimpleHTTPRequestHandler):
-    """Serves the files of web/, the browser's files of the index, and the cached pictures."""
-    protocol_version = "HTTP/1.1"
-    # Not as this machine's settings say: a browser runs no module of another type, and Windows often says text/plain.
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
-        ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".jpg": "image/jpeg",
-        ".png": "image/png", ".webp": "image/webp"}
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = next((value.decode("latin-1") for name, value in scope.get("headers", ()) if name == b"host"), "")
+        answer = self._app if self._is_ours(host) else PlainTextResponse(f"This server is not {host[:100]}.", 421)
+        await answer(scope, receive, send)
 
-    def __init__(self, *args: Any, site: Site, **options: Any) -> None:
-        self.site, self.packed, self.etag = site, False, ""
-        super().__init__(*args, **options)
-
-    def translate_path(self, path: str) -> str:
-        """The file for a request. Only files of the page are served. A folder's name gives nothing."""
-        name, _, query = path.lstrip("/").partition("?")
-        name = name or "index.html"
-        self.packed = False
-        if name == PICTURE_PATH.rstrip("?"):
-            return str(self.site.cache / cache_name(unquote(query)))
-        if name not in INDEX_FILES:
-            return page_files(self.site.web).get(name, str(self.site.web / "none"))
-        packed = self.site.exported / f"{name}.gz"
-        self.packed = packed.exists() and "gzip" in self.headers.get("Accept-Encoding", "")
-        return str(packed if self.packed else self.site.exported / name)
-
-    def guess_type(self, path: str | os.PathLike[str]) -> str:
-        return super().guess_type(str(path).removesuffix(".gz"))
-
-    def end_headers(self) -> None:
-        if self.packed:
-            self.send_header("Content-Encoding", "gzip")
-            self.send_header("Vary", "Accept-Encoding")
-        if self.etag:
-            self.send_header("ETag", self.etag)
-        self.send_header("Cache-Control", "no-cache")
-        super().end_headers()
-
-    def do_GET(self) -> None:
-        if self.path.partition("?")[0] not in ("/", "/index.html"):
-            super().do_GET()
-            return
-        page = (self.site.web / "index.html").read_bytes()
-        if self.site.cache.is_dir():
-            page = page.replace(b"<body>", f'<body data-pictures="{PICTURE_PATH}">'.encode())
-        self.packed, self.etag = False, ""
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
-        self.end_headers()
-        self.wfile.write(page)
-
-    def send_head(self) -> Any:
-        """Answer a GET or HEAD of a file. 304 if the browser has this very file. Its time alone does not tell: an older
-        file may replace it."""
-        self.etag = ""
-        with contextlib.suppress(OSError):  # there may be no such file
-            status = Path(self.translate_path(self.path)).stat()
-            self.etag = f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
-        del self.headers["If-Modified-Since"]
-        if self.etag and self.headers.get("If-None-Match") == self.etag:
-            self.send_response(304)
-            self.end_headers()
-            return None
-        return super().send_head()
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing: a line for each picture would hide the other messages."""
-
-
-class PageServer(ThreadingHTTPServer):
-    """Uses a thread for each connection. If a browser closes a connection early, that is not an error."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
-    """True if the browser's files are missing, damaged, not of this build, or without the model although there are
-    pictures to measure it on. manifest is the build's."""
-    if not is_current(site.exported, manifest):
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            ipaddress.ip_address(name)
+        except ValueError:
+            return name in self._names
         return True
-    return not has_model(site) and can_export_model(site, manifest)
 
 
-def export_for(site: Site, manifest: dict[str, Any]) -> None:
-    """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
-    head, with_model = exported_head(site.exported), can_export_model(site, manifest)
-    compact = head["version"] == COLUMNS_FORMAT if head else \
-        manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
-    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
-    try:
-        export(options, manifest)
-    except SuiteError as error:
-        if not with_model or error.category not in ("Build Error", "Configuration Error"):
-            raise
-        say(str(error))
-        export(replace(options, cache=None), manifest)
-
-
-def can_export_model(site: Site, manifest: dict[str, Any]) -> bool:
-    """True if the index has its model as ONNX, and there are pictures to measure it on."""
-    return MODEL in manifest["outputs"] and bool(cached_names(site.cache))
-
-
-def has_model(site: Site) -> bool:
-    """True if the exported files include the model."""
-    return "embedding" in exported_head(site.exported)
-
-
-def check_address(host: str, port: int) -> None:
-    """Raise SuiteError if the address cannot be listened on."""
-    with _address_errors(host, port), socket.create_server((host, port)):
-        pass
-
-
-def start(site: Site, host: str, port: int) -> PageServer:
-    """Bind the page's server. host 127.0.0.1 serves this machine only, 0.0.0.0 the whole network. Port 0 takes a free
-    one. Raises SuiteError if the address cannot be used."""
-    with _address_errors(host, port):
-        return PageServer((host, port), functools.partial(PageHandler, site=site))
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """The server of an application. run([listening]) serves until Ctrl-C, and then gives the last answers."""
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off",
+                                         server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS))
 
 
 @contextlib.contextmanager
-def _address_errors(host: str, port: int) -> Iterator[None]:
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket bound to the address. It does not listen yet. host 127.0.0.1 is for this machine only, 0.0.0.0 for the
+    whole network. Port 0 takes a free one. Raises SuiteError if the address cannot be used."""
     try:
-        yield
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        raise SuiteError("Configuration Error", "the address cannot be used",
-                         f"--host {host} --port {port}: {error.strerror}",
-                         f"Use another: --port {port % 65535 + 1}." if taken else
-                         "Use --host 127.0.0.1, --host 0.0.0.0 or an address of this machine.") from error
+        raise _refused(host, port, error) from error
+    with listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(1)  # finds a server that is there already, which bind alone may not
+        except OSError as error:
+            raise _refused(host, port, error) from error
+        yield listening
+
+
+def _refused(host: str, port: int, error: OSError) -> SuiteError:
+    taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+    return SuiteError("Configuration Error", "the address cannot be used",
+                      f"--host {host} --port {port}: {error.strerror}",
+                      f"Use another: --port {port % 65535 + 1}." if taken else
+                      "Use --host 127.0.0.1, --host 0.0.0.0 or an address of this machine.")
 
 
 def network_name() -> str:

@@ -45,14 +45,9 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Match:
-    """A face of the index that matches a query. score ranks: it is the mean of cosine, similarity and art_similarity
-    (see Measured), and 1 for the same picture. The other fields are the face's metadata."""
-    rank: int
-    score: float
-    cosine: float
-    similarity: float
-    art_similarity: float
+class Face:
+    """A face of the index: its row, and its metadata."""
+    row: int
     name: str
     set: str
     collector_number: str
@@ -73,10 +68,21 @@ class Match:
     cardmarket_id: int | None
 
 
-# What a match has if the index was built by an earlier version, which did not know these keys.
+@dataclass(frozen=True)
+class Match(Face):
+    """A face of the index that matches a query. score ranks: it is the mean of cosine, similarity and art_similarity
+    (see Measured), and 1 for the same picture."""
+    rank: int
+    score: float
+    cosine: float
+    similarity: float
+    art_similarity: float
+
+
+DESCRIBED = tuple(part.name for part in fields(Face)[1:])
+# What a face has if the index was built by an earlier version, which did not know these keys.
 ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "finishes": [], "tcgplayer_id": None,
                           "cardmarket_id": None}
-DESCRIBED = tuple(part.name for part in fields(Match)[5:])  # what a match says of its face
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,11 @@ class CardIndex:
         """The metadata of a row, parsed."""
         return orjson.loads(self.metadata[row])
 
+    def described(self, row: int) -> dict[str, Any]:
+        """The fields of a row's Face."""
+        face = ABSENT | self.face(row)
+        return {"row": row, **{name: face[name] for name in DESCRIBED}}
+
     def matches(self, measured: Mapping[int, Measured], k: int) -> list[Match]:
         """The matches of rows, at most k, the highest score first. Faces that share a picture are listed one after the
         other."""
@@ -121,12 +132,11 @@ class CardIndex:
         for row in sorted(measured, key=lambda row: -measured[row].score):
             if len(found) == k:
                 break
-            face, alike = self.face(row), measured[row]
+            alike = measured[row]
             numbers = {"score": alike.score, **alike._asdict()}
             rounded: dict[str, Any] = {name: round(float(value), 4) for name, value in numbers.items()}
-            for shown in [face, *map(self.face, self.sharing.get(face["face_id"], ()))][:k - len(found)]:
-                found.append(Match(len(found) + 1, **rounded,
-                                   **{name: (ABSENT | shown)[name] for name in DESCRIBED}))
+            for shown in [row, *self.sharing.get(self.face(row)["face_id"], ())][:k - len(found)]:
+                found.append(Match(rank=len(found) + 1, **rounded, **self.described(shown)))
         return found
 
     def measured(self, row: int, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> dict[int, Measured]:

@@ -186,7 +186,7 @@ def plain_text(answers: Iterable[Answer], without: Collection[str] = ()) -> str:
 def _plain(answer: Answer, number: int, card: Card) -> list[object]:
     best = card.matches[0]
     quad = " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
-    ids = [getattr(best, name) for name in PLAIN_HEADER[7:]]
+    ids = [getattr(best, name) for name in PLAIN_HEADER[PLAIN_HEADER.index("name"):]]
     return [answer.photo.path, answer.photo.page, number, card.state, best.score, card.confidence, quad, *ids]
 
 

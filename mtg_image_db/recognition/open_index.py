@@ -1,15 +1,16 @@
-"""The interface for other programs: an open index with its model.
+"""The interface for other programs: an open index with its model. Several threads may use it at a time.
 
     index = mtg_image_db.open_index("index_out")
     for card in index.name("photo.jpg", k=3): ...
 
-Reads   the index, and the model's weights when the first picture is named
+Reads   the index, and its model when the first picture is named
 Writes  nothing
 """
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +19,26 @@ from numpy.typing import NDArray
 from mtg_image_db.artefacts import EMBEDDINGS, verify
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
-from mtg_image_db.index.reader import Match, ModelOptions, open_model, read_index
+from mtg_image_db.index.name_search import NameSearch
+from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition.cards import Card
 from mtg_image_db.recognition.namer import name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
+
+SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one after the other
 
 
 class OpenIndex:
     """A finished index in index_out/. Opening raises SuiteError if the index is missing or damaged."""
 
     def __init__(self, index_dir: Path, model: ModelOptions) -> None:
-        self._index_dir, self._model_options = index_dir, model
+        self._index_dir, self._options, self._lock = index_dir, model, threading.Lock()
         self._index = read_index(index_dir)
+        self._loaded: PictureModel | None = None
+        self._names: NameSearch | None = None
+        self._stored: NDArray[np.float32] | None = None
+        self._found = lru_cache(SEARCHES_KEPT)(self._rows_of)
 
     def __len__(self) -> int:
         """The number of indexed faces."""
@@ -39,33 +47,54 @@ class OpenIndex:
     def name(self, picture: str | Path | bytes | NDArray[np.uint8], k: int = 1) -> list[Card]:
         """Name the cards in a picture: a path, a file's bytes, or RGB pixels (uint8 [H, W, 3]).
 
-        Each card has at most k matches. Recognised cards (accepted is True) come first. Raises SuiteError if
-        the file cannot be read, or if the picture is too long for a card.
+        The cards are in reading order. Each has at most k matches. Raises SuiteError if the file cannot be read, or if
+        the picture is too long for a card.
         """
         shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
         try:
             if isinstance(picture, np.ndarray):
-                return name_photo(picture, self._index, self._model, k)
+                return name_photo(picture, self._index, self.load_model(), k)
             photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
-            return name_photo(photo, self._index, self._model, k, scale=scale)
+            return name_photo(photo, self._index, self.load_model(), k, scale=scale)
         except (InvalidContent, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
                              f"Give a complete {READABLE}.") from error
 
+    def search(self, text: str, limit: int = 24, offset: int = 0) -> list[Face]:
+        """The faces whose name, set and number have every word of the text, the best first: at most limit of them,
+        after offset. "bolt lea" finds Lightning Bolt of the set lea. count() gives their number."""
+        return [Face(**self._index.described(row)) for row in self._found(text)[offset:offset + limit]]
+
+    def count(self, text: str) -> int:
+        """How many faces search() finds."""
+        return len(self._found(text))
+
     def similar(self, row: int, k: int = 10) -> list[Match]:
-        """The k faces whose pictures are most similar to that of a row (its line in mtg_meta.jsonl, counted from 0)."""
-        face_id, vector = self._index.face(row)["face_id"], self._vectors[row]
+        """The k faces whose pictures are most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl,
+        counted from 0. Raises IndexError if there is no such row."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        face_id, vector = self._index.face(row)["face_id"], self._vectors()[row]
         cosines, rows = (found[0] for found in self._index.nearest(vector[None], k + 1))
         matches = self._index.matches(self._index.measured(row, rows[rows >= 0], cosines[rows >= 0]), k + 1)
         others = [match for match in matches if match.face_id != face_id][:k]
         return [replace(match, rank=rank) for rank, match in enumerate(others, 1)]
 
-    @cached_property
-    def _model(self) -> PictureModel:
-        return open_model(self._index_dir, self._index.manifest, self._model_options)
+    def load_model(self) -> PictureModel:
+        """The model. Loads it at the first call: then the first picture is named as fast as the next ones."""
+        with self._lock:
+            self._loaded = self._loaded or open_model(self._index_dir, self._index.manifest, self._options)
+            return self._loaded
 
-    @cached_property
     def _vectors(self) -> NDArray[np.float32]:
-        verify(self._index_dir, self._index.manifest, (EMBEDDINGS,))
-        return np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        with self._lock:
+            if self._stored is None:
+                verify(self._index_dir, self._index.manifest, (EMBEDDINGS,))
+                self._stored = np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+            return self._stored
+
+    def _rows_of(self, text: str) -> list[int]:
+        with self._lock:
+            self._names = self._names or NameSearch(self._index.metadata)
+        return self._names.rows(text)

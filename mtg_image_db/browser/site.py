@@ -1,0 +1,63 @@
+"""What the page is served from, and whether the browser's files have to be exported first.
+
+    if needs_export(site, manifest): export_for(site, manifest)
+
+Reads   the browser's files of the index, and the names in the cache
+Writes  the browser's files in site.exported, if they are missing or old (export.py)
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mtg_image_db.artefacts import MODEL
+from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
+from mtg_image_db.browser.freshness import exported_head, is_current
+from mtg_image_db.console import SuiteError, say
+from mtg_image_db.scryfall.image_cache import cached_names
+
+COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
+
+
+@dataclass(frozen=True)
+class Site:
+    """The folders that are served: the page's files, the index, the card pictures, which may be missing, and the
+    browser's files of the index."""
+    web: Path
+    index_dir: Path
+    cache: Path
+    exported: Path
+
+
+def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
+    """True if the browser's files are missing, damaged, not of this build, or without the model although there are
+    pictures to measure it on. manifest is the build's."""
+    if not is_current(site.exported, manifest):
+        return True
+    return not has_model(site) and can_export_model(site, manifest)
+
+
+def export_for(site: Site, manifest: dict[str, Any]) -> None:
+    """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
+    head, with_model = exported_head(site.exported), can_export_model(site, manifest)
+    compact = head["version"] == COLUMNS_FORMAT if head else \
+        manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
+    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
+    try:
+        export(options, manifest)
+    except SuiteError as error:
+        if not with_model or error.category not in ("Build Error", "Configuration Error"):
+            raise
+        say(str(error))
+        export(replace(options, cache=None), manifest)
+
+
+def can_export_model(site: Site, manifest: dict[str, Any]) -> bool:
+    """True if the index has its model as ONNX, and there are pictures to measure it on."""
+    return MODEL in manifest["outputs"] and bool(cached_names(site.cache))
+
+
+def has_model(site: Site) -> bool:
+    """True if the exported files include the model."""
+    return "embedding" in exported_head(site.exported)
