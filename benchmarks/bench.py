@@ -27,12 +27,14 @@ from benchmarks.compare_browser import browser
 from benchmarks.compare_builds import clip_retrieval, model, queries, rebuilds
 from benchmarks.compare_downloads import downloads, overlap, planning, validation
 from benchmarks.compare_indexes import hnsw_table, indexes
+from benchmarks.compare_queries import answers
 from benchmarks.comparison import FULL, QUICK, Bench, Figure
 from mtg_image_db.arguments import ArgumentParser
 from mtg_image_db.artefacts import write_json
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, SuiteError, entry_point, say, utc_now
 
-COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, rebuilds, indexes, browser)
+COMPARISONS = (downloads, overlap, planning, validation, model, clip_retrieval, queries, answers, rebuilds, indexes,
+               browser)
 NAMES = [comparison.__name__ for comparison in COMPARISONS]
 WITH_PEERS = (downloads, clip_retrieval, indexes)
 

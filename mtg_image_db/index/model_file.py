@@ -23,7 +23,7 @@ from mtg_image_db.embedding.checkpoint import content_digest
 from mtg_image_db.embedding.models import OFFLINE_MODEL, OFFLINE_NETWORK, ModelSpec
 from mtg_image_db.embedding.onnx_embedder import OnnxEmbedder
 
-SAMPLE = 32  # pictures on which the network is compared with the index's vectors
+SAMPLE, TRIED = 32, 1000  # pictures on which the network is compared with the index's vectors; rows tried for them
 SAME_VECTOR = 0.99  # the lowest cosine allowed: vectors made in bf16 reach 0.999, another network's 0.9
 
 
@@ -76,7 +76,7 @@ def _write_network(path: Path, spec: ModelSpec) -> None:
 def sample_pictures(sources: NDArray[np.void], cache: Path) -> tuple[Sequence[int], list[NDArray[np.uint8]]]:
     """(rows, RGB pictures) of at most SAMPLE rows whose cached picture has not changed."""
     rows, pictures = [], []
-    for row in np.random.default_rng(0).permutation(len(sources)).tolist():
+    for row in np.random.default_rng(0).permutation(len(sources))[:TRIED].tolist():
         path = cache / sources[row]["name"].decode()
         with contextlib.suppress(InvalidContent, OSError):  # changed since the build: another picture is used
             data = path.read_bytes()

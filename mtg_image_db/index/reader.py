@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,17 +171,20 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
     Raises SuiteError if the index is missing or does not match its manifest.
     """
     manifest = manifest or load_manifest(index_dir)
-    verify(index_dir, manifest, (META, PICTURES, EMBEDDINGS if exact else INDEX))
-    sources = read_pictures(index_dir)
-    lines = (index_dir / META).read_bytes().splitlines()
-    sharing, artworks = _lookups(lines)
+    with ThreadPoolExecutor(1) as beside:  # hashing 230 MB takes 0.2 s, and the lookups of 54,000 lines 0.1 s
+        checked = beside.submit(verify, index_dir, manifest, (EMBEDDINGS if exact else INDEX,))
+        verify(index_dir, manifest, (META, PICTURES))
+        sources = read_pictures(index_dir)
+        lines = (index_dir / META).read_bytes().splitlines()
+        sharing, artworks = _lookups(lines)
+        checked.result()
     hashes, art_hashes = (np.ascontiguousarray(sources[name]) for name in ("hash", "art_hash"))
     graph = None
     if exact:
         vectors, sharing = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False), {}
         nodes = hnsw.Nodes(vectors, np.arange(len(vectors)))
     else:
-        graph = hnsw.load(index_dir / INDEX)
+        graph = hnsw.load(index_dir / INDEX, mapped=True)
         nodes = hnsw.nodes_of(graph)
     return CardIndex(manifest, lines, hashes, art_hashes, sharing, artworks,
                      hash_search.open_hashes(art_hashes, nodes.rows), nodes, graph)

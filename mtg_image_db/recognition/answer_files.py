@@ -1,6 +1,6 @@
 """Answers -> the files of a query: the page of --html, the picture of --annotate, the list of --csv.
 
-    for answer in write_files(answers(photos, question), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
+    for answer in write_files(named(looks, question), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
         print("\n".join(text_lines(answer)))
 
 Reads   reference pictures in the cache

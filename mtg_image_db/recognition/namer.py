@@ -49,9 +49,9 @@ from mtg_image_db.recognition.retrieval import (
 # scripts/eval_photos.py --hold-out --curve measures it again.
 ACCEPTED = 0.36
 PROBABLE = 0.33  # from here on, it is likely, if a card surely lies there: of 4 such cards, all were right
-# A card surely lies at a place of this confidence. In the photos of several cards, 88 of 88 are listed then.
+# A card surely lies at a place of this confidence. In the photos of several cards, 79 of 79 are listed then.
 CARD_HERE = 0.6
-BESIDE = 0.4  # the largest share of an unknown card that may lie over another one, or that one's over it
+BESIDE = 0.75  # an unknown card shares less than this part of the smaller place with each other card
 PRINTING_DECIDED = 0.1  # lead in similarity over other printings: 13 of 256 bits. There were no photos to measure it on
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
@@ -123,10 +123,10 @@ def _cards_of(found: Sequence[_Found]) -> list[_Found]:
 
 
 def name_photo(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
-               ef_search: int | None = None, scale: float = 1.0) -> list[Card]:
+               ef_search: int | None = None, scale: float = 1.0, places: Sequence[Place] | None = None) -> list[Card]:
     """name_cards in reading order, for a photo that was decoded at this scale: the corners are in pixels of the file.
     If no card is recognised, the photo is read as a mirror shows it: webcams mirror their picture."""
-    places, width = guesses(photo), photo.shape[1]
+    places, width = guesses(photo) if places is None else places, photo.shape[1]
     cards = name_cards(photo, index, model, k, ef_search, places)
     if not any(card.accepted for card in cards):
         reversed_photo = np.ascontiguousarray(photo[:, ::-1])

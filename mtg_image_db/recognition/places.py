@@ -9,6 +9,8 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -59,8 +61,10 @@ def guesses(photo: Picture) -> list[Place]:
 
 def find_places(photo: Picture) -> list[Place]:
     """At most MAX_REFINED places that may be cards in an RGB photo (uint8 [H, W, 3]), the most confident first."""
-    learned = [candidate.quad for candidate in find_corners(photo)]
-    outlined = [candidate.quad for candidate in find_quads(photo)]
+    with ThreadPoolExecutor(1) as beside:  # 0.05 s less for a photo, of 0.24
+        corners = beside.submit(find_corners, photo)
+        outlined = [candidate.quad for candidate in find_quads(photo)]
+        learned = [candidate.quad for candidate in corners.result()]
     new = [quad for quad in outlined if all(intersection_over_union(quad, other) < SAME_ROUGH for other in learned)]
     pyramid, farthest = Pyramid(photo), FARTHEST * max(photo.shape[:2])
     once = refine(pyramid, [*learned, *new])

@@ -1,6 +1,6 @@
 """Pictures -> answers: the work of query_index.py, and the text and JSON that it prints.
 
-    for answer, pixels in answers(photos_of(["photo.jpg"]), Question(index, model, k=3)):
+    for answer, pixels in named(looks_at(photos_of(["photo.jpg"])), Question(index, model, k=3)):
         print("\n".join(text_lines(answer)))
 
 Reads   the pictures
@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
+from mtg_image_db.recognition.places import guesses
 from mtg_image_db.recognition.retrieval import Photo, PictureModel, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
@@ -40,8 +41,8 @@ Picture = NDArray[np.uint8]  # RGB, [H, W, 3]
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a photo: its cards and the first card's matches, or an error. With --find off there are matches
-    but no cards. scale is the length of a side in the decoded photo divided by its length in the file."""
+    """The answer to a photo: its cards and the first card's matches, or an error. Of matched() there are matches but no
+    cards. scale is the length of a side in the decoded photo divided by its length in the file."""
     photo: PhotoFile
     matches: Sequence[Match] = ()
     cards: Sequence[Card] = ()
@@ -58,42 +59,61 @@ AnswerWithPhoto = tuple[Answer, Picture | None]
 
 @dataclass(frozen=True)
 class Question:
-    """The options of a query, and the index it asks. find=True looks for the cards. Otherwise the picture is the card.
-    with_photos=True returns each picture with its answer."""
+    """The options of a query, and the index it asks. with_photos=True returns each picture with its answer."""
     index: CardIndex
     model: PictureModel
     k: int = 1
     ef_search: int | None = None
-    find: bool = True
     with_photos: bool = False
 
 
-def answers(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+@dataclass(frozen=True)
+class Look:
+    """A photo that was decoded, and where cards may be in it, or why it cannot be read. scale is that of Answer."""
+    photo: PhotoFile
+    pixels: Picture | None = None
+    scale: float = 1.0
+    places: Sequence[Place] = ()
+    error: str | None = None
+
+
+def looks_at(photos: Sequence[PhotoFile]) -> Iterator[Look]:
+    """Decode each photo and find the places in it, ahead of the caller. It needs no index."""
+    def look(photo: PhotoFile) -> Look:
+        pixels, scale = _opened(photo)
+        return Look(photo, pixels, scale, guesses(pixels))
+
+    for photo, found in zip(photos, map_ahead(_or_reason(look), photos, PHOTOS_AHEAD, PHOTOS_AHEAD), strict=True):
+        yield Look(photo, error=found) if isinstance(found, str) else found
+
+
+def started(looks: Iterator[Look]) -> Iterator[Look]:
+    """The same looks. The first is taken now, and the threads begin with the next ones."""
+    return itertools.chain(list(itertools.islice(looks, 1)), looks)
+
+
+def named(looks: Iterable[Look], question: Question) -> Iterator[AnswerWithPhoto]:
     """Yield the answer to each photo as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. If a
     photo cannot be read, the answer has an error."""
-    return _name_each(photos, question) if question.find else _match_each(photos, question)
-
-
-def _name_each(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Find and name the cards of each photo."""
-    decoded = map_ahead(_or_reason(_opened), photos, PHOTOS_AHEAD, PHOTOS_AHEAD)
-    for photo, opened in zip(photos, decoded, strict=True):
-        if isinstance(opened, str):
-            yield Answer(photo, error=opened), None
+    for look in looks:
+        if look.pixels is None:
+            yield Answer(look.photo, error=look.error), None
         else:
-            yield _named(photo, *opened, question), opened[0] if question.with_photos else None
+            yield _named(look, look.pixels, question), look.pixels if question.with_photos else None
 
 
-def _named(photo: PhotoFile, pixels: Picture, scale: float, question: Question) -> Answer:
+def _named(look: Look, pixels: Picture, question: Question) -> Answer:
     try:
-        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, scale)
+        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, look.scale,
+                           look.places)
     except InvalidContent as error:
-        return Answer(photo, error=str(error))
-    return Answer(photo, cards[0].matches, cards, scale=scale) if cards else Answer(photo, error=NO_VECTOR)
+        return Answer(look.photo, error=str(error))
+    return Answer(look.photo, cards[0].matches, cards, scale=look.scale) if cards else \
+        Answer(look.photo, error=NO_VECTOR)
 
 
-def _match_each(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Match each photo as one card, in batches through the model."""
+def matched(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+    """Match each photo as one card, in batches through the model. Yields what named() yields."""
     def prepared(photo: PhotoFile) -> tuple[Picture, Place, Signs, Picture | None]:
         pixels, _ = _opened(photo)
         frame = rectangle(pixels.shape[1], pixels.shape[0])
