@@ -3,8 +3,7 @@
     python query_index.py photo.jpg --k 5 --html matches.html
 
 Reads   the pictures, and the index with its model in <index-dir>
-Writes  matches to stdout; with --html one self-contained page, with --annotate the picture with the cards outlined,
-        with --csv a list for a collection manager
+Writes  matches to stdout, and the files of --html, --annotate and --csv
 """
 from __future__ import annotations
 

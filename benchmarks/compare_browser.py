@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from benchmarks.comparison import Bench, Figure
 from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.export import COLUMNS_FORMAT, GZIP_LEVEL, RECORDS_FORMAT, SCALE
-from mtg_image_db.browser.server import application, bound, make_server
+from mtg_image_db.browser.server import application, bound, serving
 from mtg_image_db.browser.site import Site
 from mtg_image_db.console import say
 
@@ -122,11 +121,10 @@ def _in_chromium(chromium: str, folder: Path) -> dict[str, float]:
     from playwright.sync_api import sync_playwright
 
     site = Site(WEB, folder, folder / "no cache", folder)
-    with bound("127.0.0.1", 0) as listening, sync_playwright() as playwright:
-        server, port = make_server(application(site, None, [])), listening.getsockname()[1]
-        threading.Thread(target=server.run, args=([listening],), daemon=True).start()
+    with bound("127.0.0.1", 0) as listening, serving(application(site, None, []), listening), \
+            sync_playwright() as playwright:
+        port = listening.getsockname()[1]
         page = playwright.chromium.launch(executable_path=chromium, args=QUIET).new_page()
         page.goto(f"http://localhost:{port}/icon.svg")  # a page of the same origin that does not search
         measured = page.evaluate(QUERIES.replace('"./', f'"http://localhost:{port}/'))
-        server.should_exit = True
     return measured

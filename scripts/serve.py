@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--allow-origin", type=web_address, action="append", default=[], metavar="ORIGIN",
                         help="a page of another site that may use the service: https://example.com (default: none)")
     args = parser.parse(argv)
-    from mtg_image_db.browser.server import application, bound, make_server, network_name  # the HTTP server: 0.3 s
+    from mtg_image_db.browser.server import application, bound, network_name, serve  # the HTTP server: 0.3 s
 
     require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
     manifest = load_manifest(args.index_dir)
@@ -105,14 +105,14 @@ def main(argv: list[str] | None = None) -> int:
         names = [host, socket.gethostname()]
         port = listening.getsockname()[1]
         address = f"http://{shown_host(host)}:{port}"
-        server = make_server(application(site, index, names, args.allow_origin))
+        app = application(site, index, names, args.allow_origin)
         try:
             if not is_this_machine_only(host):
                 name = network_name() if host == EVERYWHERE else host
                 say(f"Other devices in your network open http://{name}:{port}. Anyone in that network can.")
             say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this). For programs: {address}/api")
             show(address)
-            server.run([listening])
+            serve(app, listening)
         except KeyboardInterrupt:
             say("Stopped.")
     return EXIT_OK

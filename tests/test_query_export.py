@@ -304,6 +304,7 @@ def test_what_cannot_be_named_is_a_suite_error(finished, picture, words):
 
 
 def test_an_export_without_the_model_says_what_it_removes(built):
-    (built.out / "model.onnx").write_bytes(b"of an earlier export")
+    (built.out / "hashes.bin").write_bytes(b"of an earlier export")
     done = built.run("export_for_browser.py")
-    assert "Removed from index_out" in done.stderr and "model.onnx" in done.stderr and "--with-model" in done.stderr
+    assert "Removed from index_out" in done.stderr and "hashes.bin" in done.stderr and "--with-model" in done.stderr
+    assert "model.onnx" not in done.stderr and (built.out / "model.onnx").exists(), "that is the build's"

@@ -52,7 +52,7 @@ def clip_index(finished, tmp_path_factory) -> Workspace:
     torch.save(import_open_clip().create_model("ViT-S-32-alt", pretrained=None).state_dict(), path / "weights.pt")
     workspace = Workspace(path)
     done = workspace.run("build_embeddings.py", "--model", "ViT-S-32-alt", "--pretrained", path / "weights.pt", *FEW)
-    assert "Writing ViT-S-32-alt as ONNX" in done.stderr
+    assert "Writing ViT-S-32-alt as ONNX" in done.stderr and "has no model.onnx" not in done.stderr, done.stderr
     return workspace
 
 
@@ -77,7 +77,7 @@ def test_pictures_are_prepared_alike_without_pytorch(cards, fit):
     spec = describe_model(OFFLINE_MODEL, fit=fit)
     for card in [*cards, np.ascontiguousarray(cards[0][:90, :400]), cards[1][::7, ::7]]:
         theirs, ours = (prepare(card, spec, resize).astype(int) for resize in (resize_with_torch, resize_with_pillow))
-        assert np.abs(theirs - ours).max() <= 1 and np.mean(theirs != ours) < 0.01
+        assert np.abs(theirs - ours).max() <= 2 and np.mean(theirs != ours) < 0.01
 
 
 def test_a_build_without_pytorch_has_the_same_vectors_and_fingerprint(built, tmp_path):
@@ -132,10 +132,12 @@ def test_a_clip_index_keeps_its_model_and_needs_no_weights(clip_index, tmp_path)
     assert manifest["statistics"]["onnx_cosine"] >= 0.999
     (clip_index.path / "weights.pt").rename(clip_index.path / "moved.pt")
     try:
-        done = clip_index.query(clip_index.pictures()[0], "--json", **without_torch(tmp_path))
+        done = clip_index.run("query_index.py", clip_index.pictures()[0], "--find", "off", "--json",
+                              **without_torch(tmp_path))
         assert json.loads(done.stdout)["matches"][0]["cosine"] >= 0.999 and "on ONNX Runtime" in done.stderr
         done = clip_index.query(clip_index.pictures()[0], "--runtime", "torch", code=1)
-        assert "the weights" in done.stderr
+        assert_three_lines(done.stderr, "Configuration Error")
+        assert "weights.pt" in done.stderr
     finally:
         (clip_index.path / "moved.pt").rename(clip_index.path / "weights.pt")
 

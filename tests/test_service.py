@@ -67,7 +67,9 @@ def huge_png() -> bytes:
 @pytest.mark.parametrize("body, headers, status, words", [
     (b"no picture", {}, 422, "not a picture"), (b"", {}, 422, "empty file"), (b"%PDF-1.7 x", {}, 422, "a PDF"),
     (huge_png(), {}, 413, "too many pixels"), (bytes((64 << 20) + 1), {}, 413, "more than 64 MB"),
-    (multipart("other", b"x")[0], {"Content-Type": "multipart/form-data; boundary=wrong"}, 422, "image")])
+    (multipart("image", b"x")[0], {"Content-Type": "multipart/form-data; boundary=wrong"}, 422, "multipart"),
+    (b"--b\r\nContent-Disposition: form-data; name=other\r\n\r\nx\r\n--b--\r\n",
+     {"Content-Type": "multipart/form-data; boundary=b"}, 422, "no file in the field image")])
 def test_what_is_no_picture_is_refused_in_three_parts(site, body, headers, status, words):
     got, _, said = asked(site.address, "/api/name", body, **headers)
     assert got == status and said.keys() == {"error", "details", "suggestion"}, said

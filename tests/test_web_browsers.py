@@ -113,7 +113,8 @@ def test_the_server_sends_programs_with_their_type_whatever_the_machine_says(sit
     with served(Elsewhere(work.path)) as address:
         types = {name: fetched(f"{address}/{name}").headers["Content-Type"]
                  for name in ("page.js", "style.css", "", "meta.json", "icon.svg")}
-    assert types == {"page.js": "text/javascript", "style.css": "text/css", "": "text/html; charset=utf-8",
+    text = "; charset=utf-8"
+    assert types == {"page.js": f"text/javascript{text}", "style.css": f"text/css{text}", "": f"text/html{text}",
                      "meta.json": "application/json", "icon.svg": "image/svg+xml"}
 
 

@@ -91,7 +91,7 @@ def served(workspace: Workspace, *flags: object) -> Iterator[str]:
     finally:
         server.send_signal(signal.SIGINT)
         left = server.communicate(timeout=20)[1]
-    assert server.returncode == 0 and left == "Stopped.\n"
+    assert server.returncode == 0 and left == "Stopped.\n", left
 
 
 @pytest.fixture(scope="module")

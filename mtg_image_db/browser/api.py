@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -84,6 +85,9 @@ def told(endpoint: Endpoint) -> Endpoint:
         except TooLarge:
             return problem(413, "the picture is too large", f"more than {MAX_PICTURE_BYTES >> 20} MB",
                            "Send a smaller picture.")
+        except HTTPException as error:  # a multipart body that is none
+            return problem(422, "the body cannot be read", error.detail,
+                           f"Send the picture as the body, or as the multipart field {FIELD}.")
         except SuiteError as error:
             status = 413 if isinstance(error.__cause__, TooManyPixels) else 422
             return problem(status, str(error.args[0]), error.details, error.suggestion)

@@ -1,7 +1,7 @@
 """The server of the page and of the service.
 
     with bound("127.0.0.1", 8000) as listening:
-        make_server(application(site, open_index(site.index_dir), hosts_of("127.0.0.1"))).run([listening])
+        serve(application(site, open_index(site.index_dir), ["127.0.0.1"]), listening)
 
 Starlette and uvicorn (both BSD) speak HTTP: well-kept, small, and used by most Python services.
 Reads   what page.py and api.py read
@@ -13,6 +13,7 @@ import contextlib
 import errno
 import ipaddress
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -63,10 +64,32 @@ class _HostCheck:
         return True
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
-    """The server of an application. run([listening]) serves until Ctrl-C, and then gives the last answers."""
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off",
-                                         server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS))
+def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve the application until Ctrl-C. Then give the last answers, for at most LAST_ANSWERS_SECONDS."""
+    with serving(app, listening) as ended:
+        ended.wait()
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp, listening: socket.socket) -> Iterator[threading.Event]:
+    """Serve the application in a thread during the block. In the main thread, uvicorn would take the signals, which
+    console.entry_point handles. The event is set when it has ended: Thread.join forgets a thread after Ctrl-C."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off",
+                                           server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS))
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            server.run([listening])
+        finally:
+            ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield ended
+    finally:
+        server.should_exit = True
+        ended.wait(LAST_ANSWERS_SECONDS + 1)
 
 
 @contextlib.contextmanager

@@ -58,10 +58,10 @@ class Embedder:
 
     @property
     def made_with(self) -> dict[str, str]:
-        """The device, precision and CPU instructions that make the vectors, for the manifest."""
+        """What makes the vectors, for the manifest."""
         import torch
 
-        return {"device": self.device, "precision": self.precision,
+        return {"runtime": self.runtime, "device": self.device, "precision": self.precision,
                 "cpu_capability": torch.backends.cpu.get_cpu_capability()}
 
     @property

@@ -45,11 +45,15 @@ class OnnxEmbedder:
                 network if isinstance(network, bytes) else str(network), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a different exception for each error code
             raise self._failure(error) from error
+        fixed = self._session.get_inputs()[0].shape[0]  # a number, if the network takes only this many pictures
+        self._batch = fixed if isinstance(fixed, int) else BATCH
 
     @property
     def made_with(self) -> dict[str, str]:
-        """The device, precision and runtime that make the vectors, for the manifest."""
-        return {"device": self.device, "precision": self.precision, "cpu_capability": self.runtime}
+        """What makes the vectors, for the manifest. NumPy knows the widest instructions of the CPU."""
+        widest = np.show_config(mode="dicts")["SIMD Extensions"]["found"][-1:]
+        return {"runtime": self.runtime, "device": self.device, "precision": self.precision,
+                "cpu_capability": "".join(widest) or "baseline"}
 
     @property
     def input_size(self) -> int:
@@ -71,7 +75,7 @@ class OnnxEmbedder:
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed pictures from prepare(), uint8 [B, size, size, 3]. Returns float32 [B, D], each row of norm 1. A row is
         NaN if the model gives a zero or non-finite vector. Raises SuiteError if ONNX Runtime fails."""
-        passes = [pictures[start:start + BATCH] for start in range(0, len(pictures), BATCH)]
+        passes = [pictures[start:start + self._batch] for start in range(0, len(pictures), self._batch)]
         return np.concatenate([unit_vectors(self._run(input_array(batch, self.spec))) for batch in passes])
 
     def _run(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.models import ModelSpec, load_model
@@ -20,13 +20,15 @@ from mtg_image_db.embedding.onnx_embedder import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 OPSET = 18
 MAX_BYTES = 2**31 - 1  # the limit of one ONNX file: protocol buffers hold no more
 
 
 def export_tower(spec: ModelSpec) -> onnx.ModelProto:
-    """Export the network: float32 [B, 3, size, size], normalised -> float32 [B, D], not of norm 1. B may be any number.
+    """Export the network: float32 [B, 3, size, size], normalised -> float32 [B, D], not of norm 1. B may be any number,
+    or it is 1 for an architecture of which PyTorch cannot write more.
 
     Raises SuiteError if PyTorch cannot write this architecture as ONNX, or if it does not fit into one file.
     """
@@ -38,16 +40,25 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # PyTorch warns about its own code
-            program = torch.onnx.export(model, (torch.zeros(2, 3, spec.size, spec.size),), dynamo=True, verbose=False,
-                                        input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
-                                        dynamic_shapes=({0: torch.export.Dim("batch")},))
+        network = _exported(model, spec.size, 2, ({0: torch.export.Dim.AUTO},))
+        if network.graph.input[0].type.tensor_type.shape.dim[0].dim_value:  # the model works with this number only
+            network = _exported(model, spec.size, 1, None)
     except torch.onnx.OnnxExporterError as error:
         raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
+    return without_traces(network)
+
+
+def _exported(model: torch.nn.Module, size: int, pictures: int, dynamic: Any) -> onnx.ModelProto:
+    import torch
+
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # PyTorch warns about its own code
+        program = torch.onnx.export(model, (torch.zeros(pictures, 3, size, size),), dynamo=True, verbose=False,
+                                    input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
+                                    dynamic_shapes=dynamic)
     if program is None:
-        raise _failure(spec, "PyTorch gave no model")
-    return without_traces(program.model_proto)
+        raise torch.onnx.OnnxExporterError("PyTorch gave no model")
+    return program.model_proto
 
 
 def without_traces(network: onnx.ModelProto) -> onnx.ModelProto:

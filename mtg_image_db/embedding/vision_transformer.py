@@ -71,7 +71,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)
-        first = self.class_embedding.expand(len(pixels), 1, -1)
+        first = self.class_embedding.expand(pixels.shape[0], 1, -1)  # len() would fix the number in an export
         x = self.ln_pre(torch.cat([first, patches], dim=1) + self.positional_embedding)
         *blocks, last = list(self.transformer["resblocks"].children())
         for block in blocks:

@@ -82,7 +82,7 @@ def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | 
                 "kind": options.source.kind, "image_size": options.source.image_size, "limit": options.source.limit,
                 **spec_to_manifest(facts.spec), "batch_size": options.embed.batch, "hnsw_m": options.hnsw.m,
                 "hnsw_ef_construction": options.hnsw.ef_construction, "hnsw_ef_search": options.hnsw.ef_search,
-                "precision": made.get("precision"), "device": made.get("device")},
+                "runtime": made.get("runtime"), "precision": made.get("precision"), "device": made.get("device")},
             "statistics": facts.statistics, "quality": asdict(facts.quality),
             "environment": _environment(facts.spec) | {"cpu_capability": machine.get("cpu_capability")},
             "source": {"kind": facts.snapshot.kind, "updated_at": facts.snapshot.updated_at},

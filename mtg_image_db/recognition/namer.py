@@ -123,9 +123,9 @@ def _cards_of(found: Sequence[_Found]) -> list[_Found]:
 
 
 def name_photo(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, k: int = 1,
-               ef_search: int | None = None, scale: float = 1.0, places: Sequence[Place] | None = None) -> list[Card]:
-    """name_cards in reading order, for a photo that was decoded at this scale: the corners are in pixels of the file.
-    If no card is recognised, the photo is read as a mirror shows it: webcams mirror their picture."""
+               ef_search: int | None = None, places: Sequence[Place] | None = None) -> list[Card]:
+    """name_cards in reading order. If no card is recognised, the photo is read as a mirror shows it: webcams mirror
+    their picture."""
     places, width = guesses(photo) if places is None else places, photo.shape[1]
     cards = name_cards(photo, index, model, k, ef_search, places)
     if not any(card.accepted for card in cards):
@@ -133,8 +133,12 @@ def name_photo(photo: NDArray[np.uint8], index: CardIndex, model: PictureModel, 
         reversed_places = [place._replace(quad=_reversed(place.quad, width)) for place in places[:MIRROR_VIEWS]]
         seen = name_cards(reversed_photo, index, model, k, ef_search, reversed_places)
         cards = [_in_mirror(card, width) for card in seen if card.accepted] or cards
-    return in_reading_order([
-        replace(card, quad=[[round(x / scale, 1), round(y / scale, 1)] for x, y in card.quad]) for card in cards])
+    return in_reading_order(cards)
+
+
+def in_file_pixels(cards: Sequence[Card], scale: float) -> list[Card]:
+    """The cards of a photo that was decoded at this scale, with their corners in pixels of the file."""
+    return [replace(card, quad=[[round(x / scale, 1), round(y / scale, 1)] for x, y in card.quad]) for card in cards]
 
 
 def _reversed(quad: NDArray[np.float32], width: int) -> NDArray[np.float32]:

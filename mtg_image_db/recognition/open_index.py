@@ -23,7 +23,7 @@ from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition.cards import Card
-from mtg_image_db.recognition.namer import name_photo
+from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
 
 SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one after the other
@@ -55,7 +55,7 @@ class OpenIndex:
             if isinstance(picture, np.ndarray):
                 return name_photo(picture, self._index, self.load_model(), k)
             photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
-            return name_photo(photo, self._index, self.load_model(), k, scale=scale)
+            return in_file_pixels(name_photo(photo, self._index, self.load_model(), k), scale)
         except (InvalidContent, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",

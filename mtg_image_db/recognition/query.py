@@ -25,7 +25,7 @@ from mtg_image_db.recognition import html_report
 from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import rectangle
-from mtg_image_db.recognition.namer import name_photo
+from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
 from mtg_image_db.recognition.places import guesses
 from mtg_image_db.recognition.retrieval import Photo, PictureModel, Signs, signs_at, views_of
@@ -104,8 +104,8 @@ def named(looks: Iterable[Look], question: Question) -> Iterator[AnswerWithPhoto
 
 def _named(look: Look, pixels: Picture, question: Question) -> Answer:
     try:
-        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, look.scale,
-                           look.places)
+        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, look.places)
+        cards = in_file_pixels(cards, look.scale)
     except InvalidContent as error:
         return Answer(look.photo, error=str(error))
     return Answer(look.photo, cards[0].matches, cards, scale=look.scale) if cards else \
