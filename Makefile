@@ -18,11 +18,12 @@ help:
 demo: $(VENV)/.small  ## the whole pipeline on drawn cards, in about a minute
 	$(RUN) scripts/demo.py
 
-# One thread each, else the processes wait for each other a third of the time; three, as many tests wait.
+# One thread each, else the processes wait for each other a third of the time; three, as many tests wait. The order is
+# that of tests/conftest.py.
 test: $(VENV)/.installed  ## the tests and the linters
 	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
 	@$(MAKE) --silent lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/.installed  ## 20,000 pictures over a bad network, in about ten minutes
 	$(RUN) benchmarks/soak.py $(ARGS)
@@ -34,7 +35,7 @@ lint: $(VENV)/.installed  ## ruff and mypy
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 
-download: $(VENV)/.installed  ## Scryfall's card pictures into image_cache/
+download: $(VENV)/.small  ## Scryfall's card pictures into image_cache/
 	$(RUN) download_images.py $(ARGS)
 
 embed: $(VENV)/.installed  ## the search index of these pictures, into index_out/
@@ -47,14 +48,14 @@ build-all:  ## download everything, then embed
 build: $(VENV)/.installed  ## download and embed at the same time
 	$(RUN) build_mtg_faiss.py $(ARGS)
 
-export: $(VENV)/.installed  ## the index as files for a browser
+export: $(VENV)/.small  ## the index as files for a browser
 	$(RUN) export_for_browser.py $(ARGS)
 
-query: $(VENV)/.installed  ## name the cards in a photo: make query IMG=photo.jpg
+query: $(VENV)/.small  ## name the cards in a photo: make query IMG=photo.jpg
 	@test -n "$(IMG)" || { echo 'make query needs a picture: make query IMG=photo.jpg' >&2; exit 1; }
 	@$(RUN) query_index.py $(ARGS) "$(IMG)"
 
-validate: $(VENV)/.installed  ## check every picture in the cache
+validate: $(VENV)/.small  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
 # From npm: the program that runs the model in the page, and wabt, with which a test assembles web/scores.wat. Neither
@@ -69,7 +70,7 @@ web/vendor/.installed: web/package-lock.json
 	find web/node_modules -mindepth 1 -maxdepth 1 ! -name wabt -exec rm -rf {} +
 	@touch $@
 
-serve: $(VENV)/.installed  ## the page that searches the index in a browser
+serve: $(VENV)/.small  ## the page that searches the index in a browser
 	@$(MAKE) --silent web || echo 'The page will search names, not pictures.' >&2
 	$(RUN) scripts/serve.py $(ARGS)
 

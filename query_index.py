@@ -48,7 +48,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     output.add_argument("--annotate", type=output_file, metavar="FILE",
                         help="write the picture with the cards outlined and named: .jpg, .png or .webp")
     output.add_argument("--csv", type=output_file, metavar="FILE",
-                        help="write the recognised cards as a list, a line for each printing")
+                        help="write a list of the cards, for a collection manager")
     output.add_argument("--format", type=one_of(*collection.NAMES), default=collection.PLAIN, metavar="FORMAT",
                         help=f"of --csv: {', '.join(collection.NAMES)} (default: {collection.PLAIN})")
     output.add_argument("--include", type=one_of(LIKELY), metavar="STATE",

@@ -48,16 +48,22 @@ def _lines(path: Path, required: dict[str, type]) -> list[dict[str, Any]]:
             line = json.loads(text)
         except ValueError as error:
             raise _wrong(path, number, f"no JSON ({error})") from error
+        if not isinstance(line, dict):
+            raise _wrong(path, number, "no object")
         for key, kind in required.items():
-            if not isinstance(line, dict) or not isinstance(line.get(key), kind):
+            if not isinstance(line.get(key), kind):
                 raise _wrong(path, number, f"no {key}")
-        for instance in line.get("instances", ()):
-            quad = instance.get("quad")
-            if not isinstance(instance.get("name"), str) or not isinstance(quad, list) or \
-                    [len(corner) for corner in quad] != [2] * 4:
-                raise _wrong(path, number, "an instance needs name and quad, which is four corners [x, y]")
+        if not all(map(_is_instance, line.get("instances", ()))):
+            raise _wrong(path, number, "an instance needs name and quad, which is four corners [x, y]")
         lines.append(line)
     return lines
+
+
+def _is_instance(value: Any) -> bool:
+    """True for {"name": text, "quad": [[x, y] x 4]}."""
+    quad = value.get("quad") if isinstance(value, dict) and isinstance(value.get("name"), str) else None
+    return isinstance(quad, list) and len(quad) == 4 and all(
+        isinstance(corner, list) and len(corner) == 2 for corner in quad)
 
 
 def _wrong(path: Path, number: int, what: str) -> SuiteError:

@@ -152,6 +152,14 @@ def web_address(text: str) -> str | Refused:
     return text if complete else Refused(f"{text}: must be an http:// or https:// address")
 
 
+def web_origin(text: str) -> str | Refused:
+    """Argument type: the origin of a page, as browsers send it: scheme, host and port."""
+    address = web_address(text.rstrip("/"))
+    if isinstance(address, Refused) or urlsplit(address).path or urlsplit(address).query:
+        return Refused(f"{text}: must be an origin, such as https://example.com")
+    return address.lower()
+
+
 def header_text(text: str) -> str | Refused:
     """Argument type: text that an HTTP header can carry."""
     return text if text.isascii() and text.isprintable() else Refused(f"{text}: must be printable ASCII text")

@@ -276,13 +276,13 @@ def _decoded(source: Path | bytes, wanted: int, verify: bool = False, page: int 
     data = formats.without_metadata(data)
     try:
         picture = formats.opened(data)
+        if page > 1:
+            picture.seek(page - 1)
         if picture.width * picture.height > MAX_PIXELS:
             raise Image.DecompressionBombError
         if verify:
             picture.verify()  # the object cannot be used afterwards
             picture = formats.opened(data)
-        if page > 1:
-            picture.seek(page - 1)
         width, height = picture.size
         shrink = next((n for n in (1, 2, 4) if width * height <= wanted * n * n), 8)
         if shrink > 1:

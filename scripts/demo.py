@@ -2,7 +2,7 @@
 
     python scripts/demo.py
 
-Reads   nothing: the cards are drawn by mirror/drawn_cards.py, the model comes with a Python package
+Reads   nothing: the cards are drawn by mirror/drawn_cards.py, the model is part of the package
 Writes  demo_out/: mirror/, image_cache/, index_out/, photos/, matches.html and cards.csv
 """
 from __future__ import annotations

@@ -184,7 +184,7 @@ def name_by_hash(matchers: dict[str, hash_matchers.HashMatcher], photo: NDArray[
 
 def save_failures(folder: Path, photo: NDArray[np.uint8], result: Answered, entry: dict) -> None:
     """Write the photo with its answer if something in it went wrong. The true corners of its known cards are yellow."""
-    if not (result.wrong or any(not card.first or not card.accepted for card in result.seen)):
+    if not (any(result.wrong.values()) or any(not card.first or not card.accepted for card in result.seen)):
         return
     picture = annotate.drawn(photo, result.cards)
     draw = ImageDraw.Draw(picture)

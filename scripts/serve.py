@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import mtg_image_db
-from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, web_address
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, web_origin
 from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
 from mtg_image_db.browser.site import Site, export_for, has_model, needs_export
-from mtg_image_db.console import EXIT_OK, entry_point, require_directory, say, unwritable
+from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say, unwritable
+from mtg_image_db.recognition.open_index import OpenIndex
 
 WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
@@ -52,6 +53,17 @@ def exported(site: Site, manifest: dict[str, Any], opened: contextlib.ExitStack)
         site = replace(site, exported=Path(folder))
     export_for(site, manifest)
     return site
+
+
+def opened_index(index_dir: Path) -> OpenIndex | None:
+    """The index with its model. None if it cannot name cards: then only the page is served, which is said."""
+    try:
+        index = mtg_image_db.open_index(index_dir)
+        index.load_model()
+    except SuiteError as error:
+        say(f"The service is not there, only the page.\n{error}")
+        return None
+    return index
 
 
 def shown_host(host: str) -> str:
@@ -79,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
                              f"other devices in your network (default: {LOOPBACK})")
     parser.add_argument("--port", type=number(int, 0, 65535), default=8000, metavar="N",
                         help="0 to 65535, 0 takes a free one (default: 8000)")
-    parser.add_argument("--allow-origin", type=web_address, action="append", default=[], metavar="ORIGIN",
+    parser.add_argument("--allow-origin", type=web_origin, action="append", default=[], metavar="ORIGIN",
                         help="a page of another site that may use the service: https://example.com (default: none)")
     args = parser.parse(argv)
     from mtg_image_db.browser.server import application, bound, network_name, serve  # the HTTP server: 0.3 s
@@ -100,8 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         elif not RUNTIME.exists():
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
                 "searches names, not pictures.")
-        index = mtg_image_db.open_index(args.index_dir)
-        index.load_model()
+        index = opened_index(args.index_dir)
         names = [host, socket.gethostname()]
         port = listening.getsockname()[1]
         address = f"http://{shown_host(host)}:{port}"
@@ -110,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
             if not is_this_machine_only(host):
                 name = network_name() if host == EVERYWHERE else host
                 say(f"Other devices in your network open http://{name}:{port}. Anyone in that network can.")
-            say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this). For programs: {address}/api")
+            say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this)."
+                + f" For programs: {address}/api" * bool(index))
             show(address)
             serve(app, listening)
         except KeyboardInterrupt:

@@ -31,7 +31,7 @@ MAX_CARDS = 3000  # pictures of the cache that are used. They are held in memory
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__, "")
-    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR", 
+    parser.add_argument("--cache", type=Path, default=Path("image_cache"), metavar="DIR",
                         help="a cache of download_images.py (default: image_cache)")
     parser.add_argument("--out", type=output_file, required=True, metavar="FILE",
                         help="the ONNX file to write")

@@ -25,6 +25,16 @@ from mtg_image_db.locks import hold
 
 CARDS = 40  # 40 running numbers hold one card of every special kind
 FACES, USABLE = 55, 53  # of these cards: two have no scan
+FEW = "--limit", 20  # faces of clip_index
+
+
+# Files of few but long tests. They come first: at the end, the other processes would wait for them.
+LONG = ["test_setup", "test_sample", "test_photos", "test_embedder", "test_runtimes", "test_web_decision",
+        "test_web_pictures", "test_interrupted_builds", "test_kills", "test_finder_tools", "test_service"]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 def pytest_configure(config):
@@ -133,6 +143,28 @@ def finished(drawn, tmp_path_factory) -> Workspace:
                 space.download()
                 space.build()
             space.api_url = Workspace.api_url
+    return space
+
+
+@pytest.fixture(scope="session")
+def clip_index(finished, tmp_path_factory) -> Workspace:
+    """An index of 20 of these faces by a vision transformer of open_clip with random weights (weights.pt), --fit pad.
+    Shared by every process of the tests: read only."""
+    base = finished.path.parent / "clip"
+    with hold(base.with_suffix(".lock"), wait=float("inf")):
+        space = Workspace(base)
+        if not (space.out / "build_manifest.json").exists():
+            import torch
+
+            from mtg_image_db.embedding.open_clip_models import import_open_clip
+
+            shutil.copytree(finished.path, base, dirs_exist_ok=True, ignore=shutil.ignore_patterns("index_out"))
+            torch.manual_seed(0)
+            clip = import_open_clip().create_model("ViT-S-32-alt", pretrained=None)
+            torch.save(clip.state_dict(), base / "weights.pt")
+            done = space.run("build_embeddings.py", "--model", "ViT-S-32-alt", "--pretrained", base / "weights.pt",
+                             "--fit", "pad", "--precision", "fp32", *FEW)
+            assert "Writing ViT-S-32-alt as ONNX" in done.stderr and "has no model.onnx" not in done.stderr, done.stderr
     return space
 
 

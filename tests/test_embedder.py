@@ -4,13 +4,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SHARED, assert_three_lines
+from conftest import FEW, ROOT, SHARED, Workspace, assert_three_lines
 from PIL import Image
 
 from mtg_image_db.artefacts import cache_name
@@ -170,17 +171,19 @@ def test_mean_and_std_are_those_open_clip_publishes(random_weights, model):
     assert spec.native_size == open_clip.get_model_config(model)["vision_cfg"]["image_size"]
 
 
-def test_a_query_notices_other_weights_in_the_same_place(built, random_weights, tmp_path):
-    weights = tmp_path / "weights.pt"
-    weights.write_bytes(random_weights.read_bytes())
-    built.run("build_embeddings.py", "--pretrained", weights, "--limit", 4)
-    photo = built.pictures()[0]
+def test_a_query_with_pytorch_notices_other_weights_in_the_same_place(clip_index, tmp_path):
+    work, weights = Workspace(tmp_path / "work"), tmp_path / "weights.pt"
+    shutil.copytree(clip_index.path, work.path)
+    shutil.copyfile(clip_index.path / "weights.pt", weights)
+    work.run("build_embeddings.py", "--pretrained", weights, *FEW)
+    photo = work.pictures()[0]
     os.utime(weights)
-    assert built.query(photo).stdout, "another time, the same content"
+    assert work.query(photo, "--runtime", "torch").stdout, "another time, the same content"
     state = torch.load(weights, weights_only=True)
     state["visual.proj"][0, 0] += 1
     torch.save(state, weights)
-    assert_three_lines(built.query(photo, code=1).stderr, "Configuration Error")
+    assert_three_lines(work.query(photo, "--runtime", "torch", code=1).stderr, "Configuration Error")
+    assert work.query(photo).stdout, "the index has its own model"
 
 
 def test_an_index_of_other_preprocessing_is_refused_by_a_query(built, monkeypatch):
@@ -215,7 +218,7 @@ def test_the_default_model_end_to_end_from_a_weights_file(built, random_weights)
     match = json.loads(done.stdout)["matches"][0]
     assert match["score"] >= 0.99 and match["face_id"] == line["face_id"]
     moved = random_weights.rename(random_weights.with_name("moved.pt"))
-    lost = built.query(built.pictures()[0], "--index-dir", "clip_out", code=1)
+    lost = built.query(built.pictures()[0], "--index-dir", "clip_out", "--runtime", "torch", code=1)
     assert_three_lines(lost.stderr, "Configuration Error")
     built.query(built.pictures()[0], "--index-dir", "clip_out", "--pretrained", moved)
     moved.rename(random_weights)

@@ -109,7 +109,7 @@ def test_cards_that_are_easily_missed_are_found(finished, kind, least):
     """The share of the cards of which some candidate is at the true place. scripts/eval_photos.py --drawn counts how
     many are named, too."""
     found = []
-    for seed in range(SCENES):
+    for seed in range(SCENES if kind != "crowded" else SCENES // 3):  # nine cards in each of those
         cards = [card(finished, (5 * seed + number) % 53)[1] for number in range(scene_kinds.CROWD)]
         photo, quads = scene_kinds.photo_of(kind, cards, seed)
         guessed = guesses(np.asarray(photo))

@@ -142,7 +142,7 @@ def test_many_clients_get_an_answer_or_are_told_to_wait(site):
     pictures = [(site.meta[row]["face_id"], site.picture(row).read_bytes()) for row in rows]
 
     def client(number: int) -> None:
-        for at in range(3):
+        for at in range(2):
             face_id, data = pictures[(number + at) % len(pictures)]
             status, headers, said = asked(site.address, "/api/name", data)
             answers.append((status, (status == 503 and int(headers["retry-after"]) > 0)
@@ -150,8 +150,8 @@ def test_many_clients_get_an_answer_or_are_told_to_wait(site):
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(client, range(20)))
-    assert len(answers) == 60 and {status for status, _ in answers} <= {200, 503} and all(good for _, good in answers)
-    assert sum(status == 200 for status, _ in answers) >= 20
+    assert len(answers) == 40 and {status for status, _ in answers} <= {200, 503} and all(good for _, good in answers)
+    assert sum(status == 200 for status, _ in answers) >= 10
     assert any(status == 503 for status, _ in answers), "20 clients are more than 2 and 8"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def test_a_query_target_without_a_picture_says_how():
-    done = subprocess.run(["make", "-s", "-o", ".venv/.installed", "query"], cwd=ROOT, capture_output=True, text=True,
+    done = subprocess.run(["make", "-s", "-o", ".venv/.small", "query"], cwd=ROOT, capture_output=True, text=True,
                           check=False)
     assert done.returncode and "make query IMG=photo.jpg" in done.stderr
 

@@ -17,7 +17,7 @@ import anyio
 from anyio import to_thread
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive
@@ -25,6 +25,7 @@ from starlette.types import Message, Receive
 from mtg_image_db.browser.openapi import description
 from mtg_image_db.common import MAX_PICTURE_BYTES, TooManyPixels
 from mtg_image_db.console import SuiteError
+from mtg_image_db.recognition.cards import cards_record
 from mtg_image_db.recognition.open_index import OpenIndex
 
 NAMED_AT_A_TIME = 2  # photos. More are not faster on 2 cores, and each needs up to 200 MB
@@ -42,17 +43,21 @@ class TooLarge(Exception):
 
 def routes(index: OpenIndex) -> list[Route]:
     """The routes of the service, below /api, and /healthz."""
-    turns = anyio.CapacityLimiter(NAMED_AT_A_TIME)
+    turns, inside = anyio.CapacityLimiter(NAMED_AT_A_TIME), 0
 
     async def name(request: Request) -> Response:
-        if turns.statistics().tasks_waiting >= WAITING:
+        nonlocal inside
+        k = number(request, "k", 1, 1, MAX_K)
+        if inside >= NAMED_AT_A_TIME + WAITING:  # those that are still sent count: they are in memory too
             return problem(503, "too many photos are waiting", f"{WAITING} wait", "Ask again later.",
                            {"Retry-After": str(RETRY_SECONDS)})
-        k = number(request, "k", 1, 1, MAX_K)
-        picture = await _picture(request)
-        cards = await to_thread.run_sync(functools.partial(index.name, picture, k), limiter=turns)
-        return JSONResponse({"matches": [asdict(match) for match in cards[0].matches] if cards else [],
-                             "cards": [asdict(card) for card in cards]})
+        inside += 1
+        try:
+            picture = await _picture(request)
+            cards = await to_thread.run_sync(functools.partial(index.name, picture, k), limiter=turns)
+        finally:
+            inside -= 1
+        return JSONResponse(cards_record(cards))
 
     async def search(request: Request) -> Response:
         text, limit = request.query_params.get("q", ""), number(request, "limit", 24, 1, MAX_LIMIT)
@@ -73,11 +78,12 @@ def routes(index: OpenIndex) -> list[Route]:
     async def api(_: Request) -> Response:
         return JSONResponse(description())
 
-    return [Route("/api/name", told(name), methods=["POST"]), Route("/api/cards", told(search)),
-            Route("/api/cards/{row:int}/similar", told(similar)), Route("/healthz", health), Route("/api", api)]
+    return [Route("/api/name", errors_as_json(name), methods=["POST"]), Route("/api/cards", errors_as_json(search)),
+            Route("/api/cards/{row:int}/similar", errors_as_json(similar)), Route("/healthz", health),
+            Route("/api", api)]
 
 
-def told(endpoint: Endpoint) -> Endpoint:
+def errors_as_json(endpoint: Endpoint) -> Endpoint:
     """The endpoint with its errors as answers."""
     async def with_errors(request: Request) -> Response:
         try:
@@ -88,8 +94,11 @@ def told(endpoint: Endpoint) -> Endpoint:
         except HTTPException as error:  # a multipart body that is none
             return problem(422, "the body cannot be read", error.detail,
                            f"Send the picture as the body, or as the multipart field {FIELD}.")
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
         except SuiteError as error:
-            status = 413 if isinstance(error.__cause__, TooManyPixels) else 422
+            status = 413 if isinstance(error.__cause__, TooManyPixels) else \
+                422 if error.category in ("Validation Error", "Invalid Arguments") else 500
             return problem(status, str(error.args[0]), error.details, error.suggestion)
 
     return with_errors

@@ -150,8 +150,6 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
 
 def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32]) -> BrowserModel:
     """The model as ONNX, and the hashes. Raises SuiteError if the index has no network, or its vectors are others."""
-    import onnx
-
     spec, sources = recorded_spec(manifest), read_pictures(options.input_dir)
     if MODEL not in manifest["outputs"]:
         raise SuiteError("Configuration Error", f"the index has no {MODEL}", options.input_dir,
@@ -173,8 +171,10 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {options.cache}",
                          "Leave out --with-model, or build the index again.")
     models = [_identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
-    small = with_int8_weights(onnx.load_from_string(files[MODEL])).SerializeToString()
-    if (agreement := cosine(small)) >= SAME_VECTOR:
+    small = _with_int8_weights(files[MODEL])
+    if small is None:
+        say(f"{BROWSER_SMALL_MODEL} is left out: it needs the package onnx (pip install -r requirements.txt).")
+    elif (agreement := cosine(small)) >= SAME_VECTOR:
         files[BROWSER_SMALL_MODEL] = small
         # A page uses the first model. int8 takes a quarter of the bytes, and is used if it changes almost nothing.
         models.insert(0 if agreement >= AGREEMENT else 1,
@@ -188,6 +188,15 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
         "recognition": {"hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION}})
+
+
+def _with_int8_weights(network: bytes) -> bytes | None:
+    """The network with int8 weights. None without the package onnx: only a large model needs them."""
+    try:
+        import onnx
+    except ImportError:
+        return None
+    return with_int8_weights(onnx.load_from_string(network)).SerializeToString()
 
 
 def _identity(name: str, data: bytes) -> dict[str, Any]:

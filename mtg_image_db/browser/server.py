@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ def application(site: Site, index: OpenIndex | None, hosts: Sequence[str], origi
     app: ASGIApp = Starlette(routes=[*(api.routes(index) if index else ()), page])
     if origins:
         app = CORSMiddleware(app, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"])
-    return _HostCheck(app, {*hosts, "localhost"})
+    return _HostCheck(app, {name.lower() for name in (*hosts, "localhost")})
 
 
 class _HostCheck:
@@ -56,12 +57,11 @@ class _HostCheck:
         await answer(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
-        try:
+        name = ""
+        with contextlib.suppress(ValueError):
             name = urlsplit(f"//{host}").hostname or ""
-            ipaddress.ip_address(name)
-        except ValueError:
-            return name in self._names
-        return True
+            return bool(ipaddress.ip_address(name))
+        return name in self._names
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:
@@ -74,6 +74,7 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
 def serving(app: ASGIApp, listening: socket.socket) -> Iterator[threading.Event]:
     """Serve the application in a thread during the block. In the main thread, uvicorn would take the signals, which
     console.entry_point handles. The event is set when it has ended: Thread.join forgets a thread after Ctrl-C."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer says what is wrong with a body
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off",
                                            server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS))
     ended = threading.Event()

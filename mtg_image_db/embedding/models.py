@@ -3,9 +3,9 @@
     spec = describe_model("efficientnet-lite0")
     network = load_model(spec)
 
-An image tower of open_clip is chosen by --model and --pretrained (open_clip_models.py). EfficientNet-Lite0 comes with a
-Python package. To add a model of another Python package, do what describe_model and load_model do for
-EfficientNet-Lite0.
+An image tower of open_clip is chosen by --model and --pretrained (open_clip_models.py). EfficientNet-Lite0 is part
+of this package, as ONNX. PyTorch loads the same weights from a Python package. To add another model, do what
+describe_model and load_model do for EfficientNet-Lite0.
 
 Reads   the weights
 Writes  nothing

@@ -37,7 +37,8 @@ class OnnxEmbedder:
         self.spec = spec
         options = onnxruntime.SessionOptions()
         # As PyTorch does. Idle threads would wait in a loop, and take the processor from the finder.
-        self._threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # "4,2" is for nested threads
+        self._threads = max(1, int(asked) if asked.isdecimal() else os.cpu_count() or 1)
         options.intra_op_num_threads = self._threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -51,7 +52,7 @@ class OnnxEmbedder:
     @property
     def made_with(self) -> dict[str, str]:
         """What makes the vectors, for the manifest. NumPy knows the widest instructions of the CPU."""
-        widest = np.show_config(mode="dicts")["SIMD Extensions"]["found"][-1:]
+        widest = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])[-1:]
         return {"runtime": self.runtime, "device": self.device, "precision": self.precision,
                 "cpu_capability": "".join(widest) or "baseline"}
 

@@ -30,8 +30,8 @@ Resize = Callable[[Picture, int, int], Picture]  # (picture, height, width), bic
 
 
 def resize_with_torch(picture: Picture, height: int, width: int) -> Picture:
-    """A fifth of the time of Pillow's (0.6 ms against 3.0 ms for 488 x 680). Some 0.2% of the values differ from
-    Pillow's, by 1 of 255."""
+    """Resize, bicubic with antialiasing. It takes a fifth of the time of Pillow's, 0.6 ms against 3.0 ms for 488 x
+    680. Some 0.2% of the values differ from Pillow's, by 1 of 255."""
     import torch
 
     tensor = torch.from_numpy(np.require(picture, np.uint8, ["C", "W"])).permute(2, 0, 1)[None]
@@ -40,7 +40,7 @@ def resize_with_torch(picture: Picture, height: int, width: int) -> Picture:
 
 
 def resize_with_pillow(picture: Picture, height: int, width: int) -> Picture:
-    """open_clip's own resizing. It needs no PyTorch."""
+    """Resize, bicubic with antialiasing, as open_clip does. It needs no PyTorch."""
     from PIL import Image
 
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC), np.uint8)

@@ -1,8 +1,8 @@
 """The model of an index as ONNX, beside the index: so the folder is all that a query needs.
 
-    cosine = stage_network(out, spec, previous, pictures, vectors)
+    statistics = stage_network(out, spec, previous, cache, sources, vectors)
 
-Reads   the model's weights, or the network of the previous build
+Reads   the model's weights, or the network of the previous build, and a few pictures of the cache
 Writes  staged in <out>: model.onnx
 """
 from __future__ import annotations

@@ -4,7 +4,7 @@
     cosines, rows = index.nearest(model.embed_photos(photos), k=5)
 
 Reads   build_manifest.json, mtg_meta.jsonl, mtg_pictures.npy and mtg_cards.faiss (mtg_embeddings.npy for an exact
-        search) in <index-dir>, and the model's weights
+        search) in <index-dir>, and model.onnx or the model's weights
 Writes  nothing
 """
 from __future__ import annotations

@@ -119,6 +119,7 @@ def _with_list(picture: Image, captions: Sequence[str], colours: Sequence[str], 
 
     font, gap = ImageFont.load_default(max(10, round(size * SMALL_TEXT))), size
     draw = ImageDraw.Draw(picture)
+    captions = [_shortened(draw, text, font, picture.width - gap) for text in captions]
     wide = gap + max(draw.textlength(text, font) for text in captions)
     columns = max(1, int((picture.width - gap) // wide))
     lines = -(-len(captions) // columns)
@@ -129,6 +130,14 @@ def _with_list(picture: Image, captions: Sequence[str], colours: Sequence[str], 
         column, row = divmod(at, lines)
         draw.text((gap / 2 + column * wide, picture.height + (row + 0.5) * gap), text, colour, font)
     return listed
+
+
+def _shortened(draw: ImageDraw, text: str, font: Any, width: float) -> str:
+    """The text, or its beginning and dots, if it is wider than this."""
+    kept = len(text)
+    while kept > 1 and draw.textlength(text[:kept] + "..." * (kept < len(text)), font) > width:
+        kept -= 1
+    return text[:kept] + "..." * (kept < len(text))
 
 
 def write(path: Path, picture: Image) -> None:

@@ -44,8 +44,10 @@ class AnswerFiles:
 
     @property
     def rest(self) -> Path | None:
-        """Where the cards go that the list lacks. None if it lacks none."""
-        if self.csv is None or self.csv_format == collection.PLAIN:
+        """Where the cards go that the list lacks. None without a list, for a list that is a device or a pipe, and for
+        the format plain, which lists every card."""
+        is_file = self.csv is not None and (self.csv.is_file() or not self.csv.exists())
+        if self.csv is None or not is_file or self.csv_format == collection.PLAIN:
             return None
         return self.csv.with_name(f"{self.csv.stem}-rest.csv")
 
@@ -69,16 +71,18 @@ def write_files(answered: Iterator[AnswerWithPhoto], files: AnswerFiles, subtitl
 
 def _write_list(path: Path, done: Sequence[Answer], files: AnswerFiles) -> None:
     listed = {RECOGNISED, LIKELY} if files.with_likely else {RECOGNISED}
-    if files.rest is None:
+    if files.csv_format == collection.PLAIN:
         return _write_text(path, collection.plain_text(done))
+    rest = files.rest  # before the list is there
     _write_text(path, collection.FORMATS[files.csv_format].text(collection.printings_in(done, listed)))
-    _write_text(files.rest, collection.plain_text(done, without=listed))
+    if rest:
+        _write_text(rest, collection.plain_text(done, without=listed))
 
 
 def _write_text(path: Path, text: str) -> None:
     remove_leftovers(path.parent)
     with atomic_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="surrogateescape"))  # a path that is not UTF-8 keeps its bytes
 
 
 def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
@@ -92,7 +96,7 @@ def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
     picture = None if pixels is None else annotate.drawn(pixels, answer.cards, answer.scale, named=False)
     return html_report.section(html_report.Row(
         printable(answer.photo.label), summary(answer.cards) if answer.cards else "", picture, answer.error,
-        groups or [html_report.Group("", RECOGNISED, "", shown(answer.matches))]))
+        groups or [html_report.Group("", html_report.UNDECIDED, "", shown(answer.matches))]))
 
 
 def _detail(card: Card) -> str:

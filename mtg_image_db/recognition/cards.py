@@ -8,7 +8,8 @@ Reads and writes  nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +36,12 @@ class Card:
 
     quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
     (0-359) by which it is turned clockwise. state: one of STATES. accepted: the state is RECOGNISED. confidence: the
-    similarity of the art windows in colour, which decides the state. score: that of the first match. similarity: that
-    of the complete card and the first match, 1 for equal pictures and about 0 for unrelated ones. margin: similarity
-    minus that of the next different card. matches: best first. printings: every indexed face that shows the first
-    match's artwork, the most similar first. Empty if the state is UNKNOWN. printings_known: their number.
-    printing_decided: there are several, and the first match can be told from the others. mirrored: the picture shows
-    the card in a mirror, so its corners run counter-clockwise.
+    similarity of the art windows in colour, which decides the state. A likely card also lies at a sure place. score:
+    that of the first match. similarity: that of the complete card and the first match, 1 for equal pictures and about 0
+    for unrelated ones. margin: similarity minus that of the next different card. matches: best first. printings: every
+    indexed face that shows the first match's artwork, the most similar first. Empty if the state is UNKNOWN.
+    printings_known: their number. printing_decided: there are several, and the first match can be told from the others.
+    mirrored: the picture shows the card in a mirror, so its corners run counter-clockwise.
     """
     quad: list[list[float]]
     rotation: int
@@ -55,6 +56,12 @@ class Card:
     printings_known: int = 0
     printings: list[Printing] = field(default_factory=list)
     mirrored: bool = False
+
+
+def cards_record(cards: Sequence[Card]) -> dict[str, Any]:
+    """The cards of a photo as JSON has them: `matches` of the first card, and `cards`."""
+    return {"matches": [asdict(match) for match in cards[0].matches] if cards else [],
+            "cards": [asdict(card) for card in cards]}
 
 
 def in_reading_order(cards: Sequence[Card]) -> list[Card]:

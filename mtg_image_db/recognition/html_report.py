@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL, PHOTO = 340, 840  # pixels wide, twice the shown width: sharp on a dense screen
 NARROW, WIDE = 150, 480  # pixels for a card with one match, and with many
+UNDECIDED = "undecided"  # the state of a picture of which nothing was decided: --find off
 WEB_ADDRESS = ("https://", "http://")
 STYLE = """
 :root { color-scheme: light dark; --line: #d4d4d0; --quiet: #63635e; --page: #faf9f6; --card: #fff;
@@ -46,19 +47,19 @@ h3 + p { margin: 0 0 8px }
 .recognised { --state: var(--recognised) }
 .likely { --state: var(--likely) }
 .unknown { --state: var(--unknown) }
+.undecided { --state: var(--quiet) }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(var(--wide), 100%), 1fr)); gap: 24px 20px }
 figure.query { position: sticky; top: 16px; align-self: start }
 img { width: 100%; border-radius: 8px; display: block; background: var(--line) }
 figcaption { margin-top: 8px; overflow-wrap: break-word; min-width: 0 }
 .matches { display: grid; grid-template-columns: repeat(auto-fill, minmax(120px, 170px)); gap: 20px }
+.unknown .matches img { opacity: 0.55 }
 .quiet { color: var(--quiet); font-size: 13px }
 .score { height: 4px; border-radius: 2px; background: var(--line); margin: 6px 0 2px }
-.score i { display: block; height: 100%; border-radius: 2px; background: var(--state, var(--recognised)) }
+.score i { display: block; height: 100%; border-radius: 2px; background: var(--state) }
 a { color: inherit }
 @media (max-width: 600px) { section { grid-template-columns: minmax(0, 1fr); gap: 14px; padding: 14px }
-  figure.query { max-width: none; position: static }
-  .cards { grid-template-columns: minmax(0, 1fr) }
-  .matches { grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px } }
+  figure.query { max-width: none; position: static } }
 """
 
 

@@ -53,6 +53,8 @@ class OpenIndex:
         shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
         try:
             if isinstance(picture, np.ndarray):
+                if picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+                    raise InvalidContent(f"{picture.dtype} {list(picture.shape)} is no RGB picture: uint8 [H, W, 3]")
                 return name_photo(picture, self._index, self.load_model(), k)
             photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
             return in_file_pixels(name_photo(photo, self._index, self.load_model(), k), scale)

@@ -7,6 +7,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def photos_of(named: Sequence[str | Path]) -> list[PhotoFile]:
 def _paths(named: Iterable[str | Path]) -> Iterator[Path]:
     for name in named:
         if str(name) == STDIN:
-            yield from _paths(line for line in sys.stdin.read().splitlines() if line and line != STDIN)
+            listed = os.fsdecode(sys.stdin.buffer.read()) if sys.stdin else ""
+            yield from _paths(line for line in listed.splitlines() if line and line != STDIN)
         elif (path := Path(name)).is_dir():
             yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES
                               and not file.name.startswith(".") and file.is_file())

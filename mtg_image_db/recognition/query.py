@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.index.reader import CardIndex, Match
 from mtg_image_db.recognition import html_report
-from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card
+from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card, cards_record
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
@@ -207,7 +207,7 @@ def _match_line(match: Match) -> str:
 def json_line(answer: Answer) -> str:
     """The answer as one JSON object. Names come from the network, so control characters stay escaped."""
     page = {"page": answer.photo.page} if answer.photo.page else {}
-    line = json.dumps({"query": str(answer.photo.path), **page, "matches": [asdict(match) for match in answer.matches],
-                       "cards": [asdict(card) for card in answer.cards],
+    found = cards_record(answer.cards) | {"matches": [asdict(match) for match in answer.matches]}
+    line = json.dumps({"query": str(answer.photo.path), **page, **found,
                        **({"error": answer.error} if answer.error else {})}, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in line)
