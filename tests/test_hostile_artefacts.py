@@ -84,7 +84,7 @@ def other_build(finished, drawn, tmp_path_factory) -> Workspace:
     """A build of 20 of the same pictures."""
     space = Workspace(tmp_path_factory.mktemp("other"))
     path = write_bulk(space.path / "mine", read_bulk(drawn)[:20])
-    space.build("--bulk-file", path, "--cache", finished.cache, "--size", 64)
+    space.build("--bulk-file", path, "--cache", finished.cache, "--fit", "pad")
     return space
 
 

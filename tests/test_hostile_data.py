@@ -100,7 +100,7 @@ def test_bad_lines_are_skipped_counted_and_never_shown_raw(workspace, drawn):
     assert failure["scryfall_id"] == good[2]["id"]
     assert {path.name for path in workspace.pictures()} == \
         {cache_name(card["image_uris"]["normal"]) for card in good if card is not good[2]}
-    workspace.build("--bulk-file", path, "--size", 64)
+    workspace.build("--bulk-file", path)
     assert workspace.manifest()["statistics"]["bad_bulk_lines"] == 4
     for name in ("mtg_meta.jsonl", "rejected.jsonl", "build_manifest.json"):
         assert not CONTROL.search((workspace.out / name).read_text(encoding="utf-8")), name

@@ -38,7 +38,7 @@ def many(tmp_path_factory, drawn) -> Workspace:
 def start_build(workspace: Workspace, *flags: object) -> subprocess.Popen:
     return subprocess.Popen(workspace.command(
         "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", workspace.path / "bulk.jsonl",
-        "--checkpoint-frequency", 100, "--batch", 20, "--size", 64, "--precision", "fp32", *flags),
+        "--checkpoint-frequency", 100, "--batch", 20, *flags),
         cwd=workspace.path, env=workspace.environment(), stderr=subprocess.PIPE, text=True)
 
 

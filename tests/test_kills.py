@@ -112,8 +112,8 @@ def start_slow(space: Workspace, script: str, *flags: object, seconds: float = 0
 
 
 def start_build(space: Workspace, bulk: Path, *flags: object) -> subprocess.Popen:
-    return start_slow(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", bulk, "--size", 64,
-                      "--precision", "fp32", "--checkpoint-frequency", CHECKPOINT, "--batch", BATCH, *flags)
+    return start_slow(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file", bulk,
+                      "--checkpoint-frequency", CHECKPOINT, "--batch", BATCH, *flags)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def test_new_cards_are_added_to_the_stored_index(built):
 
 @pytest.mark.parametrize("flags, why", [
     (["--bulk-file", "few"], "a card is gone"), (["--hnsw-m", "16"], ""), (["--hnsw-ef-construction", "100"], ""),
-    (["--rebuild"], ""), (["--size", "192"], "")])
+    (["--rebuild"], ""), (["--fit", "pad"], "")])
 def test_an_index_of_other_rows_or_parameters_is_built_anew(built, flags, why):
     write_bulk(built.path / "few", read_bulk_of(built)[1:])
     assert "stored index" not in built.build(*flags).stderr, why

@@ -183,7 +183,7 @@ def test_what_is_no_address_of_a_picture_is_no_face_to_fetch(workspace, drawn, m
     workspace.download("--bulk-file", path)
     done = workspace.download_statistics()
     assert (done["refused_urls"], done["to_fetch"], len(image_requests(mirror))) == (len(addresses), 1, 1)
-    workspace.build("--bulk-file", path, "--size", 64)
+    workspace.build("--bulk-file", path)
     reasons = [rejected["reason"] for rejected in workspace.lines("rejected.jsonl")]
     assert len(reasons) == len(addresses) and all(reason.startswith("invalid: ") for reason in reasons)
 
