@@ -9,9 +9,11 @@ import pytest
 from conftest import Workspace
 from made_matches import match
 from PIL import Image
+from test_web_browsers import TYPED
 
 from mirror.drawn_scenes import scene
 from mtg_image_db.artefacts import cache_name
+from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.cards import LIKELY, RECOGNISED, UNKNOWN, Card, in_reading_order
 from mtg_image_db.recognition.photo_files import PhotoFile, photos_of
@@ -78,6 +80,24 @@ def test_scores_fall_and_mean_the_same_with_and_without_finding(finished):
         assert scores[0] == 1 and scores == sorted(scores, reverse=True)
     assert found["matches"][0] == off["matches"][0]
     assert found["cards"][0]["score"] == 1 == found["cards"][0]["similarity"] == found["cards"][0]["confidence"]
+
+
+# Names
+
+def found(faces: list[str], text: str, number: str = "174★") -> list[str]:
+    lines = [json.dumps({"name": name, "set": "rtr", "collector_number": number}).encode() for name in faces]
+    return [faces[row] for row in NameSearch(lines).rows(text)]
+
+
+@pytest.mark.parametrize("name, typed, is_found", TYPED)
+def test_names_are_found_as_in_the_page(name, typed, is_found):
+    assert {text: found([name], text) == [name] for text in typed} == dict.fromkeys(typed, is_found)
+
+
+def test_the_best_names_come_first():
+    faces = ["Unbolted Door", "Boltwing Marauder", "Lightning Bolt", "Bolt Bend", "Bolt"]
+    assert found(faces, "bolt") == ["Bolt", "Boltwing Marauder", "Bolt Bend", "Lightning Bolt", "Unbolted Door"]
+    assert found(faces, "rtr bend") == ["Bolt Bend"] and found(faces, " ") == [] == found(faces, "bolt zen")
 
 
 # Inputs

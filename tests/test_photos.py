@@ -210,6 +210,18 @@ def test_a_card_that_is_not_in_the_index_is_not_recognised(finished, tmp_path):
     assert f"{len(photos)} pictures, {len(photos)} cards: {len(photos)} unknown" in done.stderr
 
 
+def test_a_card_that_looks_a_little_like_an_indexed_one_is_not_recognised(finished, tmp_path):
+    """Drawn cards resemble each other: these reach a confidence of 0.34."""
+    index, confidences = mtg_image_db.open_index(finished.out), []
+    for number, table in enumerate(("white", "cloth", "clutter")):
+        photo, _ = scene([draw_face("A Stranger", 900_000 + number, "GW")], table, seed=number)
+        photo.save(tmp_path / "stranger.jpg")
+        cards = index.name(tmp_path / "stranger.jpg")
+        assert not any(found.accepted for found in cards)
+        confidences += [found.confidence for found in cards]
+    assert max(confidences) > 0.3, "the threshold is tested"
+
+
 def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, tables, tmp_path):
     meta = finished.lines("mtg_meta.jsonl")
     twin = next(row for row, face in enumerate(meta) if face["same_image_as"])
