@@ -110,7 +110,7 @@ def report(done: Sequence[Answer], args: argparse.Namespace, files: AnswerFiles,
     if files.rest:
         say(f"The cards that {args.csv} does not list are in {files.rest}.")
     if args.csv and any(not card.matches[0].set_name for answer in done for card in answer.recognised):
-        say("Some sets have no name: an older version built the index. Run the build again. It keeps the vectors.")
+        say("Some sets have no name: an older version built the index. The next build adds them and keeps the vectors.")
 
 
 @entry_point
@@ -120,9 +120,9 @@ def main(argv: list[str] | None = None) -> int:
     if not photos:
         raise SuiteError("Invalid Arguments", "there is no picture to name", ", ".join(map(str, args.images)),
                          f"Name a folder with {READABLE} files.")
-    if args.annotate and len(photos) > 1:
-        raise SuiteError("Invalid Arguments", "--annotate takes one picture", f"{len(photos)} pictures",
-                         "Use --html to see several.")
+    files = AnswerFiles(args.html, args.annotate, args.csv, args.format, args.include == LIKELY,
+                        args.cache or cache_beside(args.index_dir))
+    files.check([photo.path for photo in photos])
     say(f"Opening the index in {args.index_dir}.")
     options = ModelOptions(args.pretrained, RunOptions(args.runtime, args.device, args.precision), len(photos))
     with ThreadPoolExecutor(1) as beside:  # the first photo is looked at meanwhile
@@ -131,8 +131,6 @@ def main(argv: list[str] | None = None) -> int:
         index, model = opening.result()
     say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
         f"{model.runtime}.")
-    files = AnswerFiles(args.html, args.annotate, args.csv, args.format, args.include == LIKELY,
-                        args.cache or cache_beside(args.index_dir))
     question = Question(index, model, args.k, args.ef_search, files.need_photos)
     answered = query.named(looks, question) if args.find == "auto" else query.matched(photos, question)
     progress = Progress("Naming", len(photos), shown=len(photos) > 1 and not sys.stdout.isatty())

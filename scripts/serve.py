@@ -127,7 +127,8 @@ def main(argv: list[str] | None = None) -> int:
             serve(app, listening)
         except KeyboardInterrupt:
             say("Stopped.")
-    return EXIT_OK
+    sys.stderr.flush()
+    os._exit(EXIT_OK)  # a photo that is still being named would hold the process, or end it with an error of C++
 
 
 if __name__ == "__main__":

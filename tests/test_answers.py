@@ -141,6 +141,17 @@ def test_each_page_of_a_tiff_is_a_photo_and_smaller_copies_are_none(finished, tm
     assert f"{path}, page 3" in finished.query(path).stdout
 
 
+@pytest.mark.parametrize("flags", [["--csv", "photo.jpg"], ["--annotate", "photo.jpg"], ["--html", "./photo.jpg"],
+                                   ["--csv", "page", "--html", "page"]])
+def test_no_output_replaces_a_photo_or_another_output(finished, tmp_path, flags):
+    data = finished.pictures()[0].read_bytes()
+    (tmp_path / "photo.jpg").write_bytes(data)
+    work = Workspace(tmp_path)
+    done = work.query("photo.jpg", "--index-dir", finished.out, *flags, find="auto", code=1)
+    assert "a file to write is a picture" in done.stderr
+    assert (tmp_path / "photo.jpg").read_bytes() == data and len(list(tmp_path.iterdir())) == 1
+
+
 # Outlines
 
 def test_names_that_would_cover_each_other_are_listed_below_the_photo():

@@ -285,6 +285,17 @@ def test_similar_faces_are_others(finished):
         assert twin is None or similar[0].face_id == meta[twin]["face_id"]
 
 
+def test_numbers_out_of_range_are_suite_errors(finished):
+    index = mtg_image_db.open_index(finished.out)
+    for wrong in (lambda: index.name(cached(finished, 0), k=0), lambda: index.search("a", limit=0),
+                  lambda: index.search("a", offset=-1), lambda: index.similar(0, k=0),
+                  lambda: mtg_image_db.open_index(finished.out, runtime="tensorflow")):
+        with pytest.raises(mtg_image_db.SuiteError):
+            wrong()
+    with pytest.raises(IndexError):
+        index.similar(53)
+
+
 def test_a_picture_is_named_from_a_path_bytes_or_pixels(finished):
     index, path = mtg_image_db.open_index(str(finished.out)), cached(finished, 9)
     assert len(index) == 53

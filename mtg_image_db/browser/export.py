@@ -52,6 +52,7 @@ RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VE
 SCALE = 127
 BLOCK_ROWS = 8192  # rows that are rounded at a time
 FIDELITY_SAMPLE = 500  # rows
+SMALL_ENOUGH = 20_000_000  # bytes of a network that needs no int8 weights
 GZIP_LEVEL = 6
 
 
@@ -172,7 +173,9 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                          "Leave out --with-model, or build the index again.")
     models = [_identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
     small = _with_int8_weights(files[MODEL])
-    if small is None:
+    if small is None and len(files[MODEL]) < SMALL_ENOUGH:
+        pass  # a page loads it as it is
+    elif small is None:
         say(f"{BROWSER_SMALL_MODEL} is left out: it needs the package onnx (pip install -r requirements.txt).")
     elif (agreement := cosine(small)) >= SAME_VECTOR:
         files[BROWSER_SMALL_MODEL] = small

@@ -32,6 +32,7 @@ from mtg_image_db.console import SuiteError
 from mtg_image_db.recognition.open_index import OpenIndex
 
 LAST_ANSWERS_SECONDS = 4  # after Ctrl-C
+BACKLOG = 128  # clients that may connect before the server accepts them
 
 
 def application(site: Site, index: OpenIndex | None, hosts: Sequence[str], origins: Sequence[str] = ()) -> ASGIApp:
@@ -90,6 +91,7 @@ def serving(app: ASGIApp, listening: socket.socket) -> Iterator[threading.Event]
         yield ended
     finally:
         server.should_exit = True
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it would trace each photo that is cut short
         ended.wait(LAST_ANSWERS_SECONDS + 1)
 
 
@@ -106,7 +108,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
-            listening.listen(1)  # finds a server that is there already, which bind alone may not
+            listening.listen(BACKLOG)  # finds a server that is there already, which bind alone may not
         except OSError as error:
             raise _refused(host, port, error) from error
         yield listening

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, atomic_file, open_picture
-from mtg_image_db.console import printable
+from mtg_image_db.console import SuiteError, printable
 from mtg_image_db.index.reader import Match
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition import annotate, collection, html_report
@@ -50,6 +50,19 @@ class AnswerFiles:
         if self.csv is None or not is_file or self.csv_format == collection.PLAIN:
             return None
         return self.csv.with_name(f"{self.csv.stem}-rest.csv")
+
+
+    def check(self, inputs: Sequence[Path]) -> None:
+        """Raise SuiteError if a file to write is one of the pictures or another one, or if annotate has several."""
+        if self.annotate and len(inputs) > 1:
+            raise SuiteError("Invalid Arguments", "--annotate takes one picture", f"{len(inputs)} pictures",
+                             "Use --html to see several.")
+        written = [path.resolve() for path in (self.html, self.annotate, self.csv, self.rest) if path]
+        taken = [path for path in written if path.is_file() and path in {picture.resolve() for picture in inputs}]
+        taken += [path for path in written if written.count(path) > 1]
+        if taken:
+            raise SuiteError("Invalid Arguments", "a file to write is a picture, or another file to write", taken[0],
+                             "Give each of --html, --annotate and --csv a file of its own.")
 
 
 def write_files(answered: Iterator[AnswerWithPhoto], files: AnswerFiles, subtitle: str) -> Iterator[Answer]:

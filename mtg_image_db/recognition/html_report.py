@@ -101,7 +101,7 @@ def section(row: Row) -> str:
     width = max((len(group.matches) for group in row.groups), default=1)
     groups = f"<div class=cards style='--wide:{min(WIDE, width * NARROW)}px'>{''.join(map(_group, row.groups))}</div>"
     if not any(group.matches for group in row.groups):
-        groups = f"<p>No match: {html.escape(row.error or 'nothing in the index')}.</p>"
+        groups = f"<p>Left out: {html.escape(row.error or 'nothing in the index')}.</p>"
     heading = f"<h2>{html.escape(row.summary)}</h2>" if row.summary else ""
     return (f"<section><figure class=query>{shown}<figcaption class=quiet>{html.escape(row.name)}</figcaption></figure>"
             f"<div>{heading}{groups}</div></section>")
@@ -121,7 +121,8 @@ def _match(match: Match, picture: Image | None) -> str:
     if match.scryfall_uri.startswith(WEB_ADDRESS):
         title = f"<a href='{html.escape(match.scryfall_uri, quote=True)}'>{title}</a>"
     artist = f"<div class=quiet>Art: {html.escape(match.artist)}</div>" if match.artist else ""
-    return (f"<figure><img src='{source}' alt='{html.escape(match.name, quote=True)}' loading=lazy><figcaption>{title}"
+    lazy = "" if picture else " loading=lazy"
+    return (f"<figure><img src='{source}' alt='{html.escape(match.name, quote=True)}'{lazy}><figcaption>{title}"
             f"<div class=quiet>{html.escape(match.set.upper())} {html.escape(match.collector_number)}</div>{artist}"
             f"<div class=score><i style='width:{100 * max(0.0, min(1.0, match.score)):.0f}%'></i></div>"
             f"<div class=quiet>score {match.score:.3f}</div></figcaption></figure>")

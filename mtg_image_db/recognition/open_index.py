@@ -50,6 +50,7 @@ class OpenIndex:
         The cards are in reading order. Each has at most k matches. Raises SuiteError if the file cannot be read, or if
         the picture is too long for a card.
         """
+        _require(k, "k", 1)
         shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
         try:
             if isinstance(picture, np.ndarray):
@@ -66,6 +67,8 @@ class OpenIndex:
     def search(self, text: str, limit: int = 24, offset: int = 0) -> list[Face]:
         """The faces whose name, set and number have every word of the text, the best first: at most limit of them,
         after offset. "bolt lea" finds Lightning Bolt of the set lea. count() gives their number."""
+        _require(limit, "limit", 1)
+        _require(offset, "offset", 0)
         return [Face(**self._index.described(row)) for row in self._found(text)[offset:offset + limit]]
 
     def count(self, text: str) -> int:
@@ -75,6 +78,7 @@ class OpenIndex:
     def similar(self, row: int, k: int = 10) -> list[Match]:
         """The k faces whose pictures are most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl,
         counted from 0. Raises IndexError if there is no such row."""
+        _require(k, "k", 1)
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
         face_id, vector = self._index.face(row)["face_id"], self._vectors()[row]
@@ -100,3 +104,8 @@ class OpenIndex:
         with self._lock:
             self._names = self._names or NameSearch(self._index.metadata)
         return self._names.rows(text)
+
+
+def _require(value: int, name: str, least: int) -> None:
+    if value < least:
+        raise SuiteError("Invalid Arguments", "a number is not valid", f"{name}={value}", f"Use {least} or more.")
