@@ -22,6 +22,7 @@ MODULE_LINES, SCRIPT_LINES = 300, 150
 LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.replies": 0, "mtg_image_db.leftovers": 0, "mtg_image_db.memory": 0,
           "mtg_image_db.picture_formats": 0,
           "mtg_image_db.common": 1, "mtg_image_db.console": 1, "mtg_image_db.threads": 1,
+          "mtg_image_db.onnx_session": 1,
           "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2, "mtg_image_db.locks": 2,
           "mtg_image_db.scryfall": 3, "mtg_image_db.embedding": 3, "mtg_image_db.index": 4,
           "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db": 6, "root": 7,

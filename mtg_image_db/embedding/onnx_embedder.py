@@ -8,7 +8,6 @@ Writes  nothing
 """
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.preparation import input_array, prepare, resize_with_pillow, unit_vectors
+from mtg_image_db.onnx_session import open_session, session_threads
 
 INPUT, OUTPUT = "pixels", "vectors"
 BATCH = 8  # pictures in a pass. More are not faster on a CPU, and need more memory
@@ -32,18 +32,9 @@ class OnnxEmbedder:
 
     def __init__(self, spec: ModelSpec, network: Path | bytes) -> None:
         """Load the network: a file, or its bytes. Raises SuiteError if ONNX Runtime cannot."""
-        import onnxruntime
-
-        self.spec = spec
-        options = onnxruntime.SessionOptions()
-        # As PyTorch does. Idle threads would wait in a loop, and take the processor from the finder.
-        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # "4,2" is for nested threads
-        self._threads = max(1, int(asked) if asked.isdecimal() else os.cpu_count() or 1)
-        options.intra_op_num_threads = self._threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.spec, self._threads = spec, session_threads()
         try:
-            self._session = onnxruntime.InferenceSession(
-                network if isinstance(network, bytes) else str(network), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(network)
         except Exception as error:  # ONNX Runtime raises a different exception for each error code
             raise self._failure(error) from error
         fixed = self._session.get_inputs()[0].shape[0]  # a number, if the network takes only this many pictures
