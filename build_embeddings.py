@@ -2,9 +2,9 @@
 
     python build_embeddings.py --kind unique_artwork
 
-Reads   the bulk snapshot and the pictures in <cache>, and the vectors of the previous build in <out>
+Reads   the bulk snapshots and the pictures in <cache>, and the vectors of the previous build in <out>
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy,
-        rejected.jsonl, and last build_manifest.json; a checkpoint while it runs
+        rejected.jsonl, mtg_printings.jsonl, model.onnx, and last build_manifest.json; a checkpoint while it runs
 """
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mtg_image_db.embedding.runtimes import RUNTIMES, RunOptions
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, source_from_args
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, PRINTINGS_KINDS, source_from_args
 
 MIN_CHECKPOINT = 100
 
@@ -117,7 +117,7 @@ def report(result: BuildResult) -> None:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, IMAGE_KEYS)
+    add_source_flags(parser, KINDS, IMAGE_KEYS, PRINTINGS_KINDS)
     add_build_flags(parser)
     add_run_flags(parser)
     args = parser.parse(argv, check_build)

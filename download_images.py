@@ -2,7 +2,7 @@
 
     python download_images.py --kind unique_artwork --workers 16
 
-Reads   Scryfall's bulk data, at most once a day, and its card images
+Reads   Scryfall's bulk data, also that of the printings, at most once a day, and its card images
 Writes  <cache>/<sha1 of the URL>.jpg|.png|.webp, <cache>/bulk/, and in <out>: download_manifest.json,
         download_failures.jsonl, and download_checkpoint.json while it runs
 """
@@ -16,7 +16,7 @@ from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_fla
 from mtg_image_db.common import NetworkOptions
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, require_writable, say
 from mtg_image_db.scryfall.download import DownloadOptions, Plan, download, plan_download
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, flags_of, source_from_args
+from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, PRINTINGS_KINDS, flags_of, source_from_args
 from mtg_image_db.scryfall.hosts import API_URL
 
 
@@ -53,7 +53,7 @@ def print_plan(plan: Plan, image_size: str) -> None:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, IMAGE_KEYS)
+    add_source_flags(parser, KINDS, IMAGE_KEYS, PRINTINGS_KINDS)
     add_download_flags(parser)
     add_run_flags(parser)
     args = parser.parse(argv)

@@ -33,7 +33,8 @@ def downloads(bench: Bench) -> Iterator[Figure]:
 
     def fetch(workers: int, limit: int) -> Run:
         with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
-            return run(Path(folder), "download_images.py", "--api-url", address, "--workers", workers, "--limit", limit)
+            return run(Path(folder), "download_images.py", "--api-url", address, "--workers", workers, "--limit", limit,
+                       "--printings", "none")
 
     def rate(workers: int, limit: int) -> float:
         """Pictures/s once the download runs: the time of limit pictures, less the time of a tenth of them."""
@@ -98,7 +99,7 @@ def planning(bench: Bench) -> Iterator[Figure]:
         for what, flags, count, seconds in (
                 ("no-op download over {:,} cached pictures", (), sizes.cached, 4),
                 ("--dry-run of {:,} objects of default_cards", dry, sizes.bulk, 10)):
-            command = ("download_images.py", "--api-url", address, *flags)
+            command = ("download_images.py", "--api-url", address, "--printings", "none", *flags)
             run(folder, *command[:3], "--dry-run", *flags)  # fetches the snapshot
             if not flags:
                 for url in picture_urls(root / "unique-artwork.jsonl.gz"):

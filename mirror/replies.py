@@ -1,6 +1,6 @@
 """The replies of Scryfall's three hosts, made from the files of a folder.
 
-    reply = api_reply(Path("../shared/sample"), "/bulk-data", {"User-Agent": "me/1", "Accept": "*/*"}, None, False)
+    reply = api_reply(Served(Path("../shared/sample")), "/bulk-data", {"User-Agent": "me/1", "Accept": "*/*"})
 
 Reads   under the root:
         <type with dashes>.jsonl.gz    the bulk file of a type. unique-artwork.jsonl.gz replaces a missing one
@@ -18,6 +18,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.message import Message
 from email.utils import formatdate
@@ -53,6 +54,16 @@ BULK_LOCK = threading.Lock()
 Headers = Mapping[str, str] | Message  # a Message finds a name in upper or lower case
 
 
+@dataclass(frozen=True)
+class Served:
+    """What the replies are made from. origin replaces Scryfall's hosts, if it is given. legacy gives bulk data in the
+    form before 2026-07-20. printings is a file to answer default_cards with: it need not have pictures."""
+    root: Path
+    origin: str | None = None
+    legacy: bool = False
+    printings: Path | None = None
+
+
 def etag_of(body: bytes) -> str:
     """The strong entity tag of a body."""
     return f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'
@@ -78,11 +89,13 @@ def bulk_body(path: Path, version: tuple[int, int], origin: str | None, legacy: 
     return body, etag_of(body), size
 
 
-def load_bulk(root: Path, bulk_type: str, origin: str | None, legacy: bool) -> tuple[dict[str, Any], Reply] | None:
-    """The bulk descriptor of a type and the reply with its file. legacy gives the form before 2026-07-20."""
+def load_bulk(served: Served, bulk_type: str) -> tuple[dict[str, Any], Reply] | None:
+    """The bulk descriptor of a type and the reply with its file."""
+    root, origin, legacy = served.root, served.origin, served.legacy
     name, title = bulk_type.replace("_", "-"), bulk_type.replace("_", " ").title()
     paths = root / f"{name}.jsonl.gz", root / "unique-artwork.jsonl.gz"
-    path = next(filter(Path.is_file, paths), None)
+    path = served.printings if bulk_type == "default_cards" and served.printings else \
+        next(filter(Path.is_file, paths), None)
     if path is None:
         return None
     stat, entry = path.stat(), {}
@@ -108,7 +121,7 @@ def load_bulk(root: Path, bulk_type: str, origin: str | None, legacy: bool) -> t
     return descriptor, Reply(200, headers, body)
 
 
-def api_reply(root: Path, path: str, headers: Headers, origin: str | None, legacy: bool) -> Reply:
+def api_reply(served: Served, path: str, headers: Headers) -> Reply:
     """The reply of api.scryfall.com."""
     agent = headers.get("User-Agent", "").strip()
     if not agent or GENERIC_AGENT.match(agent):
@@ -117,18 +130,18 @@ def api_reply(root: Path, path: str, headers: Headers, origin: str | None, legac
         return error_reply(400, "Send an Accept header.", subcode="missing_accept")
     wanted = path.removeprefix("/bulk-data/")
     types = [t for t in BULK_IDS if path == "/bulk-data" or wanted in (t, BULK_IDS[t])]
-    found = [bulk[0] for t in types if (bulk := load_bulk(root, t, origin, legacy))]
+    found = [bulk[0] for t in types if (bulk := load_bulk(served, t))]
     if not found and path != "/bulk-data":
         return error_reply(404, f"No object found at {path}.")
     value = {"object": "list", "has_more": False, "data": found} if path == "/bulk-data" else found[0]
-    body = rewrite_hosts_in(json.dumps(value, ensure_ascii=False).encode(), origin)
+    body = rewrite_hosts_in(json.dumps(value, ensure_ascii=False).encode(), served.origin)
     return Reply(200, {"Content-Type": JSON_TYPE, "ETag": "W/" + etag_of(body)}, body)
 
 
-def bulk_reply(root: Path, path: str, origin: str | None, legacy: bool) -> Reply:
+def bulk_reply(served: Served, path: str) -> Reply:
     """The reply of data.scryfall.io. Only the present version of a bulk file exists."""
     bulk_type = path.split("/")[1].replace("-", "_")
-    bulk = load_bulk(root, bulk_type, origin, legacy) if bulk_type in BULK_IDS else None
+    bulk = load_bulk(served, bulk_type) if bulk_type in BULK_IDS else None
     return bulk[1] if bulk and DATA + path in bulk[0].values() else error_reply(404, "No such bulk file.")
 
 

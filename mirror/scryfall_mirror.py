@@ -29,7 +29,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mirror.faults import Fault, Reply, apply_fault, draw_fault, error_reply, reset, send_part
-from mirror.replies import BULK_PATH, IMAGE_PREFIXES, Headers, api_reply, apply_conditions, bulk_reply, image_reply
+from mirror.replies import (
+    BULK_PATH,
+    IMAGE_PREFIXES,
+    Headers,
+    Served,
+    api_reply,
+    apply_conditions,
+    bulk_reply,
+    image_reply,
+)
 from mtg_image_db.arguments import ArgumentParser, directory, existing_file, number
 from mtg_image_db.console import EXIT_ERROR, EXIT_INTERRUPTED, SuiteError, entry_point, require_directory, say
 
@@ -116,13 +125,15 @@ class Mirror:
     `requests` holds every request answered so far. `faults` and `latency` (seconds before each reply) may be changed
     while it runs. Random choices depend only on seed, path and attempt, not on the order of threads. After a stop, it
     starts again at the same port. prefix is a path below which everything is: "/scryfall". clock_ahead is in seconds.
+    printings is a file to answer default_cards with.
     """
 
     def __init__(self, root: Path, *, port: int = 0, latency: float = 0.0, rewrite_hosts: bool = False,
                  legacy: bool = False, faults: Iterable[Fault] = (), seed: int = 0,
-                 host: str = "127.0.0.1", verbose: bool = False, prefix: str = "", clock_ahead: float = 0.0) -> None:
+                 host: str = "127.0.0.1", verbose: bool = False, prefix: str = "", clock_ahead: float = 0.0,
+                 printings: Path | None = None) -> None:
         self.root, self.host, self.port = Path(root), host, port
-        self.latency, self.rewrite_hosts, self.legacy = latency, rewrite_hosts, legacy
+        self.latency, self.rewrite_hosts, self.legacy, self.printings = latency, rewrite_hosts, legacy, printings
         self.prefix, self.clock_ahead = prefix, clock_ahead
         self.faults, self.seed, self.verbose = list(faults), seed, verbose
         self.requests: list[Request] = []
@@ -180,13 +191,13 @@ class Mirror:
         return apply_fault(fault, reply, path, rng) if fault else reply
 
     def _true_reply(self, path: str, headers: Headers) -> Reply:
-        origin = self.url if self.rewrite_hosts else None
+        served = Served(self.root, self.url if self.rewrite_hosts else None, self.legacy, self.printings)
         try:
             if path.startswith(IMAGE_PREFIXES):
                 return image_reply(self.root, path, headers)
             if BULK_PATH.fullmatch(path):
-                return bulk_reply(self.root, path, origin, self.legacy)
-            return api_reply(self.root, path, headers, origin, self.legacy)
+                return bulk_reply(served, path)
+            return api_reply(served, path, headers)
         except (OSError, EOFError, zlib.error) as error:
             return error_reply(500, f"The bulk file cannot be read: {error}")
 
@@ -204,6 +215,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="wait before each reply (default: 0)")
     parser.add_argument("--rewrite-hosts", action="store_true", help="replace Scryfall's hosts in JSON by this origin")
     parser.add_argument("--legacy", action="store_true", help="bulk data as before 2026-07-20")
+    parser.add_argument("--printings", type=existing_file, metavar="FILE",
+                        help="a bulk file to answer default_cards with (default: that of the root)")
     parser.add_argument("--faults", type=existing_file, metavar="FILE",
                         help="a JSON list of faults (mirror/faults.py)")
     parser.add_argument("--verbose", action="store_true", help="a line for each request on stderr")
@@ -215,7 +228,8 @@ def main(argv: list[str] | None = None) -> int:
         raise SuiteError("Invalid Arguments", "the list of faults cannot be used", f"--faults {args.faults}: {error}",
                          "mirror/faults.py says what a fault has.") from error
     mirror = Mirror(args.root, port=args.port, latency=args.latency_ms / 1000, faults=faults, host=args.host,
-                    rewrite_hosts=args.rewrite_hosts, legacy=args.legacy, verbose=args.verbose)
+                    rewrite_hosts=args.rewrite_hosts, legacy=args.legacy, verbose=args.verbose,
+                    printings=args.printings)
     try:
         mirror.start()
     except OSError as error:

@@ -167,7 +167,8 @@ def header_text(text: str) -> str | Refused:
 
 # Flags that several scripts share
 
-def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes: Collection[str]) -> None:
+def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes: Collection[str],
+                     printings: Collection[str]) -> None:
     """Add the flags that select faces. They are the same for every script that reads a bulk file."""
     cards = parser.group("which cards")
     cards.add_argument("--kind", type=one_of(*kinds), default=next(iter(kinds)), metavar="KIND",
@@ -179,6 +180,9 @@ def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes
                        help="a local bulk file to read instead: JSON Lines or JSON, plain or packed (docs/download.md)")
     cards.add_argument("--include-placeholders", action="store_true",
                        help="include cards without a scan")
+    cards.add_argument("--printings", type=one_of(*printings), default=next(iter(printings)), metavar="KIND",
+                       help="which bulk file lists the printings of each artwork: "
+                            f"{', '.join(printings)} (default: {next(iter(printings))})")
     cards.add_argument("--cache", type=directory, default=CACHE, metavar="DIR",
                        help="where pictures and bulk files are kept (default: image_cache)")
 

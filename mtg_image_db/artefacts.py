@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
 KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
 MODEL = "model.onnx"  # missing if the model cannot be written as ONNX
-OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL)
+PRINTINGS = "mtg_printings.jsonl"  # missing if there is no bulk file of printings
+OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL, PRINTINGS)
+OPTIONAL = {MODEL, PRINTINGS}
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
 # Files of a download
@@ -62,6 +64,11 @@ def is_cache_name(name: str) -> bool:
     return _CACHE_NAME.fullmatch(name) is not None
 
 
+def artwork_key(illustration_id: str | None, name: str) -> str:
+    """An artwork's key in PRINTINGS. Scryfall gives no id to some artworks: then the face's name stands for it."""
+    return illustration_id or f"name:{name}"
+
+
 # A build's files as one unit
 
 def staged(out: Path, name: str) -> Path:
@@ -75,7 +82,7 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     Once the staged manifest is on disk, the new files are the valid ones, and finish_commit completes the commit after
     a crash. A crash before that leaves the old files unchanged.
     """
-    names = [name for name in OUTPUTS if name != MODEL or staged(out, name).exists()]
+    names = [name for name in OUTPUTS if name not in OPTIONAL or staged(out, name).exists()]
     for name in names:
         _sync(staged(out, name))
     with ThreadPoolExecutor() as pool:
@@ -87,8 +94,8 @@ def commit(out: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         if identity == before.get(name) and _matches(out / name, identity):
             staged(out, name).unlink()  # nothing new: the file stays as it is
     finish_commit(out)
-    if MODEL not in names:
-        (out / MODEL).unlink(missing_ok=True)  # of another model
+    for name in OPTIONAL.difference(names):
+        (out / name).unlink(missing_ok=True)  # of an earlier build
     return complete
 
 
@@ -129,17 +136,21 @@ def load_manifest(out: Path) -> dict[str, Any]:
 def verify(out: Path, manifest: dict[str, Any], names: Iterable[str]) -> None:
     """Check the named files against the manifest's sizes and hashes. Raises SuiteError for the first that differs."""
     def check(name: str) -> None:
-        expected = manifest["outputs"].get(name, {})
-        path = out / name
-        if not _matches(path, expected):
-            raise SuiteError("Validation Error", "an artefact does not match the build manifest",
-                             f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
-                             "Run the build again as before "
-                             f"({shlex.join(['--out', str(out), '--model', manifest['parameters']['model']])}): "
-                             "it reuses what is undamaged.")
+        if not _matches(out / name, manifest["outputs"].get(name, {})):
+            raise wrong_artefact(out, manifest, name)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(check, names))
+
+
+def wrong_artefact(out: Path, manifest: dict[str, Any], name: str) -> SuiteError:
+    """The error for a file that is not the one of the manifest."""
+    path = out / name
+    return SuiteError("Validation Error", "an artefact does not match the build manifest",
+                      f"{path}: {'missing' if not path.exists() else 'damaged or from another build'}",
+                      "Run the build again as before "
+                      f"({shlex.join(['--out', str(out), '--model', manifest['parameters']['model']])}): "
+                      "it reuses what is undamaged.")
 
 
 def matches_manifest(out: Path, manifest: dict[str, Any], name: str) -> bool:

@@ -33,7 +33,7 @@ from mtg_image_db.console import (
     utc_now,
 )
 from mtg_image_db.leftovers import LEFTOVER_SECONDS, TEMPORARY_SUFFIX, remove_leftovers
-from mtg_image_db.scryfall.bulk import PARTIAL_FILES
+from mtg_image_db.scryfall.bulk import PARTIAL_FILES, counts_for_pictures
 from mtg_image_db.scryfall.faces import picture_urls
 from mtg_image_db.scryfall.image_cache import cached_names
 from mtg_image_db.threads import affordable, map_ahead
@@ -73,11 +73,12 @@ def check(path: Path) -> Failure | None:
 
 def prune(cache: Path) -> int:
     """Delete pictures that no snapshot refers to in any size, leftovers of broken writes, and any tool's *.part files
-    that are a day old. Returns their number.
+    that are a day old. Returns their number. A snapshot that was fetched for its printings alone keeps no picture: it
+    refers to nearly every scan, so replaced ones would stay for ever.
 
     Raises SuiteError if there is no snapshot: otherwise every picture would be deleted.
     """
-    snapshots = sorted((cache / "bulk").glob("*.jsonl.gz"))
+    snapshots = sorted(filter(counts_for_pictures, (cache / "bulk").glob("*.jsonl.gz")))
     if not snapshots:
         raise SuiteError("Configuration Error", "--prune needs a bulk snapshot to know what is referred to",
                          cache / "bulk", "Run python download_images.py first.")

@@ -10,7 +10,7 @@ from mtg_image_db.artefacts import cache_name
 from mtg_image_db.scryfall.faces import read_faces
 
 ARTEFACTS = ("mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss", "kept_indices.npy", "mtg_pictures.npy",
-             "rejected.jsonl", "model.onnx")
+             "rejected.jsonl", "model.onnx", "mtg_printings.jsonl")
 
 
 def faces_of(workspace: Workspace) -> list:

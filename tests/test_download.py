@@ -39,7 +39,7 @@ def test_a_snapshot_checked_while_the_clock_was_ahead_is_checked_again(workspace
     workspace.download("--limit", 1)
     age_snapshot(workspace, hours=-24 * 400)
     workspace.download("--limit", 1)
-    assert [request.status for request in mirror.requests if request.path.startswith("/bulk-data")] == [200, 304]
+    assert [request.status for request in mirror.requests if request.path == "/bulk-data/unique_artwork"] == [200, 304]
 
 
 def test_every_usable_face_is_cached_under_the_hash_of_its_url(workspace, mirror):
@@ -64,8 +64,10 @@ def test_every_usable_face_is_cached_under_the_hash_of_its_url(workspace, mirror
 def test_the_api_gets_a_proper_agent_and_an_accept_header(workspace, mirror):
     workspace.download("--limit", 1)
     api = [request for request in mirror.requests if request.path.startswith("/bulk-data")]
-    assert [request.path for request in api] == ["/bulk-data/unique_artwork"] and api[0].status == 200
-    assert api[0].headers["User-Agent"] == f"mtg-image-db/{__version__}" and api[0].headers["Accept"]
+    assert [request.path for request in api] == ["/bulk-data/unique_artwork", "/bulk-data/default_cards"]
+    for request in api:
+        assert request.status == 200
+        assert request.headers["User-Agent"] == f"mtg-image-db/{__version__}" and request.headers["Accept"]
 
 
 @pytest.mark.parametrize("flags, variable, contact", [

@@ -46,4 +46,5 @@ def test_a_mirrors_password_is_used_and_never_written(workspace, mirror):
     written = [path.read_bytes() for path in workspace.path.rglob("*") if path.is_file()]
     assert len(written) > 4 and not any(b"s3cret" in data for data in written)
     assert "s3cret" not in done.stderr + again.stderr + done.stdout
-    assert len([request for request in mirror.requests if "bulk-data" in request.path]) == 1
+    assert [request.path for request in mirror.requests if "bulk-data" in request.path] == [
+        "/bulk-data/unique_artwork", "/bulk-data/default_cards"]

@@ -3,9 +3,9 @@
     with alone_in(options.out):
         result = build(options)
 
-Reads   the bulk snapshot and the pictures in <cache>, and the previous build in <out> for its vectors
+Reads   the bulk snapshots and the pictures in <cache>, and the previous build in <out> for its vectors
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy, rejected.jsonl,
-        model.onnx, and last build_manifest.json; a checkpoint while it runs
+        mtg_printings.jsonl, model.onnx, and last build_manifest.json; a checkpoint while it runs
 """
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previ
 from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
 from mtg_image_db.index.model_file import stage_network
+from mtg_image_db.index.printings_file import stage_printings
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
-from mtg_image_db.scryfall.bulk import local_snapshot
+from mtg_image_db.scryfall.bulk import local_printings, local_snapshot
 from mtg_image_db.scryfall.faces import flags_of
 
 NORM_TOLERANCE = 1e-5  # of each row's L2 norm from 1. float32 rounding stays below 1e-6
@@ -95,7 +96,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
     """
     clock, out, ahead = Clock(), options.out, ahead or AheadResult()
     previous = read_manifest(out)
-    snapshot = local_snapshot(options.source)
+    snapshot, printings = local_snapshot(options.source), local_printings(options.source, out)
     table = read_face_table(snapshot.path, options.source)
     clock.lap("read_faces")
     if not table.names:
@@ -125,11 +126,14 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             sources = np.load(staged(out, PICTURES), allow_pickle=False)
             counts |= stage_network(out, spec, previous, options.source.cache, sources, rows.vectors)
             clock.lap("model")
+            printing_counts, listed = stage_printings(out, printings)
+            clock.lap("printings")
             _check_norms(quality)
             rate = round(counts["new_embeddings"] / seconds, 2) if counts["new_embeddings"] else None
             stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (
                 {"embed_during_download": round(ahead.seconds, 3)} if ahead.embedded else {})
-            facts = Facts(snapshot, spec, made_with, counts | {"images_per_second": rate, "seconds": stages}, quality)
+            counts |= printing_counts | {"images_per_second": rate, "seconds": stages}
+            facts = Facts(snapshot, listed, spec, made_with, counts, quality)
             manifest = commit(out, manifest_of(options, facts, previous))
         checkpoint.discard()
     return BuildResult(manifest, out)

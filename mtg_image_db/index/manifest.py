@@ -50,8 +50,10 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts known at the end of a build. made_with is Embedder.made_with of the new vectors, if there are any."""
+    """Facts known at the end of a build. printings is the bulk file of mtg_printings.jsonl, if there is one. made_with
+    is Embedder.made_with of the new vectors, if there are any."""
     snapshot: Snapshot
+    printings: Snapshot | None
     spec: ModelSpec
     made_with: Mapping[str, str]
     statistics: Mapping[str, Any]
@@ -85,7 +87,7 @@ def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | 
                 "runtime": made.get("runtime"), "precision": made.get("precision"), "device": made.get("device")},
             "statistics": facts.statistics, "quality": asdict(facts.quality),
             "environment": _environment(facts.spec) | {"cpu_capability": machine.get("cpu_capability")},
-            "source": {"kind": facts.snapshot.kind, "updated_at": facts.snapshot.updated_at},
+            "source": facts.snapshot.described() | {"printings": facts.printings and facts.printings.described()},
             "model_fingerprint": facts.spec.fingerprint, "download": read_json(options.out / DOWNLOAD_MANIFEST),
             "git_commit": _git_commit()}
 

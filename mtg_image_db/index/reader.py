@@ -4,7 +4,7 @@
     cosines, rows = index.nearest(model.embed_photos(photos), k=5)
 
 Reads   build_manifest.json, mtg_meta.jsonl, mtg_pictures.npy and mtg_cards.faiss (mtg_embeddings.npy for an exact
-        search) in <index-dir>, and model.onnx or the model's weights
+        search) in <index-dir>, mtg_printings.jsonl when it is needed, and model.onnx or the model's weights
 Writes  nothing
 """
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mtg_image_db.embedding.embedder import pick_device, pick_precision
 from mtg_image_db.embedding.models import recorded_spec, spec_from_manifest
 from mtg_image_db.embedding.runtimes import ONNX, TORCH, AnyEmbedder, RunOptions, open_embedder, query_runtime
 from mtg_image_db.index import hash_search, hnsw
+from mtg_image_db.index.printings import PaperPrinting, Printings
 
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
 
@@ -91,7 +92,8 @@ class CardIndex:
     """An opened index, verified. metadata holds the JSON lines. hashes (uint8 [N, 32]) and art_hashes (uint8 [N, 96])
     are the perceptual hashes of the pictures and of their art windows. art_index searches the art_hashes. artworks maps
     an illustration_id to its rows. sharing maps a face_id to the rows that share its picture and are not nodes of the
-    graph. nodes are the vectors of the others. Without a graph, every vector is compared and sharing is empty."""
+    graph. nodes are the vectors of the others. Without a graph, every vector is compared and sharing is empty.
+    printings is what printings_of asks."""
     manifest: dict[str, Any]
     metadata: list[bytes]
     hashes: NDArray[np.uint8]
@@ -100,6 +102,7 @@ class CardIndex:
     artworks: dict[str, list[int]]
     art_index: Any
     nodes: hnsw.Nodes
+    printings: Printings
     graph: Any = None
 
     def nearest(self, vectors: NDArray[np.float32], k: int, ef_search: int | None = None) -> hnsw.Found:
@@ -155,6 +158,12 @@ class CardIndex:
         artwork = self.artworks.get(face.get(ARTWORK) or "", [])
         return list(dict.fromkeys([row, *self.sharing.get(face["face_id"], []), *artwork]))
 
+    def printings_of(self, row: int) -> list[PaperPrinting]:
+        """Every printing in paper of a row's artwork, the newest first, with and without a picture in the index. Empty
+        if the index lists none. Raises SuiteError if the file that lists them does not match the manifest."""
+        face = self.face(row)
+        return self.printings.of_artwork(face.get(ARTWORK), face["name"])
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -187,7 +196,7 @@ def read_index(index_dir: Path, exact: bool = False, manifest: dict[str, Any] | 
         graph = hnsw.load(index_dir / INDEX, mapped=True)
         nodes = hnsw.nodes_of(graph)
     return CardIndex(manifest, lines, hashes, art_hashes, sharing, artworks,
-                     hash_search.open_hashes(art_hashes, nodes.rows), nodes, graph)
+                     hash_search.open_hashes(art_hashes, nodes.rows), nodes, Printings(index_dir, manifest), graph)
 
 
 def read_pictures(index_dir: Path) -> NDArray[np.void]:

@@ -1,7 +1,8 @@
 """Scryfall's bulk files on disk: one snapshot of each kind. It is at most a day older than the server's.
 
 Reads   the API's bulk descriptor and the file it names
-Writes  <cache>/bulk/<kind>.jsonl.gz and <kind>.json, which says what was fetched and when
+Writes  <cache>/bulk/<kind>.jsonl.gz and <kind>.json, which says what was fetched and when, and whether pictures of
+        that kind were downloaded
 """
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from mtg_image_db.leftovers import TEMPORARY_SUFFIX
 from mtg_image_db.locks import hold
 from mtg_image_db.replies import FetchError, stream_body, without_credentials
 from mtg_image_db.scryfall.card_objects import BYTE_ORDER_MARK, GZIP_MAGIC
-from mtg_image_db.scryfall.faces import Source
+from mtg_image_db.scryfall.faces import Source, flags_of, printings_source
 
 if TYPE_CHECKING:
     from requests import Response
@@ -31,6 +32,7 @@ SNAPSHOT_HOURS = 24  # Scryfall asks that bulk data be kept at least this long
 MAX_BULK_BYTES, BULK_SECONDS = 8 << 30, 3 * 3600
 PARTIAL_FILES = f"*.jsonl.gz.{'[0-9a-f]' * 12}{TEMPORARY_SUFFIX}"  # names of interrupted fetches, as a glob
 MAX_DESCRIPTOR_BYTES, DESCRIPTOR_SECONDS = 1 << 20, 60
+PICTURES = "pictures"  # key of a descriptor: false if the bulk file was fetched for its printings alone
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Snapshot:
     path: Path
     kind: str
     updated_at: str | None
+
+    def described(self) -> dict[str, Any]:
+        """The entry `source` of a manifest."""
+        return {"kind": self.kind, "updated_at": self.updated_at}
 
 
 def local_snapshot(source: Source) -> Snapshot:
@@ -53,6 +59,34 @@ def local_snapshot(source: Source) -> Snapshot:
         raise SuiteError("Configuration Error", f"there is no bulk snapshot of {source.kind}", path,
                          f"Run {command('download_images.py', '--kind', source.kind, '--cache', source.cache)} first.")
     return Snapshot(path, source.kind, (_descriptor(path) or {}).get("updated_at"))
+
+
+def local_printings(source: Source, out: Path) -> Snapshot | None:
+    """The bulk file that lists printings, read without a network. None if none is wanted, or if it is missing, which is
+    said. out is for the command that fetches it."""
+    printed = printings_source(source)
+    if printed is None:
+        return None
+    if printed.bulk_file is None and not (path := _snapshot_path(printed)).exists():
+        how = "a download without --bulk-file fetches it" if source.bulk_file else \
+            f"to fetch it, run {command('download_images.py', *flags_of(source, out))}"
+        say(f"The index will list no printings, because {path} is missing: {how}")
+        return None
+    return local_snapshot(printed)
+
+
+def keep_pictures(snapshot: Snapshot, lock: bool = True) -> None:
+    """Note that pictures of this kind are downloaded, so that validate_cache.py --prune keeps them from now on."""
+    path = snapshot.path
+    if counts_for_pictures(path) or unwritable(path.parent) is not None:
+        return
+    with hold(path.with_suffix(".lock"), wait=float("inf"), lock=lock):
+        write_json(_descriptor_path(path), (read_json(_descriptor_path(path)) or {}) | {PICTURES: True})
+
+
+def counts_for_pictures(path: Path) -> bool:
+    """False if the bulk file at path was fetched for its printings alone. Earlier versions fetched none for that."""
+    return (read_json(_descriptor_path(path)) or {}).get(PICTURES) is not False
 
 
 def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock: bool = True) -> Snapshot:
@@ -76,10 +110,11 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock:
         if known and file_sha256(path) != known["sha256"]:
             say(f"{path} is damaged: fetching it again.")
             known = None
+        pictures = path.exists() and counts_for_pictures(path)
         try:
             descriptor, etag = _request_descriptor(session, f"{api_url.rstrip('/')}/bulk-data/{kind}", known)
             if known and (descriptor is None or descriptor.get("updated_at") == known["updated_at"]):
-                write_json(path.with_name(f"{kind}.json"), {**known, "checked_at": utc_now()})
+                write_json(_descriptor_path(path), {**known, "checked_at": utc_now()})
                 return Snapshot(path, kind, known["updated_at"])
             descriptor = descriptor or {}
             url = descriptor.get("jsonl_download_uri") or descriptor.get("download_uri")
@@ -92,8 +127,8 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock:
                              f"{api_url}: {error.cause} (attempts: {error.attempts})",
                              "Check the connection (and $MTG_SCRYFALL_API), then run the same command again."
                              ) from error
-        write_json(path.with_name(f"{kind}.json"), {
-            "type": kind, "api_url": without_credentials(api_url), "url": url, "etag": etag,
+        write_json(_descriptor_path(path), {
+            "type": kind, PICTURES: pictures, "api_url": without_credentials(api_url), "url": url, "etag": etag,
             "bytes": path.stat().st_size, "sha256": file_sha256(path), "updated_at": descriptor.get("updated_at"),
             "checked_at": utc_now()})
         return Snapshot(path, kind, descriptor.get("updated_at"))
@@ -101,6 +136,10 @@ def fetch_snapshot(session: RetryingSession, api_url: str, source: Source, lock:
 
 def _snapshot_path(source: Source) -> Path:
     return source.cache / "bulk" / f"{source.kind}.jsonl.gz"
+
+
+def _descriptor_path(path: Path) -> Path:
+    return path.with_name(path.name.split(".")[0] + ".json")
 
 
 def _fresh(path: Path, api_url: str) -> dict[str, Any] | None:
@@ -124,7 +163,7 @@ def _unrenewed(path: Path, api_url: str, place: Path) -> Snapshot:
 def _descriptor(path: Path, api_url: str | None = None) -> dict[str, Any] | None:
     """The descriptor saved with the snapshot at path. None if the two do not belong together, or if the snapshot is not
     from this api_url."""
-    known = read_json(path.with_name(path.name.split(".")[0] + ".json"))
+    known = read_json(_descriptor_path(path))
     if known is None or not path.exists() or path.stat().st_size != known.get("bytes"):
         return None
     complete = all(isinstance(known.get(key), str) for key in ("api_url", "updated_at", "checked_at", "sha256"))

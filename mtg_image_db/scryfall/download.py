@@ -2,7 +2,8 @@
 
     result = download(DownloadOptions(Source(), out=Path("index_out")))
 
-Reads   Scryfall's bulk data, at most once a day, and its card images
+Reads   Scryfall's bulk data (the file of the pictures, and that of the printings), at most once a day, and its card
+        images
 Writes  the image cache and <cache>/bulk/, and in <out>: download_manifest.json, download_failures.jsonl, and
         download_checkpoint.json while it runs
 """
@@ -38,9 +39,9 @@ from mtg_image_db.console import (
 )
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.replies import without_credentials
-from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, local_snapshot
+from mtg_image_db.scryfall.bulk import Snapshot, fetch_snapshot, keep_pictures, local_snapshot
 from mtg_image_db.scryfall.card_objects import BulkReport
-from mtg_image_db.scryfall.faces import Source, read_faces
+from mtg_image_db.scryfall.faces import Source, printings_source, read_faces
 from mtg_image_db.scryfall.hosts import API_URL, open_session
 from mtg_image_db.scryfall.image_cache import (
     FILES_PER_WORKER,
@@ -137,6 +138,9 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
     pace = Pace(options.network.workers)
     session = open_session(options.api_url, options.network, pace)
     snapshot = _snapshot(options, session)
+    if not source.bulk_file:
+        keep_pictures(snapshot, options.lock)
+    printings = _printings(options, session, snapshot)
     cached = cached_names(source.cache, clean=True)
     plan = _plan(options, snapshot, cached)
     source.cache.mkdir(parents=True, exist_ok=True)
@@ -162,7 +166,7 @@ def download(options: DownloadOptions, on_saved: Callable[[str], None] = lambda 
                 filled, interrupted = error.filled, error
         result = DownloadResult(plan, filled, round(time.monotonic() - started, 3), session.retries, pace.pauses,
                                 interrupted is not None)
-        _write_manifest(options, snapshot, result)
+        _write_manifest(options, snapshot, printings, result)
     _say_end(options, result)
     if interrupted is not None:
         raise interrupted
@@ -183,6 +187,17 @@ def _snapshot(options: DownloadOptions, session: RetryingSession) -> Snapshot:
     if options.source.bulk_file:
         return local_snapshot(options.source)
     return fetch_snapshot(session, options.api_url, options.source, options.lock)
+
+
+def _printings(options: DownloadOptions, session: RetryingSession, snapshot: Snapshot) -> Snapshot | None:
+    """The bulk file that lists printings. snapshot is that of the pictures, which may be the same. None if none is
+    wanted. Beside a --bulk-file, Scryfall is not asked for one."""
+    printed = printings_source(options.source)
+    if printed == options.source:
+        return snapshot
+    if printed is None or options.source.bulk_file:
+        return None
+    return fetch_snapshot(session, options.api_url, printed, options.lock)
 
 
 def _plan(options: DownloadOptions, snapshot: Snapshot, cached: set[str]) -> Plan:
@@ -214,7 +229,8 @@ def _start_line(options: DownloadOptions, plan: Plan) -> str:
     return f"{plan.faces:,} faces of {source.bulk_file or source.kind}: {', '.join(parts)}."
 
 
-def _write_manifest(options: DownloadOptions, snapshot: Snapshot, result: DownloadResult) -> None:
+def _write_manifest(options: DownloadOptions, snapshot: Snapshot, printings: Snapshot | None,
+                    result: DownloadResult) -> None:
     source, network = options.source, options.network
     parameters = asdict(source) | {
         "out": options.out, "workers": network.workers, "timeout_connect": network.timeout[0],
@@ -223,7 +239,7 @@ def _write_manifest(options: DownloadOptions, snapshot: Snapshot, result: Downlo
     write_json(options.out / DOWNLOAD_MANIFEST, {
         "version": MANIFEST_VERSION, "timestamp": utc_now(),
         "parameters": {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()},
-        "source": {"kind": source.kind, "updated_at": snapshot.updated_at, "file": str(snapshot.path)},
+        "source": snapshot.described() | {"file": str(snapshot.path), "printings": printings and printings.described()},
         "statistics": result.statistics()})
 
 

@@ -1,6 +1,7 @@
-"""Card objects -> faces: a face for each picture of a card.
+"""Card objects -> faces: a face for each picture of a card, and for each printing of an artwork.
 
     for face in read_faces(Path("unique-artwork.jsonl.gz"), Source(image_size="normal")): ...
+    for artwork, face in read_printings(Path("default-cards.jsonl.gz"), artworks): ...
 
 Reads   the bulk file, through card_objects.py
 Writes  nothing
@@ -8,18 +9,21 @@ Writes  nothing
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mtg_image_db.arguments import CACHE, OUT
+from mtg_image_db.artefacts import artwork_key
 from mtg_image_db.console import printable
 from mtg_image_db.scryfall.card_objects import BulkReport, CardObject, read_cards
 from mtg_image_db.scryfall.hosts import CARD_HOST, DOMAINS
 
 KINDS = ("unique_artwork", "default_cards", "all_cards", "oracle_cards")
+NO_PRINTINGS = "none"
+PRINTINGS_KINDS = ("default_cards", "all_cards", NO_PRINTINGS)  # of --printings
 # Each image size, and the sizes to use if a card lacks it: first the same pixels in the other format, then the next
 # larger. From the table of image sizes in Scryfall's documentation.
 _ASCENDING = ("thumb", "small", "grid", "normal", "display", "large", "png")
@@ -35,7 +39,8 @@ class Source:
     """The faces to use, their bulk file and the folder of their pictures.
 
     image_size is a key of IMAGE_KEYS. limit is the number of usable faces (None: all). bulk_file is a file to read
-    instead of the snapshot of this kind.
+    instead of the snapshot of this kind. printings is the kind of bulk file that lists the printings of each artwork,
+    or NO_PRINTINGS.
     """
     kind: str = KINDS[0]
     cache: Path = CACHE
@@ -43,12 +48,21 @@ class Source:
     image_size: str = "normal"
     bulk_file: Path | None = None
     include_placeholders: bool = False
+    printings: str = PRINTINGS_KINDS[0]
 
 
 def source_from_args(args: argparse.Namespace) -> Source:
     """The Source that the flags of arguments.add_source_flags describe."""
     return Source(kind=args.kind, cache=args.cache, limit=args.limit, image_size=args.image_size,
-                  bulk_file=args.bulk_file, include_placeholders=args.include_placeholders)
+                  bulk_file=args.bulk_file, include_placeholders=args.include_placeholders, printings=args.printings)
+
+
+def printings_source(source: Source) -> Source | None:
+    """Where the printings are read: another snapshot, or the same bulk file if it is of that kind. None for
+    NO_PRINTINGS."""
+    if source.printings == NO_PRINTINGS:
+        return None
+    return source if source.printings == source.kind else replace(source, kind=source.printings, bulk_file=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +70,9 @@ class Face:
     """One picture of a card: of the card itself, or of one side.
 
     The fields up to cardmarket_id are the metadata line of the index. name is that of the side, and card_name that of
-    the card: "Delver of Secrets // Insectile Aberration". The last two ids are the shops' numbers. size_fallback is
-    true if the card lacks the wanted size. skip_reason says why the face is not indexed. It is "" if it is indexed.
+    the card: "Delver of Secrets // Insectile Aberration". The last two ids are the shops' numbers. The next four
+    describe a printing. size_fallback is true if the card lacks the wanted size. skip_reason says why the face is not
+    indexed. It is "" if it is indexed.
     """
     name: str
     scryfall_id: str
@@ -84,6 +99,10 @@ class Face:
     type_line: str
     tcgplayer_id: int | None
     cardmarket_id: int | None
+    border_color: str
+    promo: bool
+    promo_types: list[str]
+    full_art: bool
     size_fallback: bool
     skip_reason: str
 
@@ -91,14 +110,15 @@ class Face:
         return {name: getattr(self, name) for name in METADATA_FIELDS}
 
 
-METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-2]
+METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-6]
 
 
 def flags_of(source: Source, out: Path) -> list[str]:
     """The flags that the next command needs for the same faces: those without their default value."""
     values = {"kind": source.kind, "cache": source.cache, "out": out, "image_size": source.image_size,
-              "limit": source.limit, "bulk_file": source.bulk_file}
-    defaults = {"kind": Source.kind, "cache": CACHE, "out": OUT, "image_size": Source.image_size}
+              "limit": source.limit, "bulk_file": source.bulk_file, "printings": source.printings}
+    defaults = {"kind": Source.kind, "cache": CACHE, "out": OUT, "image_size": Source.image_size,
+                "printings": Source.printings}
     flags = [word for name, value in values.items() if value != defaults.get(name)
              for word in (f"--{name.replace('_', '-')}", str(value))]
     return [*flags, "--include-placeholders"] if source.include_placeholders else flags
@@ -134,12 +154,50 @@ def picture_urls(path: Path) -> Iterator[str]:
             yield from _pictures(side).values()
 
 
+def read_printings(path: Path, artworks: Container[str],
+                   report: BulkReport | None = None) -> Iterator[tuple[str, Face]]:
+    """Yield (artwork key, face) for every printing in paper of these artworks, whether it has a picture or not.
+
+    Raises SuiteError if the file is not a bulk file or is cut short.
+    """
+    source = Source()
+    for card in read_cards(path, report or BulkReport()):
+        for face_id, side in _printed_sides(card) if _in_paper(card) else ():
+            artwork = artwork_key(_text(side, card, "illustration_id"), _text(side, card, "name") or "")
+            if artwork in artworks:
+                yield artwork, _face(card, side, face_id, source)
+
+
+def _in_paper(card: CardObject) -> bool:
+    """True if the card exists in paper. Where `games` says nothing, every card counts that is not digital. Reprints
+    that no tournament allows had an empty list in 2019."""
+    games = card.get("games")
+    return "paper" in games if games and isinstance(games, list) else card.get("digital") is not True
+
+
+def _printed_sides(card: CardObject) -> list[tuple[str, CardObject]]:
+    """(face_id, object) for each side that is an artwork of its own. The pictures decide. If the card has none, the
+    artworks' ids do. If it has no ids either, the card and each side may be meant: the artwork's name tells them
+    apart."""
+    if found := _sides(card):
+        return found
+    sides = _card_faces(card)
+    if _text(card, card, "illustration_id"):
+        return [(card["id"], card)]
+    return sides if any(_text(side, card, "illustration_id") for _, side in sides) else [(card["id"], card), *sides]
+
+
+def _card_faces(card: CardObject) -> list[tuple[str, CardObject]]:
+    """(face_id, object) for each of the card_faces."""
+    sides = card.get("card_faces")
+    return [(f"{card['id']}:face:{i}", side) for i, side in enumerate(sides if isinstance(sides, list) else ())
+            if isinstance(side, dict)]
+
+
 def _sides(card: CardObject) -> list[tuple[str, CardObject]]:
     """(face_id, the object that has the picture) for each picture of a card. The position of the pictures decides, not
     the layout: new layouts appear every year."""
-    sides = card.get("card_faces")
-    found = [(f"{card['id']}:face:{i}", side) for i, side in enumerate(sides if isinstance(sides, list) else ())
-             if isinstance(side, dict) and isinstance(side.get("image_uris"), dict)]
+    found = [(face_id, side) for face_id, side in _card_faces(card) if isinstance(side.get("image_uris"), dict)]
     own = isinstance(card.get("image_uris"), dict)
     # Where both have addresses, those that lead to a picture count. If none does, the card's own are the reason.
     if own and (not found or _has_picture(card) or not any(_has_picture(side) for _, side in found)):
@@ -158,10 +216,14 @@ def _pictures(side: CardObject) -> dict[str, str]:
     return {key: url for key, url in uris.items() if url and isinstance(url, str)} if isinstance(uris, dict) else {}
 
 
+def _text(side: CardObject, card: CardObject, key: str) -> str | None:
+    """The side's field, or the card's if the side has none. A field that is not text counts as missing."""
+    return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), None)
+
+
 def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> Face:
     def text_or_none(key: str) -> str | None:
-        """The side's field, or the card's if the side has none. A field that is not text counts as missing."""
-        return next((value for value in (side.get(key), card.get(key)) if value and isinstance(value, str)), None)
+        return _text(side, card, key)
 
     def text(key: str) -> str:
         return text_or_none(key) or ""
@@ -185,7 +247,8 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         card_name=card_name if isinstance(card_name := card.get("name"), str) else text("name"),
         set_name=text("set_name"), rarity=text("rarity"), finishes=_texts(card.get("finishes")),
         printed_name=text_or_none("printed_name"), type_line=text("type_line"), tcgplayer_id=number("tcgplayer_id"),
-        cardmarket_id=number("cardmarket_id"),
+        cardmarket_id=number("cardmarket_id"), border_color=text("border_color"), promo=card.get("promo") is True,
+        promo_types=_texts(card.get("promo_types")), full_art=card.get("full_art") is True,
         size_fallback=key != source.image_size, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
 
 
