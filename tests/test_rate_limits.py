@@ -39,10 +39,10 @@ def test_nobody_gets_a_turn_during_a_pause():
 
 @pytest.mark.fault("api-limit")
 def test_a_download_goes_on_after_a_429_of_the_api(workspace, mirror):
-    mirror.faults.append(Fault(r"/bulk-data", "status", times=1, status=429))
+    mirror.faults.append(Fault(r"/bulk-data/unique_artwork", "status", times=1, status=429))
     done = workspace.run("download_images.py", "--limit", 1, PYTHONPATH=str(fast_clock(workspace.path)))
     assert done.stderr.count("Rate limited") == 1 and workspace.download_statistics()["rate_limit_pauses"] == 1
-    assert [request.status for request in mirror.requests if request.path.startswith("/bulk-data")] == [429, 200]
+    assert [request.status for request in mirror.requests if request.path.startswith("/bulk-data")] == [429, 200, 200]
 
 
 def fast_clock(folder: Path) -> Path:

@@ -156,7 +156,7 @@ def test_a_mirror_below_a_path_serves_everything_below_it(workspace, drawn):
         mirror.faults.append(Fault(picture_path(mirror, 0), "redirect", location=f"/scryfall{target}"))
         workspace.api_url = f"{mirror.url}/"
         workspace.download("--limit", 3)
-        assert len(mirror.requests) == 6 and all(request.path.startswith("/scryfall/") for request in mirror.requests)
+        assert len(mirror.requests) == 8 and all(request.path.startswith("/scryfall/") for request in mirror.requests)
 
 
 @pytest.mark.fault("address")
