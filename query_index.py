@@ -27,9 +27,11 @@ from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition import annotate, collection, query
 from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
+from mtg_image_db.recognition.card_reader import CardReader
 from mtg_image_db.recognition.cards import LIKELY
+from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.photo_files import photos_of
-from mtg_image_db.recognition.query import Answer, Question, json_line, summary, text_lines
+from mtg_image_db.recognition.query import Answer, json_line, summary, text_lines
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -40,6 +42,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="where the build wrote (default: index_out)")
     parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
+    parser.add_argument("--read", type=one_of("auto", "off"), default="auto", metavar="HOW",
+                        help="auto: read printed text where it can decide something; off: never (default: auto)")
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
                         help="matches printed of each card, at least 1 (default: 1)")
     output = parser.group("output")
@@ -131,8 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         index, model = opening.result()
     say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
         f"{model.runtime}.")
-    question = Question(index, model, args.k, args.ef_search, files.need_photos)
-    answered = query.named(looks, question) if args.find == "auto" else query.matched(photos, question)
+    question, reader = Question(index, model, args.k, args.ef_search), CardReader(index) if args.read == "auto" else None
+    answered = query.named(looks, question, reader, files.need_photos) if args.find == "auto" \
+        else query.matched(photos, question, files.need_photos)
     progress = Progress("Naming", len(photos), shown=len(photos) > 1 and not sys.stdout.isatty())
     started, done = time.monotonic(), list[Answer]()
     for answer in write_files(answered, files, f"{len(index.metadata):,} faces, {model.spec.model}"):

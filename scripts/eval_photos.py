@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ from benchmarks.photo_list import OPTIONAL, read_lists
 from benchmarks.workbench import BULK
 from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
-from mtg_image_db.arguments import ArgumentParser, number
+from mtg_image_db.arguments import ArgumentParser, number, one_of
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
@@ -50,11 +51,15 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.embedding.runtimes import AnyEmbedder
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
-from mtg_image_db.recognition.cards import STATES, UNKNOWN
+from mtg_image_db.recognition.card_reader import CardReader
+from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
-from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
-from mtg_image_db.recognition.namer import ACCEPTED, name_cards, name_photo
+from mtg_image_db.recognition.finder import Pyramid, Quad, intersection_over_union
+from mtg_image_db.recognition.decision import ACCEPTED, Question
+from mtg_image_db.recognition.namer import name_cards, name_photo
 from mtg_image_db.recognition.places import guesses
+from mtg_image_db.recognition.retrieval import Photo
+from mtg_image_db.recognition.titles import is_title_of
 
 OUT = Path("eval_out")
 Groups = dict[str, list[Answered]]
@@ -109,28 +114,31 @@ def built_index(folder: Path) -> Path:
     return out / "index_out"
 
 
-def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: TimedModel,
+def answer(photo: NDArray[np.uint8], entry: dict, question: Question, reader: CardReader | None,
            rows_of: dict[str, list[int]] | None = None) -> Answered:
     """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line. With rows_of,
     the index's rows by name, the photo is named again without the rows of its cards."""
+    model: Any = question.model
     started, model.seconds = time.monotonic(), 0.0
-    cards = name_photo(photo, index, model, k=3)
+    cards = name_photo(photo, replace(question, k=3), reader=reader)
     result = Answered(entry["kind"], entry["file"], time.monotonic() - started, model.seconds, entry["unknown"], cards,
                       len(entry["cards"]) if entry["cards"] and not entry["incomplete"] else None)
+    seen = Photo.of(photo)
     for instance in entry["instances"]:
-        places = [(intersection_over_union(card.quad, instance["quad"]), card) for card in cards]
-        here = sorted((card for iou, card in places if iou >= SAME_PLACE_IOU),
-                      key=lambda card: (STATES.index(card.state), -card.score))
+        corners = np.float32(instance["quad"])
+        here = sorted((card for card in cards if nearness(card, corners) >= SAME_PLACE_IOU),
+                      key=lambda card: (card.state == UNKNOWN, -nearness(card, corners)))
         names = [match.name for match in here[0].matches] if here else []
-        at_corners = name_cards(photo, index, model, places=[Place(np.float32(instance["quad"]))])
-        result.seen.append(Seen(instance["name"], any(iou >= FOUND_IOU for iou, _ in places),
+        at_corners = name_cards(seen, question, [Place(corners)])
+        result.seen.append(Seen(instance["name"],
+                                any(intersection_over_union(card.quad, corners) >= FOUND_IOU for card in cards),
                                 names[:1] == [instance["name"]],
                                 instance["name"] in names, bool(here) and here[0].accepted,
                                 at_corners[0].matches[0].name if at_corners else "",
                                 here[0].confidence if here else LOWEST))
     for card in (card for card in cards if card.state != UNKNOWN):
         name = card.matches[0].name
-        if any(instance["name"] == name and intersection_over_union(card.quad, instance["quad"]) >= SAME_PLACE_IOU
+        if any(instance["name"] == name and nearness(card, np.float32(instance["quad"])) >= SAME_PLACE_IOU
                for instance in entry["instances"]):
             result.right[card.state] += 1
         elif name in entry["cards"] or entry["incomplete"]:
@@ -138,11 +146,20 @@ def answer(photo: NDArray[np.uint8], entry: dict, index: CardIndex, model: Timed
         else:
             result.wrong[card.state] += 1
     if rows_of is not None and result.seen:
-        without = Without(**vars(index))
+        without = Without(**vars(question.index))
         without.hidden = np.concatenate([rows_of.get(name, []) for name in entry["cards"]]).astype(np.int64)
-        others = name_photo(photo, without, model)
+        others_reader = CardReader(without, reader.titles.without(entry["cards"])) if reader else None
+        others = name_photo(photo, replace(question, index=without), reader=others_reader)
         result.held_out, result.held_out_confidence = states_of(others), highest_confidence(others)
     return result
+
+
+def nearness(card: Card, corners: Quad) -> float:
+    """The intersection over union of a card of the answer and these corners. A card known by its title alone has the
+    corners of the text: 1 if these are where the title of a card with the given ones is."""
+    if card.by == TITLE_ALONE:
+        return float(is_title_of(np.float32(card.quad), corners))
+    return intersection_over_union(card.quad, corners)
 
 
 def picture_of(face: dict, cache: Path) -> Image.Image:
@@ -243,6 +260,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
     parser.add_argument("--index-dir", type=Path, metavar="DIR",
                         help=f"the index to search (default: an index of DIR's cards, built in {OUT})")
+    parser.add_argument("--read", type=one_of("auto", "off"), default="auto", metavar="HOW",
+                        help="auto: read titles, as query_index.py does; off: never (default: auto)")
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="N of the photos, from all parts of the list")
     parser.add_argument("--hold-out", action="store_true",
                         help="also name each photo with its own cards removed from the index: none should be accepted")
@@ -264,6 +283,7 @@ def main(argv: list[str] | None = None) -> int:
     lines = some_of(read_lists(args.folder, rows_of), args.limit)
     model = TimedModel(open_model(folder, index.manifest, ModelOptions(photos=len(lines))))
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
+    question, reader = Question(index, model), CardReader(index) if args.read == "auto" else None
     matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, cache)
@@ -271,7 +291,7 @@ def main(argv: list[str] | None = None) -> int:
     progress, answers = Progress("Naming", len(lines) + drawn * len(scene_kinds.KINDS), "photos"), []
     given = ((open_pixels(args.folder / entry["file"]), entry) for entry in lines)
     for photo, entry in itertools.chain(given, drawn_photos(index, cache, drawn)):
-        result = answer(photo, entry, index, model, rows_of if args.hold_out else None)
+        result = answer(photo, entry, question, reader, rows_of if args.hold_out else None)
         if matchers and entry["instances"]:
             name_by_hash(matchers, photo, entry)
         answers.append(result)

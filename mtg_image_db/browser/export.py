@@ -46,7 +46,7 @@ from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
 from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
 from mtg_image_db.index.reader import read_pictures
 from mtg_image_db.leftovers import remove_leftovers
-from mtg_image_db.recognition.namer import DECISION
+from mtg_image_db.recognition.decision import DECISION
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
 SCALE = 127

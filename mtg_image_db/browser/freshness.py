@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, META, file_sha256
-from mtg_image_db.recognition.namer import DECISION
+from mtg_image_db.recognition.decision import DECISION
 
 HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
 

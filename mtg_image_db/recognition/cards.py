@@ -14,34 +14,26 @@ from typing import Any
 import numpy as np
 
 from mtg_image_db.index.reader import Match
+from mtg_image_db.recognition.printings import Printing
 
 RECOGNISED, LIKELY, UNKNOWN = STATES = "recognised", "likely", "unknown"
+ART_AGREES, BOTH_AGREE, TITLE_ALONE = "art", "title and art", "title"  # what a card is known by
 SAME_ROW = 0.5  # cards are in one row if the next centre is lower by less than this share of a card's height
-
-
-@dataclass(frozen=True)
-class Printing:
-    """A face that shows a card's artwork. similarity is that of its picture and the card in the photo."""
-    similarity: float
-    name: str
-    set: str
-    collector_number: str
-    scryfall_id: str
-    face_id: str
 
 
 @dataclass(frozen=True)
 class Card:
     """A card in a photo.
 
-    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. rotation: degrees
-    (0-359) by which it is turned clockwise. state: one of STATES. accepted: the state is RECOGNISED. confidence: the
-    similarity of the art windows in colour, which decides the state. A likely card also lies at a sure place. score:
-    that of the first match. similarity: that of the complete card and the first match, 1 for equal pictures and about 0
-    for unrelated ones. margin: similarity minus that of the next different card. matches: best first. printings: every
-    indexed face that shows the first match's artwork, the most similar first. Empty if the state is UNKNOWN.
-    printings_known: their number. printing_decided: there are several, and the first match can be told from the others.
-    mirrored: the picture shows the card in a mirror, so its corners run counter-clockwise.
+    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. Of a card that is known
+    by its title alone, they are those of the text. rotation: degrees (0-359) by which it is turned clockwise. state: one
+    of STATES. accepted: the state is RECOGNISED. confidence: the similarity of the art windows in colour, which decides
+    the state. by: what it is known by: ART_AGREES, BOTH_AGREE or TITLE_ALONE. score: that of the first match.
+    similarity: that of the complete card and the first match, 1 for equal pictures and about 0 for unrelated ones.
+    margin: similarity minus that of the next different card. matches: best first. printings: those of the first match's
+    artwork, the likeliest first. Empty if the state is UNKNOWN. printings_known: their number. printing_decided: the
+    first of them is surely the card's. mirrored: the picture shows the card in a mirror, so its corners run
+    counter-clockwise.
     """
     quad: list[list[float]]
     rotation: int
@@ -56,6 +48,7 @@ class Card:
     printings_known: int = 0
     printings: list[Printing] = field(default_factory=list)
     mirrored: bool = False
+    by: str = ART_AGREES
 
 
 def cards_record(cards: Sequence[Card]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a network read, letter by letter -> text, and how well a known text fits it.
 
     text_of(letters)                                        # "MHI·EN"
-    best_fits(strips, ["017", "0017"], alone=True)          # 0 to 1 for each text
+    fits_of(strips, ["017", "0017"], alone=True)            # 0 to 1 for each strip and text
 
 A network of this kind (CTC) gives, for each narrow column of a strip, a probability for each letter and for "no new
 letter". The most probable letters are the text. To ask for a known text is more exact than to compare it with that
@@ -31,21 +31,20 @@ def text_of(letters: Letters) -> str:
     return "".join(ALPHABET[at] for at in best[new])
 
 
-def best_fits(strips: Sequence[Letters], texts: Sequence[str], alone: bool = False) -> list[float]:
-    """How well each text fits the strip that it fits best, 0-1: the mean probability of its letters, divided by that of
-    the most probable ones there. The text may stand anywhere on a strip. alone=True: no digit may stand before it, and
-    none directly after it, so that 17 does not fit 117 or 170. All strips have the same number of columns."""
-    if not texts or not strips:
-        return [0.0] * len(texts)
+def fits_of(strips: Sequence[Letters], texts: Sequence[str], alone: bool = False) -> NDArray[np.float32]:
+    """How well each text fits each strip, float32 [strips, texts] from 0 to 1: the mean probability of its letters,
+    divided by that of the most probable ones there. The text may stand anywhere on a strip. alone=True: no digit may
+    stand before it, and none directly after it, so that 17 does not fit 117 or 170. All strips have the same number of
+    columns. A text with a letter that is not in ALPHABET fits nowhere."""
     known = [text if all(letter in _POSITION for letter in text) else "" for text in texts]
-    lengths = np.array([len(text) for text in known])
-    codes = np.zeros((len(texts), max(lengths.max(), 1)), np.int64)
+    lengths = np.array([len(text) for text in known], np.int64)
+    codes = np.zeros((len(texts), max(lengths.max(initial=0), 1)), np.int64)
     for number, text in enumerate(known):
         codes[number, :len(text)] = [_POSITION[letter] for letter in text]
     columns = np.stack(strips)  # [strips, T, letters]
     lost = _best_path(columns, codes, lengths, alone) - columns.max(axis=2).sum(axis=1)[:, None]
-    fits = np.exp(lost.max(axis=0) / np.maximum(lengths, 1))
-    return [float(fit) if length else 0.0 for fit, length in zip(fits, lengths, strict=True)]
+    fits = np.exp(lost / np.maximum(lengths, 1), dtype=np.float32)
+    return np.where(lengths > 0, fits, np.float32(0))
 
 
 def _best_path(columns: NDArray[np.float32], codes: NDArray[np.int64], lengths: NDArray[np.int64],

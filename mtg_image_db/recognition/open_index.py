@@ -22,7 +22,9 @@ from mtg_image_db.console import SuiteError
 from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
+from mtg_image_db.recognition.card_reader import CardReader
 from mtg_image_db.recognition.cards import Card
+from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
 
@@ -32,9 +34,10 @@ SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one
 class OpenIndex:
     """A finished index in index_out/. Opening raises SuiteError if the index is missing or damaged."""
 
-    def __init__(self, index_dir: Path, model: ModelOptions) -> None:
+    def __init__(self, index_dir: Path, model: ModelOptions, read: bool = True) -> None:
         self._index_dir, self._options, self._lock = index_dir, model, threading.Lock()
         self._index = read_index(index_dir)
+        self._reader = CardReader(self._index) if read else None
         self._loaded: PictureModel | None = None
         self._names: NameSearch | None = None
         self._stored: NDArray[np.float32] | None = None
@@ -56,13 +59,16 @@ class OpenIndex:
             if isinstance(picture, np.ndarray):
                 if picture.dtype != np.uint8 or picture.shape[2:] != (3,):
                     raise InvalidContent(f"{picture.dtype} {list(picture.shape)} is no RGB picture: uint8 [H, W, 3]")
-                return name_photo(picture, self._index, self.load_model(), k)
+                return self._named(picture, k)
             photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
-            return in_file_pixels(name_photo(photo, self._index, self.load_model(), k), scale)
+            return in_file_pixels(self._named(photo, k), scale)
         except (InvalidContent, OSError) as error:
             reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
             raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
                              f"Give a complete {READABLE}.") from error
+
+    def _named(self, photo: NDArray[np.uint8], k: int) -> list[Card]:
+        return name_photo(photo, Question(self._index, self.load_model(), k), reader=self._reader)
 
     def search(self, text: str, limit: int = 24, offset: int = 0) -> list[Face]:
         """The faces whose name, set and number have every word of the text, the best first: at most limit of them,

@@ -1,6 +1,6 @@
 """Pictures -> answers: the work of query_index.py, and the text and JSON that it prints.
 
-    for answer, pixels in named(looks_at(photos_of(["photo.jpg"])), Question(index, model, k=3)):
+    for answer, pixels in named(looks_at(photos_of(["photo.jpg"])), Question(index, model, k=3), CardReader(index)):
         print("\n".join(text_lines(answer)))
 
 Reads   the pictures
@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.common import InvalidContent, open_photo
-from mtg_image_db.index.reader import CardIndex, Match
+from mtg_image_db.index.reader import Match
 from mtg_image_db.recognition import html_report
+from mtg_image_db.recognition.card_reader import CardReader
 from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card, cards_record
 from mtg_image_db.recognition.corner_refiner import Place
+from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
 from mtg_image_db.recognition.places import guesses
-from mtg_image_db.recognition.retrieval import Photo, PictureModel, Signs, signs_at, views_of
+from mtg_image_db.recognition.retrieval import Photo, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
 QUERY_BATCH = 64
@@ -58,16 +60,6 @@ AnswerWithPhoto = tuple[Answer, Picture | None]
 
 
 @dataclass(frozen=True)
-class Question:
-    """The options of a query, and the index it asks. with_photos=True returns each picture with its answer."""
-    index: CardIndex
-    model: PictureModel
-    k: int = 1
-    ef_search: int | None = None
-    with_photos: bool = False
-
-
-@dataclass(frozen=True)
 class Look:
     """A photo that was decoded, and where cards may be in it, or why it cannot be read. scale is that of Answer."""
     photo: PhotoFile
@@ -92,19 +84,20 @@ def started(looks: Iterator[Look]) -> Iterator[Look]:
     return itertools.chain(list(itertools.islice(looks, 1)), looks)
 
 
-def named(looks: Iterable[Look], question: Question) -> Iterator[AnswerWithPhoto]:
-    """Yield the answer to each photo as soon as it is known, with the upright picture (uint8 [H, W, 3]) or None. If a
-    photo cannot be read, the answer has an error."""
+def named(looks: Iterable[Look], question: Question, reader: CardReader | None,
+          with_photos: bool = False) -> Iterator[AnswerWithPhoto]:
+    """Yield the answer to each photo as soon as it is known, with the upright picture (uint8 [H, W, 3]), or with None
+    unless with_photos asks for it. If a photo cannot be read, the answer has an error. reader reads printed text."""
     for look in looks:
         if look.pixels is None:
             yield Answer(look.photo, error=look.error), None
         else:
-            yield _named(look, look.pixels, question), look.pixels if question.with_photos else None
+            yield _named(look, look.pixels, question, reader), look.pixels if with_photos else None
 
 
-def _named(look: Look, pixels: Picture, question: Question) -> Answer:
+def _named(look: Look, pixels: Picture, question: Question, reader: CardReader | None) -> Answer:
     try:
-        cards = name_photo(pixels, question.index, question.model, question.k, question.ef_search, look.places)
+        cards = name_photo(pixels, question, look.places, reader)
         cards = in_file_pixels(cards, look.scale)
     except InvalidContent as error:
         return Answer(look.photo, error=str(error))
@@ -112,13 +105,13 @@ def _named(look: Look, pixels: Picture, question: Question) -> Answer:
         Answer(look.photo, error=NO_VECTOR)
 
 
-def matched(photos: Sequence[PhotoFile], question: Question) -> Iterator[AnswerWithPhoto]:
+def matched(photos: Sequence[PhotoFile], question: Question, with_photos: bool = False) -> Iterator[AnswerWithPhoto]:
     """Match each photo as one card, in batches through the model. Yields what named() yields."""
     def prepared(photo: PhotoFile) -> tuple[Picture, Place, Signs, Picture | None]:
         pixels, _ = _opened(photo)
         frame = rectangle(pixels.shape[1], pixels.shape[0])
         return (question.model.prepare(pixels), Place(frame), signs_at(frame, Photo.of(pixels)),
-                _small(pixels) if question.with_photos else None)
+                _small(pixels) if with_photos else None)
 
     pictures = zip(photos, map_ahead(_or_reason(prepared), photos, os.cpu_count() or 1, QUERY_BATCH), strict=True)
     while batch := list(itertools.islice(pictures, QUERY_BATCH)):

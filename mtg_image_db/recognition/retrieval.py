@@ -89,16 +89,28 @@ def ranked_views(photo: Photo, places: Sequence[Place], index: CardIndex, model:
     """Straighten and embed the places of a photo, and retrieve at least k rows for each. The best ranked comes
     first. Places to which the model gives no finite vector are left out. The complete picture is not resampled: so a
     scan of an indexed picture has a score of 1."""
+    kept, vectors = embedded(photo, places, model)
+    views = views_of(kept, vectors, [signs_at(place.quad, photo) for place in kept], index, k, ef_search)
+    return sorted(views, key=lambda view: -view.scores.max())
+
+
+def embedded(photo: Photo, places: Sequence[Place],
+             model: PictureModel) -> tuple[list[Place], NDArray[np.float32]]:
+    """Straighten and embed places. Returns those to which the model gives a finite vector, and these, [n, D]."""
     if not places:
-        return []
+        return [], np.zeros((0, 0), np.float32)
     width = max(MIN_STRAIGHTENED, model.input_size)
     vectors = model.embed_photos([
         photo.colour.near(1)[0] if is_frame(place.quad, photo.size)
         else straighten(photo.colour, place.quad, width, round(width / CARD_RATIO)) for place in places])
     finite = np.isfinite(vectors[:, 0])
-    kept = [place for place, is_finite in zip(places, finite, strict=True) if is_finite]
-    views = views_of(kept, vectors[finite], [signs_at(place.quad, photo) for place in kept], index, k, ef_search)
-    return sorted(views, key=lambda view: -view.scores.max())
+    return [place for place, is_finite in zip(places, finite, strict=True) if is_finite], vectors[finite]
+
+
+def view_of_rows(place: Place, vector: NDArray[np.float32], photo: Photo, rows: Sequence[int],
+                 index: CardIndex) -> View:
+    """The view of a place with these rows, which are nodes of the index. vector is that of the place, float32 [D]."""
+    return _view(place, vector, signs_at(place.quad, photo), np.array(rows, np.int64), index)
 
 
 def is_frame(quad: NDArray[np.float32], size: tuple[int, int]) -> bool:

@@ -130,13 +130,13 @@ class TextReader:
         return np.asarray(session.run(None, {session.get_inputs()[0].name: pixels})[0])
 
 
-def strip_of(photo: Pyramid, quad: Quad) -> Picture:
-    """Cut a line of text out of an RGB photo: uint8 [HEIGHT, its width, 3]."""
+def strip_of(photo: Pyramid, quad: Quad, width: int | None = None) -> Picture:
+    """Cut a line of text out of an RGB photo: uint8 [HEIGHT, width, 3]. Without a width, it has the line's shape."""
     import cv2
 
     along = float(np.linalg.norm(quad[1] - quad[0]) + np.linalg.norm(quad[2] - quad[3]))
     down = max(1.0, float(np.linalg.norm(quad[3] - quad[0]) + np.linalg.norm(quad[2] - quad[1])))
-    width = min(MAX_WIDTH, max(HEIGHT // 3, round(HEIGHT * along / down)))
+    width = width or min(MAX_WIDTH, max(HEIGHT // 3, round(HEIGHT * along / down)))
     picture, level = photo.near(2 * HEIGHT / down)
     view = cv2.getPerspectiveTransform(np.float32(quad * level), rectangle(width, HEIGHT))
     # Cubic: of 32 cards that are 250 pixels high, it decides 25 printings, where linear decides 23.

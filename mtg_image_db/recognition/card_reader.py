@@ -1,0 +1,83 @@
+"""Reads what is printed on the cards of a photo, where it can decide something: titles and collector lines.
+
+    reader = CardReader(index)
+    cards = reader.with_titles(cards, photo, question, places)
+    cards = reader.with_printings(cards, photo)
+
+Reads   the networks of text_reader.py, at the first text
+Writes  nothing
+"""
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mtg_image_db.index.reader import CardIndex
+from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, Card
+from mtg_image_db.recognition.corner_refiner import Place
+from mtg_image_db.recognition.decision import Question
+from mtg_image_db.recognition.finder import overlap
+from mtg_image_db.recognition.printed_lines import scored
+from mtg_image_db.recognition.printings import choose
+from mtg_image_db.recognition.retrieval import Photo
+from mtg_image_db.recognition.text_reader import open_reader
+from mtg_image_db.recognition.titled_cards import titled_card, with_title
+from mtg_image_db.recognition.titles import Titles, is_small_on
+
+# The numbers were chosen on the development photos: docs/naming.md.
+# Lines are looked for in a photo with this longer side: with 384 to 1,024 pixels, as many titles are found. Small cards
+# need more: so many that a card of the photo is CARD_HEIGHT high.
+LINES_SIDE, MAX_LINES_SIDE, CARD_HEIGHT = 512, 1536, 240
+BESIDE = 0.75  # a place lies beside a card if it shares less than this part of the smaller one with it
+
+
+class CardReader:
+    """Reads the cards of an index. Several threads may use it. titles are those of the index, if they are known."""
+
+    def __init__(self, index: CardIndex, titles: Titles | None = None) -> None:
+        self._index, self._titles, self._lock = index, titles, threading.Lock()
+
+    @property
+    def titles(self) -> Titles:
+        """The names of the index, made at the first call."""
+        with self._lock:
+            self._titles = self._titles or Titles(self._index)
+            return self._titles
+
+    def with_titles(self, cards: Sequence[Card], photo: Photo, question: Question,
+                    places: Sequence[Place]) -> list[Card]:
+        """The cards, and those that a title names. A title makes a doubtful card sure, or the other way round. Text is
+        looked for only if a card is not recognised, or if another place may be a card."""
+        known = [card for card in cards if card.accepted]
+        beside = any(place.confidence > 0 and all(overlap(place.quad, card.quad) < BESIDE for card in known)
+                     for place in places)
+        if len(known) == len(cards) and not beside:
+            return list(cards)
+        found = list(cards)
+        for title in self.titles.among(open_reader().lines(photo.colour, _side(cards, photo))):
+            if any(is_small_on(title.strip, np.float32(card.quad)) for card in known):
+                continue
+            if titled := titled_card(title, self.titles.rows(title.name), photo, question):
+                found = with_title(found, title, titled)
+        return sorted(found, key=lambda card: (STATES.index(card.state), -card.score))
+
+    def with_printings(self, cards: Sequence[Card], photo: Photo) -> list[Card]:
+        """The cards with their printings in the order in which they fit what stands at the bottom of the card. It is
+        read only if there is a choice."""
+        return [self._with_printings(card, photo) if len(card.printings) > 1 and card.by != TITLE_ALONE else card
+                for card in cards]
+
+    def _with_printings(self, card: Card, photo: Photo) -> Card:
+        printings = scored(card.printings, np.float32(card.quad), photo.colour, open_reader())
+        choice = choose(printings, listed=bool(self._index.printings_of(card.matches[0].row)))
+        return replace(card, printings=choice.printings, printing_decided=choice.decided and card.accepted)
+
+
+def _side(cards: Sequence[Card], photo: Photo) -> int:
+    """The longer side of the photo in which lines are looked for, in pixels."""
+    heights = [float(np.linalg.norm(np.float32(card.quad[3]) - card.quad[0])) for card in cards]
+    usual = float(np.median(heights)) if heights else 0.0
+    return round(min(MAX_LINES_SIDE, max(LINES_SIDE, max(photo.size) * CARD_HEIGHT / max(usual, 1.0))))

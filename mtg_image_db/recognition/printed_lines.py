@@ -1,0 +1,134 @@
+"""The lines at the bottom of a card -> how well they fit each printing of its artwork.
+
+    printings = scored(printings, quad, photo, open_reader())
+
+Since 2014, a card names its number, set and language at the bottom left: "017/254 C" above "MH1 · EN". Cards of 1998 to
+2014 have a line at the bottom with the year and the number: "1993-2010 Wizards of the Coast LLC 114/249". Older ones
+have the year at most. The lines are not read freely: each printing is compared with what the network held for possible.
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mtg_image_db.recognition.finder import CARD_RATIO, Picture, Pyramid, Quad
+from mtg_image_db.recognition.fitting import in_photo
+from mtg_image_db.recognition.letters import Letters, fits_of, text_of
+from mtg_image_db.recognition.printings import DECIDED_FROM, Printing
+from mtg_image_db.recognition.text_reader import HEIGHT, TextReader, strip_of
+
+MODERN_SINCE = "2014-07-18"  # Magic 2015, the first set with these two lines. Later cards in older frames have them too
+NUMBERED_SINCE = "1998-06-15"  # Exodus, the first set with numbers
+# Where the lines are, as shares of the card's width and height, measured on straightened photos: left, right, height,
+# and the tops. Both lines are looked for at every top: the corners of a card in a photo are not exact.
+MODERN_LINES = 0.025, 0.235, 0.028, (0.908, 0.915, 0.922, 0.929, 0.936, 0.9405, 0.9475, 0.9545, 0.961, 0.968)
+OLD_LINES = 0.029, (0.940, 0.947, 0.954)  # height, and the tops
+OLD_PARTS = (0.08, 0.54), (0.46, 0.92)  # left and right of each half of the line
+PLAIN_NUMBER = re.compile(r"(?:\w+-)?(\d+)[^\d]*")  # "17", "17s", "MH1-17"
+SHOWN_FROM = 0.2  # a text that fits less is not shown as read
+# What cards call their language. Some languages were written in two ways.
+LANGUAGES = {"en": ("EN",), "de": ("DE",), "fr": ("FR",), "it": ("IT",), "es": ("SP", "ES"), "pt": ("PT",),
+             "ja": ("JP", "JA"), "ko": ("KO", "KR"), "ru": ("RU",), "zhs": ("CS",), "zht": ("CT",), "ph": ("PH",)}
+DOTS = "·•-. "  # between set and language, as they are printed and as they are read
+LANGUAGE_FROM, LANGUAGE_LEAD = 0.8, 0.3  # how well a language must fit, and how much better than the next one
+
+
+def scored(printings: Sequence[Printing], quad: Quad, photo: Pyramid, reader: TextReader) -> list[Printing]:
+    """The printings with score and read, in their order. quad: the corners of the card in the RGB photo.
+
+    The line of older cards is read only if no newer printing fits.
+    """
+    modern = [printing for printing in printings if (printing.released_at or MODERN_SINCE) >= MODERN_SINCE]
+    old = [printing for printing in printings if (printing.released_at or MODERN_SINCE) < MODERN_SINCE]
+    found: list[Printing] = []
+    if modern:
+        left, right, height, tops = MODERN_LINES
+        found += _modern(modern, reader.read([_strip(photo, quad, (left, top, right, top + height)) for top in tops]))
+    if old and max((printing.score for printing in found), default=0) < DECIDED_FROM:
+        height, tops = OLD_LINES
+        found += _old(old, reader.read([_strip(photo, quad, (left, top, right, top + height))
+                                        for left, right in OLD_PARTS for top in tops]))
+    by_face = {printing.face_id: printing for printing in found}
+    return [by_face.get(printing.face_id, printing) for printing in printings]
+
+
+def language_read(strips: Sequence[Letters]) -> str | None:
+    """The language that surely stands behind a set's code, as Scryfall writes it."""
+    forms = [(lang, dot + form) for lang, codes in LANGUAGES.items() for form in codes for dot in DOTS]
+    best = dict.fromkeys(LANGUAGES, 0.0)
+    for (lang, _), fit in zip(forms, fits_of(strips, [form for _, form in forms]).max(axis=0).tolist(), strict=True):
+        best[lang] = max(best[lang], fit)
+    first, second = sorted(best.values(), reverse=True)[:2]
+    return max(best, key=best.__getitem__) if first >= LANGUAGE_FROM and first - second >= LANGUAGE_LEAD else None
+
+
+def _strip(photo: Pyramid, quad: Quad, part: tuple[float, float, float, float]) -> Picture:
+    left, top, right, bottom = part
+    width = round(HEIGHT * CARD_RATIO * (right - left) / (bottom - top))
+    corners = np.float32([[left, top], [right, top], [right, bottom], [left, bottom]])
+    return strip_of(photo, in_photo(corners, quad), width)
+
+
+def _modern(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Printing]:
+    """The printings with the fit of their number and that of their set, added. Where a card exists in several
+    languages, one in another language than the card's fits less. Where the list has only one, the card's replaces it."""
+    numbers, codes = _Fits(strips, map(_number_forms, printings), True), _Fits(strips, map(_set_forms, printings))
+    lang = language_read(strips)
+    several = len({printing.lang for printing in printings}) > 1
+    found = []
+    for at, printing in enumerate(printings):
+        other = several and lang is not None and printing.lang != lang
+        score = numbers.fits[at] + codes.fits[at] * (0.5 if other else 1)
+        shown = [fits.read[at] for fits in (codes, numbers) if fits.read[at]]
+        found.append(replace(printing, score=round(score, 4), read=" ".join(shown),
+                             lang=printing.lang if several else lang or printing.lang))
+    return found
+
+
+def _old(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Printing]:
+    """The printings with the fit of their year and that of their number, added. The oldest have no number."""
+    years = _Fits(strips, [[f"{(printing.released_at or '')[:4]} W"] for printing in printings])
+    numbers = _Fits(strips, [[f" {printing.collector_number}/"] if (printing.released_at or "") >= NUMBERED_SINCE
+                             else [] for printing in printings])
+    found = []
+    for at, printing in enumerate(printings):
+        shown = [fits.read[at] for fits in (years, numbers) if fits.read[at]]
+        found.append(replace(printing, score=round(years.fits[at] + numbers.fits[at], 4), read=" ".join(shown)))
+    return found
+
+
+class _Fits:
+    """How well a text of each printing fits, 0-1, and the text of the strip that it fits best. The text of a printing
+    may have several forms."""
+
+    def __init__(self, strips: Sequence[Letters], forms: Iterable[Sequence[str]], alone: bool = False) -> None:
+        of_each = list(forms)
+        texts = list(dict.fromkeys(text for texts in of_each for text in texts))
+        fits = fits_of(strips, texts, alone)
+        clear = sorted(range(len(strips)), key=lambda at: -float(strips[at].max(axis=1).mean()))  # shown where several fit
+        best = {text: max(((round(float(fits[at, number]), 2), at) for at in clear), key=lambda found: found[0])
+                for number, text in enumerate(texts)}
+        found = [max((best[text] for text in texts), default=(0.0, 0)) for texts in of_each]
+        self.fits = [fit for fit, _ in found]
+        self.read = [text_of(strips[strip]).strip() if fit >= SHOWN_FROM else "" for fit, strip in found]
+
+
+def _number_forms(printing: Printing) -> list[str]:
+    """How a number is printed since 2014: with three digits, or four since 2023, and without the letters that Scryfall
+    adds. The List has the number of the first printing: Scryfall writes "MH1-17"."""
+    digits = PLAIN_NUMBER.fullmatch(printing.collector_number)
+    if not digits:
+        return [printing.collector_number.upper()]
+    return [f"{int(digits[1]):03d}", f"{int(digits[1]):04d}"]
+
+
+def _set_forms(printing: Printing) -> list[str]:
+    """How a set is printed. Promotions and tokens have their set's code, which Scryfall writes with a letter before
+    it."""
+    code = printing.set.upper()
+    listed = printing.collector_number.rpartition("-")[0].upper()
+    return [code, *([code[1:]] if len(code) == 4 and code[0] in "PT" else []), *([listed] if listed.isalnum() else [])]

@@ -1,0 +1,74 @@
+"""A title -> the card that has it, and what that says of the cards that are known already.
+
+    cards = with_title(cards, title, titled_card(title, titles.rows(title.name), photo, question))
+
+Reads and writes  nothing
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mtg_image_db.embedding import picture_hash
+from mtg_image_db.recognition.cards import LIKELY, TITLE_ALONE, Card
+from mtg_image_db.recognition.corner_refiner import Place, refine
+from mtg_image_db.recognition.decision import Question, judged
+from mtg_image_db.recognition.fitting import art_signs_of, best_art, on_card
+from mtg_image_db.recognition.places import same_place
+from mtg_image_db.recognition.retrieval import Photo, embedded, view_of_rows
+from mtg_image_db.recognition.titles import Title, is_title_of
+
+# The numbers were chosen on the development photos: docs/naming.md.
+REFINED = 2  # times that the corners which a title gives are made better
+MOST_ROWS = 20  # of one name, those with the most similar art: there are hundreds of Forests
+SURE = 0.5  # a card of this confidence stays recognised, whatever its title seems to be
+
+
+def titled_card(title: Title, rows: Sequence[int], photo: Photo, question: Question) -> Card | None:
+    """The card with this title. rows: the faces with this name. It is recognised if the art below the title agrees, and
+    otherwise likely: then its corners are those of the text. None if the model gives no finite vector."""
+    places = [Place(title.card, 0.0)]
+    for _ in range(REFINED):
+        places += refine(photo.colour, [places[-1].quad])
+    hashes = question.index.art_hashes[list(rows)]
+    similarity = picture_hash.art_similarity(art_signs_of([place.quad for place in places], photo.colour),
+                                             picture_hash.unpack(hashes))
+    most = np.argsort(-similarity.max(axis=0))[:MOST_ROWS]
+    art = [best_art(place.quad, hashes[most[0]], photo.colour) for place in places]
+    kept, vectors = embedded(photo, [places[int(np.argmax(art))]], question.model)
+    if not kept:
+        return None
+    view = view_of_rows(kept[0], vectors[0], photo, [rows[at] for at in most], question.index)
+    card = judged(view, photo, question, titled=True).card
+    return card if card.by != TITLE_ALONE else replace(card, quad=np.round(title.strip, 1).tolist())
+
+
+def with_title(cards: Sequence[Card], title: Title, titled: Card) -> list[Card]:
+    """The cards of a photo, with what a title adds: another card, or a better answer for the card that has it. If it
+    names another card than the art does, a card is recognised only if it is SURE."""
+    at = next((at for at, card in enumerate(cards) if _has(card, title, titled)), None)
+    if at is None:
+        return [*cards, titled]
+    holder = cards[at]
+    if holder.accepted and holder.matches[0].name == title.name:
+        return list(cards)
+    if not holder.accepted or (titled.accepted and titled.confidence > holder.confidence):
+        better = titled if titled.accepted else replace(titled, quad=holder.quad, rotation=holder.rotation)
+    elif holder.confidence >= SURE:
+        return list(cards)
+    else:
+        better = replace(holder, state=LIKELY, accepted=False, printing_decided=False)
+    return [*cards[:at], better, *cards[at + 1:]]
+
+
+def _has(card: Card, title: Title, titled: Card) -> bool:
+    """True if this is the card with the title."""
+    quad = np.float32(card.quad)
+    if card.by == TITLE_ALONE:
+        return False
+    if card.accepted and card.matches[0].name == title.name:
+        middle = on_card(title.strip, quad).mean(axis=0)
+        return bool((middle > 0).all() and (middle < 1).all())
+    return is_title_of(title.strip, quad) or (titled.accepted and same_place(quad, titled.quad))
