@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Workspace, assert_three_lines, image_requests, plain_cards, read_bulk
 
+from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.artefacts import cache_name, load_manifest
 from mtg_image_db.console import SuiteError
@@ -175,7 +176,8 @@ def test_only_artworks_of_the_index_are_listed_in_the_order_of_their_keys(listed
     rows = space.lines("mtg_meta.jsonl")
     assert set(keys) == {row["illustration_id"] or f"name:{row['name']}" for row in rows} - {
         cards.unlisted["illustration_id"]}
-    assert "a stranger" not in {printing["rarity"] for printings in printings_in(space).values() for printing in printings}
+    assert not any(printing["rarity"] == "a stranger" for printings in printings_in(space).values()
+                   for printing in printings)
     counts = space.manifest()["statistics"]
     assert counts["artworks_with_printings"] == len(keys)
     assert counts["printings"] == sum(len(line["printings"]) for line in space.lines("mtg_printings.jsonl"))
@@ -238,6 +240,16 @@ def test_no_file_is_fetched_unasked_and_none_twice(root, tmp_path, flags, fetche
         assert len(image_requests(mirror)) == (0 if "--dry-run" in flags else 3)
 
 
+@pytest.mark.parametrize("match", ["/bulk-data/default_cards", "/default-cards/"])
+def test_a_server_without_the_file_is_an_error_that_names_the_way_around(root, tmp_path, match):
+    with Mirror(root, faults=[Fault(match, "status", status=404)]) as mirror:
+        space = Workspace(tmp_path, mirror.url)
+        done = space.download("--limit", 1, code=1)
+        assert_three_lines(done.stderr, "Network Error")
+        assert "default_cards" in done.stderr and "--printings none" in done.stderr.splitlines()[-1]
+        space.download("--limit", 1, "--printings", "none")
+
+
 def test_prune_keeps_no_picture_for_its_printings_alone(mine, cards):
     """A reprint whose picture only default_cards refers to. After a download of that kind, its pictures are kept."""
     other = reprint(cards.common, 2)
@@ -271,6 +283,18 @@ def test_without_the_file_a_build_says_how_to_get_it_and_keeps_no_old_list(mine)
     assert manifest["source"]["printings"] is None and "mtg_printings.jsonl" not in manifest["outputs"]
     assert manifest["statistics"]["printings"] == manifest["statistics"]["artworks_with_printings"] == 0
     assert read_index(mine.out).printings_of(0) == []
+
+
+def test_a_bulk_file_of_ones_own_lists_printings_if_it_is_of_that_kind(mine, root, cards):
+    """--kind says what the file is. Of any other kind, the build says that there are no printings."""
+    own = root / "default-cards.jsonl.gz"
+    shutil.rmtree(mine.cache / "bulk")
+    mine.download("--kind", "default_cards", "--bulk-file", own)
+    mine.build("--kind", "default_cards", "--bulk-file", own)
+    assert sets_of(printings_in(mine)[cards.common["illustration_id"]]) == ["pro", cards.common["set"], "old", "gold"]
+    expected = {"kind": "default_cards", "updated_at": None}
+    assert mine.manifest()["source"]["printings"] == mine.manifest()["download"]["source"]["printings"] == expected
+    assert "a download without --bulk-file fetches it" in mine.build("--bulk-file", own).stderr
 
 
 def test_printings_none_leaves_them_out_in_silence(mine):
