@@ -5,13 +5,15 @@ import gzip
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Workspace, assert_three_lines, image_requests, plain_cards, read_bulk
+from conftest import ROOT, Workspace, assert_three_lines, image_requests, plain_cards, read_bulk
 
 from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
@@ -205,6 +207,27 @@ def test_another_printings_file_refreshes_the_list_and_nothing_else(mine, cards)
             for printing in printings_in(mine)[cards.common["illustration_id"]]] == [
         ("en", None), ("de", "Älterer Wächter"), ("en", None), ("ja", "番人"), ("en", None), ("en", None)]
     assert mine.manifest()["source"]["printings"]["kind"] == "all_cards"
+
+
+def test_a_large_file_takes_little_memory(tmp_path, cards):
+    """Neither its text nor its printings are held: 30,000 of them as objects would take 100 MB."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc here: the peak of a child process alone cannot be read")
+    art, count = cards.common["illustration_id"], 30_000
+    (tmp_path / "mtg_meta.jsonl.next").write_text("".join(
+        json.dumps({"illustration_id": f"{art}{n}", "name": "x"}) + "\n" for n in range(1000)))
+    with gzip.open(tmp_path / "bulk.gz", "wb", compresslevel=1) as file:
+        for n in range(count):
+            card = reprint(cards.common, 0, id=str(n), illustration_id=f"{art}{n % 1000}", oracle_text="words " * 700)
+            file.write(json.dumps(card).encode() + b"\n")
+    code = ("import re, sys; from pathlib import Path; from mtg_image_db.index.printings_file import stage_printings;"
+            "from mtg_image_db.scryfall.bulk import Snapshot; out = Path(sys.argv[1]);"
+            "counts, _ = stage_printings(out, Snapshot(out / 'bulk.gz', 'all_cards', None));"
+            "print(*counts.values(), re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()).group(1))")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    artworks, printings, kilobytes = map(int, done.stdout.split())
+    assert (artworks, printings) == (1000, count) and kilobytes < 80 * 1024
 
 
 # The download

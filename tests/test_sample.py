@@ -56,7 +56,7 @@ def test_the_true_printing_of_a_photographed_card_is_listed_without_its_picture(
     """Real printings of 2019, of artworks whose picture often is of another printing. Two of the cards have a made-up
     artwork in the sample."""
     index, rows = read_index(real.out), real.lines("mtg_meta.jsonl")
-    assert real.manifest()["statistics"]["artworks_with_printings"] > 1000
+    assert real.manifest()["statistics"]["artworks_with_printings"] > 950
     true = [json.loads(line) for line in (SAMPLE / "photo_printings.jsonl").read_text().splitlines()]
     known = [card for card in true if "set" in card]
     listed = 0
