@@ -123,6 +123,8 @@ def builds(downloads, tmp_path_factory) -> tuple[Workspace, Path, Workspace]:
     older = Workspace(tmp_path_factory.mktemp("older"))
     shutil.copytree(downloaded.cache, older.cache)
     (older.cache / cache_name(json.loads(bulk.read_text().splitlines()[50])["image_uris"]["normal"])).write_bytes(b"x")
+    (older.cache / "bulk").mkdir(exist_ok=True)
+    shutil.copy(bulk, older.cache / "bulk" / "default_cards.jsonl.gz")  # for its printings
     assert start_build(older, bulk, "--limit", 40).wait(120) == 0
     undisturbed = Workspace(tmp_path_factory.mktemp("undisturbed") / "work")
     shutil.copytree(older.path, undisturbed.path)
@@ -179,7 +181,7 @@ def test_a_build_killed_again_and_again_ends_like_an_undisturbed_one(builds, tmp
     assert killed == KILLS and reached > 0
     last = start_build(space, bulk)
     assert last.wait(120) == 0, last.stderr.read()
-    for name in ("mtg_meta.jsonl", "kept_indices.npy", "rejected.jsonl"):
+    for name in ("mtg_meta.jsonl", "kept_indices.npy", "rejected.jsonl", "mtg_printings.jsonl"):
         assert (space.out / name).read_bytes() == (undisturbed.out / name).read_bytes(), name
     ours, theirs = (np.load(each.out / "mtg_embeddings.npy") for each in (space, undisturbed))
     assert (ours * theirs).sum(axis=1).min() > 0.9999

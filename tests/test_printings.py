@@ -5,14 +5,17 @@ import gzip
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import Workspace, assert_three_lines, image_requests, plain_cards, read_bulk
+from conftest import ROOT, Workspace, assert_three_lines, image_requests, plain_cards, read_bulk
 
+from mirror.faults import Fault
 from mirror.scryfall_mirror import Mirror
 from mtg_image_db.artefacts import cache_name, load_manifest
 from mtg_image_db.console import SuiteError
@@ -175,7 +178,8 @@ def test_only_artworks_of_the_index_are_listed_in_the_order_of_their_keys(listed
     rows = space.lines("mtg_meta.jsonl")
     assert set(keys) == {row["illustration_id"] or f"name:{row['name']}" for row in rows} - {
         cards.unlisted["illustration_id"]}
-    assert "a stranger" not in {printing["rarity"] for printings in printings_in(space).values() for printing in printings}
+    assert not any(printing["rarity"] == "a stranger" for printings in printings_in(space).values()
+                   for printing in printings)
     counts = space.manifest()["statistics"]
     assert counts["artworks_with_printings"] == len(keys)
     assert counts["printings"] == sum(len(line["printings"]) for line in space.lines("mtg_printings.jsonl"))
@@ -203,6 +207,27 @@ def test_another_printings_file_refreshes_the_list_and_nothing_else(mine, cards)
             for printing in printings_in(mine)[cards.common["illustration_id"]]] == [
         ("en", None), ("de", "Älterer Wächter"), ("en", None), ("ja", "番人"), ("en", None), ("en", None)]
     assert mine.manifest()["source"]["printings"]["kind"] == "all_cards"
+
+
+def test_a_large_file_takes_little_memory(tmp_path, cards):
+    """Neither its text nor its printings are held: 30,000 of them as objects would take 100 MB."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("no /proc here: the peak of a child process alone cannot be read")
+    art, count = cards.common["illustration_id"], 30_000
+    (tmp_path / "mtg_meta.jsonl.next").write_text("".join(
+        json.dumps({"illustration_id": f"{art}{n}", "name": "x"}) + "\n" for n in range(1000)))
+    with gzip.open(tmp_path / "bulk.gz", "wb", compresslevel=1) as file:
+        for n in range(count):
+            card = reprint(cards.common, 0, id=str(n), illustration_id=f"{art}{n % 1000}", oracle_text="words " * 700)
+            file.write(json.dumps(card).encode() + b"\n")
+    code = ("import re, sys; from pathlib import Path; from mtg_image_db.index.printings_file import stage_printings;"
+            "from mtg_image_db.scryfall.bulk import Snapshot; out = Path(sys.argv[1]);"
+            "counts, _ = stage_printings(out, Snapshot(out / 'bulk.gz', 'all_cards', None));"
+            "print(*counts.values(), re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text()).group(1))")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
+    artworks, printings, kilobytes = map(int, done.stdout.split())
+    assert (artworks, printings) == (1000, count) and kilobytes < 80 * 1024
 
 
 # The download
@@ -238,6 +263,16 @@ def test_no_file_is_fetched_unasked_and_none_twice(root, tmp_path, flags, fetche
         assert len(image_requests(mirror)) == (0 if "--dry-run" in flags else 3)
 
 
+@pytest.mark.parametrize("match", ["/bulk-data/default_cards", "/default-cards/"])
+def test_a_server_without_the_file_is_an_error_that_names_the_way_around(root, tmp_path, match):
+    with Mirror(root, faults=[Fault(match, "status", status=404)]) as mirror:
+        space = Workspace(tmp_path, mirror.url)
+        done = space.download("--limit", 1, code=1)
+        assert_three_lines(done.stderr, "Network Error")
+        assert "default_cards" in done.stderr and "--printings none" in done.stderr.splitlines()[-1]
+        space.download("--limit", 1, "--printings", "none")
+
+
 def test_prune_keeps_no_picture_for_its_printings_alone(mine, cards):
     """A reprint whose picture only default_cards refers to. After a download of that kind, its pictures are kept."""
     other = reprint(cards.common, 2)
@@ -271,6 +306,18 @@ def test_without_the_file_a_build_says_how_to_get_it_and_keeps_no_old_list(mine)
     assert manifest["source"]["printings"] is None and "mtg_printings.jsonl" not in manifest["outputs"]
     assert manifest["statistics"]["printings"] == manifest["statistics"]["artworks_with_printings"] == 0
     assert read_index(mine.out).printings_of(0) == []
+
+
+def test_a_bulk_file_of_ones_own_lists_printings_if_it_is_of_that_kind(mine, root, cards):
+    """--kind says what the file is. Of any other kind, the build says that there are no printings."""
+    own = root / "default-cards.jsonl.gz"
+    shutil.rmtree(mine.cache / "bulk")
+    mine.download("--kind", "default_cards", "--bulk-file", own)
+    mine.build("--kind", "default_cards", "--bulk-file", own)
+    assert sets_of(printings_in(mine)[cards.common["illustration_id"]]) == ["pro", cards.common["set"], "old", "gold"]
+    expected = {"kind": "default_cards", "updated_at": None}
+    assert mine.manifest()["source"]["printings"] == mine.manifest()["download"]["source"]["printings"] == expected
+    assert "a download without --bulk-file fetches it" in mine.build("--bulk-file", own).stderr
 
 
 def test_printings_none_leaves_them_out_in_silence(mine):

@@ -32,7 +32,7 @@ from mtg_image_db.index.printings_file import stage_printings
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
-from mtg_image_db.scryfall.bulk import local_printings, local_snapshot
+from mtg_image_db.scryfall.bulk import Snapshot, local_printings, local_snapshot
 from mtg_image_db.scryfall.faces import flags_of
 
 NORM_TOLERANCE = 1e-5  # of each row's L2 norm from 1. float32 rounding stays below 1e-6
@@ -108,7 +108,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
         store = _open_store(known, checkpoint, ahead)
         clock.lap("prepare")
         faces, dimension = len(table.names), known.vectors.shape[1]
-        with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m)):
+        with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m, printings)):
             embedded = embed_pictures(options.source.cache, table.names, store, spec, options.embed)
             clock.lap("embed")
             if not len(embedded.kept):
@@ -168,9 +168,11 @@ def _check_norms(quality: hnsw.Quality) -> None:
                          f"norms {quality.min_norm} to {quality.max_norm}", "Run the build with --rebuild.")
 
 
-def _bytes_to_write(rows: int, dimension: int, m: int) -> int:
-    """Estimate the bytes of a build: the vectors three times (checkpoint, npy, index), the links, the metadata."""
-    return rows * (3 * 4 * dimension + 10 * m + 1000)
+def _bytes_to_write(rows: int, dimension: int, m: int, printings: Snapshot | None) -> int:
+    """Estimate the bytes of a build: the vectors three times (checkpoint, npy, index), the links, the metadata. The
+    printings are written twice. They take 0.8 of the bytes of their packed bulk file."""
+    listed = printings.path.stat().st_size if printings else 0
+    return rows * (3 * 4 * dimension + 10 * m + 1000) + 2 * listed
 
 
 def _nothing_to_embed(options: BuildOptions, table: FaceTable, invalid: int, what: str) -> SuiteError:

@@ -197,7 +197,11 @@ def _printings(options: DownloadOptions, session: RetryingSession, snapshot: Sna
         return snapshot
     if printed is None or options.source.bulk_file:
         return None
-    return fetch_snapshot(session, options.api_url, printed, options.lock)
+    try:
+        return fetch_snapshot(session, options.api_url, printed, options.lock)
+    except SuiteError as error:
+        raise SuiteError(error.category, error.args[0], error.details,
+                         f"{error.suggestion} The pictures alone: --printings none.", error.exit_code) from error
 
 
 def _plan(options: DownloadOptions, snapshot: Snapshot, cached: set[str]) -> Plan:
