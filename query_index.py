@@ -26,7 +26,7 @@ from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition import annotate, collection, query
-from mtg_image_db.recognition.answer_files import AnswerFiles, write_files
+from mtg_image_db.recognition.answer_files import AnswerFiles, list_notes, write_files
 from mtg_image_db.recognition.card_reader import CardReader
 from mtg_image_db.recognition.cards import LIKELY
 from mtg_image_db.recognition.decision import Question
@@ -43,7 +43,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
     parser.add_argument("--read", type=one_of("auto", "off"), default="auto", metavar="HOW",
-                        help="auto: read printed text where it can decide something; off: never (default: auto)")
+                        help="auto: read printed text where it decides something; off: never (default: auto)")
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
                         help="matches printed of each card, at least 1 (default: 1)")
     output = parser.group("output")
@@ -81,10 +81,8 @@ def check_arguments(args: argparse.Namespace) -> Iterator[str]:
         yield "IMAGE: name at least one picture"
     if args.annotate and args.annotate.suffix.lower() not in annotate.FORMATS:
         yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
-    if args.annotate and args.find == "off":
-        yield "--annotate: outlines the cards that --find auto finds"
-    if args.csv and args.find == "off":
-        yield "--csv: lists the cards that --find auto recognises"
+    if args.find == "off" and (args.annotate or args.csv):
+        yield "--annotate and --csv: show the cards that --find auto finds"
     if not args.csv and (args.include or args.format != collection.PLAIN):
         yield "--format and --include: are for --csv FILE"
 
@@ -111,10 +109,8 @@ def report(done: Sequence[Answer], args: argparse.Namespace, files: AnswerFiles,
     annotated = args.annotate if any(answer.cards for answer in done) else None
     shown = " and ".join(str(path) for path in (args.html, annotated, args.csv) if path)
     say(f"{text}{per_second(len(done), seconds)}{f', shown in {shown}' if shown else ''}.")
-    if files.rest:
-        say(f"The cards that {args.csv} does not list are in {files.rest}.")
-    if args.csv and any(not card.matches[0].set_name for answer in done for card in answer.recognised):
-        say("Some sets have no name: an older version built the index. The next build adds them and keeps the vectors.")
+    for note in list_notes(done, files):
+        say(note)
 
 
 @entry_point
@@ -135,7 +131,8 @@ def main(argv: list[str] | None = None) -> int:
         index, model = opening.result()
     say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
         f"{model.runtime}.")
-    question, reader = Question(index, model, args.k, args.ef_search), CardReader(index) if args.read == "auto" else None
+    question = Question(index, model, args.k, args.ef_search)
+    reader = CardReader(index) if args.read == "auto" else None
     answered = query.named(looks, question, reader, files.need_photos) if args.find == "auto" \
         else query.matched(photos, question, files.need_photos)
     progress = Progress("Naming", len(photos), shown=len(photos) > 1 and not sys.stdout.isatty())

@@ -52,10 +52,10 @@ from mtg_image_db.embedding.runtimes import AnyEmbedder
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.card_reader import CardReader
-from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card
+from mtg_image_db.recognition.cards import TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
-from mtg_image_db.recognition.finder import Pyramid, Quad, intersection_over_union
 from mtg_image_db.recognition.decision import ACCEPTED, Question
+from mtg_image_db.recognition.finder import Pyramid, Quad, intersection_over_union
 from mtg_image_db.recognition.namer import name_cards, name_photo
 from mtg_image_db.recognition.places import guesses
 from mtg_image_db.recognition.retrieval import Photo
@@ -155,10 +155,10 @@ def answer(photo: NDArray[np.uint8], entry: dict, question: Question, reader: Ca
 
 
 def nearness(card: Card, corners: Quad) -> float:
-    """The intersection over union of a card of the answer and these corners. A card known by its title alone has the
-    corners of the text: 1 if these are where the title of a card with the given ones is."""
-    if card.by == TITLE_ALONE:
-        return float(is_title_of(np.float32(card.quad), corners))
+    """The intersection over union of a card of the answer and these corners. A card known by its title alone may have
+    the corners of the text: 1 if these are where the title of a card with the given ones is."""
+    if card.by == TITLE_ALONE and is_title_of(np.array(card.quad, np.float32), corners):
+        return 1.0
     return intersection_over_union(card.quad, corners)
 
 

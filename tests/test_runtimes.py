@@ -69,7 +69,7 @@ def test_a_build_without_pytorch_has_the_same_vectors_and_fingerprint(built, tmp
     assert "with ONNX Runtime on cpu, fp32" in done.stderr
     other = Workspace(built.path, out_name="other")
     torch_build = built.run("build_embeddings.py", "--model", OFFLINE_MODEL, "--out", "third", "--runtime", "torch",
-                            "--precision", "fp32")
+                            "--precision", "fp32", "--device", "cpu")
     assert "with PyTorch on cpu, fp32" in torch_build.stderr
     third = Workspace(built.path, out_name="third")
     assert other.manifest()["model_fingerprint"] == third.manifest()["model_fingerprint"]

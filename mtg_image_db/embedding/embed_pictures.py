@@ -31,6 +31,8 @@ from mtg_image_db.memory import stop_keeping_freed_memory
 from mtg_image_db.threads import map_ahead
 
 DECODE_AHEAD = 3  # the most batches of decoded pictures that wait for the model
+# More threads wait for Python's lock: on 16 cores, 6 threads decode 498 pictures a second, and 16 decode 423.
+DECODE_THREADS = 6
 NO_HASHES = np.zeros(HASH_BYTES, np.uint8), np.zeros(ART_HASH_BYTES, np.uint8)
 NO_PIXELS = np.zeros((0, 0, 3), np.uint8)
 
@@ -151,7 +153,8 @@ def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store
     def load(i: int) -> tuple[int, Loaded]:
         return i, load_picture(cache / names[i], store, spec, resize, options.verify)
 
-    with contextlib.closing(map_ahead(load, which, os.cpu_count() or 1, DECODE_AHEAD * options.batch)) as loaded:
+    threads = min(os.cpu_count() or 1, DECODE_THREADS)
+    with contextlib.closing(map_ahead(load, which, threads, DECODE_AHEAD * options.batch)) as loaded:
         yield from loaded
 
 

@@ -82,6 +82,20 @@ def write_files(answered: Iterator[AnswerWithPhoto], files: AnswerFiles, subtitl
         _write_list(files.csv, done, files)
 
 
+def list_notes(done: Sequence[Answer], files: AnswerFiles) -> Iterator[str]:
+    """What a person has to know of the list, in sentences."""
+    if not files.csv:
+        return
+    if files.rest:
+        yield f"The cards that {files.csv} does not list are in {files.rest}."
+    recognised = [card for answer in done for card in answer.recognised]
+    if any(not card.printing.set_name for card in recognised):
+        yield "Some sets have no name, because an older version built the index. " \
+              "The next build adds them and keeps the vectors."
+    if undecided := sum(not card.printing_decided for card in recognised):
+        yield f"Of {len(recognised):,} recognised cards, {undecided:,} may be another printing than {files.csv} lists."
+
+
 def _write_list(path: Path, done: Sequence[Answer], files: AnswerFiles) -> None:
     listed = {RECOGNISED, LIKELY} if files.with_likely else {RECOGNISED}
     if files.csv_format == collection.PLAIN:

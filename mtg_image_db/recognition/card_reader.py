@@ -56,10 +56,11 @@ class CardReader:
                      for place in places)
         if len(known) == len(cards) and not beside:
             return list(cards)
+        reader, places_of_cards = open_reader(), [np.array(card.quad, np.float32) for card in cards]
+        lines = [line for line in reader.find(photo.colour.near(1)[0], _side(cards, photo))
+                 if not any(is_small_on(line, quad) for quad in places_of_cards)]
         found = list(cards)
-        for title in self.titles.among(open_reader().lines(photo.colour, _side(cards, photo))):
-            if any(is_small_on(title.strip, np.float32(card.quad)) for card in known):
-                continue
+        for title in self.titles.among(reader.lines(photo.colour, lines)):
             if titled := titled_card(title, self.titles.rows(title.name), photo, question):
                 found = with_title(found, title, titled)
         return sorted(found, key=lambda card: (STATES.index(card.state), -card.score))
@@ -71,13 +72,13 @@ class CardReader:
                 for card in cards]
 
     def _with_printings(self, card: Card, photo: Photo) -> Card:
-        printings = scored(card.printings, np.float32(card.quad), photo.colour, open_reader())
+        printings = scored(card.printings, np.array(card.quad, np.float32), photo.colour, open_reader())
         choice = choose(printings, listed=bool(self._index.printings_of(card.matches[0].row)))
         return replace(card, printings=choice.printings, printing_decided=choice.decided and card.accepted)
 
 
 def _side(cards: Sequence[Card], photo: Photo) -> int:
     """The longer side of the photo in which lines are looked for, in pixels."""
-    heights = [float(np.linalg.norm(np.float32(card.quad[3]) - card.quad[0])) for card in cards]
+    heights = [float(np.linalg.norm(np.subtract(card.quad[3], card.quad[0]))) for card in cards]
     usual = float(np.median(heights)) if heights else 0.0
     return round(min(MAX_LINES_SIDE, max(LINES_SIDE, max(photo.size) * CARD_HEIGHT / max(usual, 1.0))))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtg_image_db.index.reader import Match
-from mtg_image_db.recognition.printings import Printing
+from mtg_image_db.recognition.printings import Printing, printing_of
 
 RECOGNISED, LIKELY, UNKNOWN = STATES = "recognised", "likely", "unknown"
 ART_AGREES, BOTH_AGREE, TITLE_ALONE = "art", "title and art", "title"  # what a card is known by
@@ -25,15 +25,14 @@ SAME_ROW = 0.5  # cards are in one row if the next centre is lower by less than 
 class Card:
     """A card in a photo.
 
-    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. Of a card that is known
-    by its title alone, they are those of the text. rotation: degrees (0-359) by which it is turned clockwise. state: one
-    of STATES. accepted: the state is RECOGNISED. confidence: the similarity of the art windows in colour, which decides
-    the state. by: what it is known by: ART_AGREES, BOTH_AGREE or TITLE_ALONE. score: that of the first match.
-    similarity: that of the complete card and the first match, 1 for equal pictures and about 0 for unrelated ones.
-    margin: similarity minus that of the next different card. matches: best first. printings: those of the first match's
-    artwork, the likeliest first. Empty if the state is UNKNOWN. printings_known: their number. printing_decided: the
-    first of them is surely the card's. mirrored: the picture shows the card in a mirror, so its corners run
-    counter-clockwise.
+    quad: the corners clockwise from the card's top left, [x, y] in pixels of the upright photo. Those of the text, if a
+    card is known by its title alone. rotation: degrees (0-359) by which it is turned clockwise. state: one of STATES.
+    accepted: the state is RECOGNISED. confidence: the similarity of the art windows in colour, which decides the state.
+    score: that of the first match. similarity: that of the complete card and the first match, 1 for equal pictures and
+    about 0 for unrelated ones. margin: similarity minus that of the next different card. matches: best first.
+    printings: those of the first match's artwork, the likeliest first. Empty if the state is UNKNOWN. printings_known:
+    their number. printing_decided: the first of them is surely the card's. mirrored: the picture shows the card in a
+    mirror, so its corners run counter-clockwise. by: what it is known by: ART_AGREES, BOTH_AGREE or TITLE_ALONE.
     """
     quad: list[list[float]]
     rotation: int
@@ -49,6 +48,11 @@ class Card:
     printings: list[Printing] = field(default_factory=list)
     mirrored: bool = False
     by: str = ART_AGREES
+
+    @property
+    def printing(self) -> Printing:
+        """The printing to list. It is surely the card's only if printing_decided."""
+        return self.printings[0] if self.printings else printing_of(self.matches[0])
 
 
 def cards_record(cards: Sequence[Card]) -> dict[str, Any]:

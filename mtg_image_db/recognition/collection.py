@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtg_image_db.index.reader import Match
 from mtg_image_db.recognition.cards import Card
+from mtg_image_db.recognition.printings import Printing
 from mtg_image_db.recognition.query import Answer
 
 FRONT_NAME_LAYOUTS = ("transform", "modal_dfc")  # Dragon Shield knows these cards by the name of their front
@@ -24,34 +24,35 @@ LANGUAGES = {"en": "English", "de": "German", "es": "Spanish", "fr": "French", "
              "ja": "Japanese", "ko": "Korean", "ru": "Russian", "zhs": "Chinese", "zht": "Traditional Chinese"}
 MANABOX_LANGUAGES, ARCHIDEKT_LANGUAGES = {"zhs": "zh_CN", "zht": "zh_TW"}, {"zhs": "CS", "zht": "CT"}
 PLAIN_HEADER = ("photo", "page", "card", "state", "score", "confidence", "quad", "name", "set", "collector_number",
-                "scryfall_id", "face_id", "oracle_id", "illustration_id", "tcgplayer_id", "cardmarket_id")
+                "scryfall_id", "face_id", "oracle_id", "illustration_id", "tcgplayer_id", "cardmarket_id", "lang",
+                "printing_decided")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """A printing and how many cards of it there are. match is that of the first of them."""
-    match: Match
+    """A printing and how many cards of it there are."""
+    printing: Printing
     count: int
 
     def finish(self, nonfoil: str, foil: str, etched: str) -> str:
         """What a site calls the only finish that the printing has. A photo does not tell several apart: then it is not
         foil."""
-        finishes = self.match.finishes
+        finishes = self.printing.finishes
         return {"foil": foil, "etched": etched}.get(finishes[0], nonfoil) if len(finishes) == 1 else nonfoil
 
     @property
     def name(self) -> str:
         """The complete name of the card, of both sides."""
-        return self.match.card_name or self.match.name
+        return self.printing.card_name or self.printing.name
 
     @property
     def code(self) -> str:
         """The set's code in capitals, as most sites write it."""
-        return self.match.set.upper()
+        return self.printing.set.upper()
 
     @property
     def language(self) -> str:
-        return LANGUAGES.get(self.match.lang, self.match.lang)
+        return LANGUAGES.get(self.printing.lang, self.printing.lang)
 
 
 Row = Callable[[Counted], Mapping[str, object]]
@@ -75,12 +76,12 @@ class TextList:
     """Lines like "4 Lightning Bolt (LEA) 161", which Arena and most deck builders take."""
 
     def text(self, counted: Iterable[Counted]) -> str:
-        return "".join(f"{entry.count} {entry.name} ({entry.code}) {entry.match.collector_number}"
+        return "".join(f"{entry.count} {entry.name} ({entry.code}) {entry.printing.collector_number}"
                        f"{entry.finish('', ' *F*', ' *E*')}\n" for entry in counted)
 
 
 def _manabox(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     return {"Name": entry.name, "Set code": entry.code, "Set name": card.set_name,
             "Collector number": card.collector_number, "Foil": entry.finish("normal", "foil", "etched"),
             "Rarity": card.rarity, "Quantity": entry.count, "Scryfall ID": card.scryfall_id, "Misprint": "false",
@@ -88,13 +89,13 @@ def _manabox(entry: Counted) -> dict[str, object]:
 
 
 def _moxfield(entry: Counted) -> dict[str, object]:
-    return {"Count": entry.count, "Tradelist Count": 0, "Name": entry.name, "Edition": entry.match.set,
+    return {"Count": entry.count, "Tradelist Count": 0, "Name": entry.name, "Edition": entry.printing.set,
             "Condition": "Near Mint", "Language": entry.language, "Foil": entry.finish("", "foil", "etched"),
-            "Collector Number": entry.match.collector_number, "Alter": "False", "Proxy": "False"}
+            "Collector Number": entry.printing.collector_number, "Alter": "False", "Proxy": "False"}
 
 
 def _archidekt(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     return {"Quantity": entry.count, "Name": entry.name, "Finish": entry.finish("Normal", "Foil", "Etched"),
             "Condition": "NM", "Language": ARCHIDEKT_LANGUAGES.get(card.lang, card.lang.upper()),
             "Edition Name": card.set_name, "Edition Code": card.set, "Scryfall ID": card.scryfall_id,
@@ -102,7 +103,7 @@ def _archidekt(entry: Counted) -> dict[str, object]:
 
 
 def _deckbox(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     return {"Count": entry.count, "Tradelist Count": 0, "Name": entry.name, "Edition": card.set_name,
             "Edition Code": card.set, "Card Number": card.collector_number, "Condition": "Near Mint",
             "Language": entry.language, "Foil": entry.finish("", "foil", "etched"), "Rarity": card.rarity.capitalize(),
@@ -110,7 +111,7 @@ def _deckbox(entry: Counted) -> dict[str, object]:
 
 
 def _dragonshield(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     name = entry.name.partition(" // ")[0] if card.layout in FRONT_NAME_LAYOUTS else entry.name
     return {"Quantity": entry.count, "Trade Quantity": 0, "Card Name": name, "Set Code": entry.code,
             "Set Name": card.set_name, "Card Number": card.collector_number, "Condition": "NearMint",
@@ -118,21 +119,21 @@ def _dragonshield(entry: Counted) -> dict[str, object]:
 
 
 def _mtggoldfish(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     return {"Card": entry.name, "Set ID": entry.code, "Set Name": card.set_name, "Quantity": entry.count,
             "Foil": entry.finish("regular", "foil", "foil_etched"), "Collector Number": card.collector_number,
             "Scryfall ID": card.scryfall_id}
 
 
 def _topdecked(entry: Counted) -> dict[str, object]:
-    card = entry.match
+    card = entry.printing
     return {"QUANTITY": entry.count, "NAME": entry.name, "SETCODE": entry.code, "SETNAME": card.set_name,
             "COLLECTOR NUMBER": card.collector_number, "FINISH": entry.finish("nonfoil", "foil", "etched"),
             "RARITY": card.rarity, "ID": card.scryfall_id, "LANG": card.lang, "CONDITION": "near mint"}
 
 
 def _cardkingdom(entry: Counted) -> dict[str, object]:
-    return {"title": entry.name, "edition": entry.match.set_name, "foil": entry.finish("FALSE", "TRUE", "TRUE"),
+    return {"title": entry.name, "edition": entry.printing.set_name, "foil": entry.finish("FALSE", "TRUE", "TRUE"),
             "quantity": entry.count}
 
 
@@ -165,15 +166,13 @@ NAMES = (PLAIN, *FORMATS)
 
 def printings_in(answers: Iterable[Answer], states: Collection[str]) -> list[Counted]:
     """The printings of the cards that have one of these states, in the order of the photos."""
-    matches: dict[str, Match] = {}
-    counts: Counter[str] = Counter()
-    for answer in answers:
-        for card in answer.cards:
-            if card.state in states:
-                best = card.matches[0]
-                matches.setdefault(best.scryfall_id, best)
-                counts[best.scryfall_id] += 1
-    return [Counted(match, counts[scryfall_id]) for scryfall_id, match in matches.items()]
+    printings: dict[tuple[str, str], Printing] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for card in (card for answer in answers for card in answer.cards if card.state in states):
+        key = card.printing.scryfall_id, card.printing.lang
+        printings.setdefault(key, card.printing)
+        counts[key] += 1
+    return [Counted(printing, counts[key]) for key, printing in printings.items()]
 
 
 def plain_text(answers: Iterable[Answer], without: Collection[str] = ()) -> str:
@@ -184,10 +183,11 @@ def plain_text(answers: Iterable[Answer], without: Collection[str] = ()) -> str:
 
 
 def _plain(answer: Answer, number: int, card: Card) -> list[object]:
-    best = card.matches[0]
+    shown = card.printing
     quad = " ".join(f"{x:.0f},{y:.0f}" for x, y in card.quad)
-    ids = [getattr(best, name) for name in PLAIN_HEADER[PLAIN_HEADER.index("name"):]]
-    return [answer.photo.path, answer.photo.page, number, card.state, best.score, card.confidence, quad, *ids]
+    ids = [getattr(shown, name) for name in PLAIN_HEADER[PLAIN_HEADER.index("name"):-1]]
+    return [answer.photo.path, answer.photo.page, number, card.state, card.score, card.confidence, quad, *ids,
+            "yes" if card.printing_decided else "no"]
 
 
 def csv_text(rows: Iterable[Sequence[object]], quote_all: bool = False) -> str:

@@ -87,7 +87,7 @@ def state_of(confidence: float, place: float, titled: bool = False) -> str:
 
 
 def judged(view: View, photo: Photo, question: Question, titled: bool = False) -> Found:
-    """The card at a view's place. titled: its title was read there, and the view's rows are the faces with this name."""
+    """The card at a view's place. titled: its title was read there, so the view's rows are the faces with this name."""
     fits = [_fit(view, at, photo, question.index) for at in _rivals(view, question.index)]
     fits.sort(key=lambda fit: -fit.measured.score)
     return Found(_card(view, fits, photo, question, titled), view.place.confidence)

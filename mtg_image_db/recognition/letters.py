@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The first stands for "no new letter". Cards in Latin script have no others.
-ALPHABET = ("", *(chr(code) for code in range(0x20, 0x7f)), *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöùúûüŒœ·•★–—’‘“”")
+ALPHABET = ("", *(chr(code) for code in range(0x20, 0x7f)), *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜàáâãäåæçèéêëìíîïñòóôõöùúûüŒœ",
+            *"·•★–—’‘“”")
 DIGITS = np.array([letter.isdecimal() for letter in ALPHABET])
 IMPOSSIBLE = np.float32(-1e9)  # the logarithm of a probability of 0
 _POSITION = {letter: at for at, letter in enumerate(ALPHABET)}

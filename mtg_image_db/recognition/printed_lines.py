@@ -23,11 +23,11 @@ from mtg_image_db.recognition.text_reader import HEIGHT, TextReader, strip_of
 
 MODERN_SINCE = "2014-07-18"  # Magic 2015, the first set with these two lines. Later cards in older frames have them too
 NUMBERED_SINCE = "1998-06-15"  # Exodus, the first set with numbers
-# Where the lines are, as shares of the card's width and height, measured on straightened photos: left, right, height,
-# and the tops. Both lines are looked for at every top: the corners of a card in a photo are not exact.
-MODERN_LINES = 0.025, 0.235, 0.028, (0.908, 0.915, 0.922, 0.929, 0.936, 0.9405, 0.9475, 0.9545, 0.961, 0.968)
-OLD_LINES = 0.029, (0.940, 0.947, 0.954)  # height, and the tops
-OLD_PARTS = (0.08, 0.54), (0.46, 0.92)  # left and right of each half of the line
+# Where the lines are, as shares of the card's width and height, measured on straightened photos. Both are looked for at
+# every top: the corners of a card in a photo are not exact.
+MODERN_PART, MODERN_HEIGHT = (0.025, 0.235), 0.028
+MODERN_TOPS = (0.908, 0.915, 0.922, 0.929, 0.936, 0.9405, 0.9475, 0.9545, 0.961, 0.968)
+OLD_PARTS, OLD_HEIGHT, OLD_TOPS = ((0.08, 0.54), (0.46, 0.92)), 0.029, (0.940, 0.947, 0.954)  # the line in two halves
 PLAIN_NUMBER = re.compile(r"(?:\w+-)?(\d+)[^\d]*")  # "17", "17s", "MH1-17"
 SHOWN_FROM = 0.2  # a text that fits less is not shown as read
 # What cards call their language. Some languages were written in two ways.
@@ -46,12 +46,11 @@ def scored(printings: Sequence[Printing], quad: Quad, photo: Pyramid, reader: Te
     old = [printing for printing in printings if (printing.released_at or MODERN_SINCE) < MODERN_SINCE]
     found: list[Printing] = []
     if modern:
-        left, right, height, tops = MODERN_LINES
-        found += _modern(modern, reader.read([_strip(photo, quad, (left, top, right, top + height)) for top in tops]))
+        found += _modern(modern, reader.read([_strip(photo, quad, MODERN_PART, top, MODERN_HEIGHT)
+                                              for top in MODERN_TOPS]))
     if old and max((printing.score for printing in found), default=0) < DECIDED_FROM:
-        height, tops = OLD_LINES
-        found += _old(old, reader.read([_strip(photo, quad, (left, top, right, top + height))
-                                        for left, right in OLD_PARTS for top in tops]))
+        found += _old(old, reader.read([_strip(photo, quad, part, top, OLD_HEIGHT)
+                                        for part in OLD_PARTS for top in OLD_TOPS]))
     by_face = {printing.face_id: printing for printing in found}
     return [by_face.get(printing.face_id, printing) for printing in printings]
 
@@ -66,16 +65,18 @@ def language_read(strips: Sequence[Letters]) -> str | None:
     return max(best, key=best.__getitem__) if first >= LANGUAGE_FROM and first - second >= LANGUAGE_LEAD else None
 
 
-def _strip(photo: Pyramid, quad: Quad, part: tuple[float, float, float, float]) -> Picture:
-    left, top, right, bottom = part
-    width = round(HEIGHT * CARD_RATIO * (right - left) / (bottom - top))
-    corners = np.float32([[left, top], [right, top], [right, bottom], [left, bottom]])
+def _strip(photo: Pyramid, quad: Quad, part: tuple[float, float], top: float, height: float) -> Picture:
+    """What a photo shows between the left and right of part, in shares of the card's width, below top."""
+    (left, right), bottom = part, top + height
+    width = round(HEIGHT * CARD_RATIO * (right - left) / height)
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32)
     return strip_of(photo, in_photo(corners, quad), width)
 
 
 def _modern(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Printing]:
     """The printings with the fit of their number and that of their set, added. Where a card exists in several
-    languages, one in another language than the card's fits less. Where the list has only one, the card's replaces it."""
+    languages, one in another language than the card's fits less. If the list has one language, the card's replaces
+    it."""
     numbers, codes = _Fits(strips, map(_number_forms, printings), True), _Fits(strips, map(_set_forms, printings))
     lang = language_read(strips)
     several = len({printing.lang for printing in printings}) > 1
@@ -109,7 +110,8 @@ class _Fits:
         of_each = list(forms)
         texts = list(dict.fromkeys(text for texts in of_each for text in texts))
         fits = fits_of(strips, texts, alone)
-        clear = sorted(range(len(strips)), key=lambda at: -float(strips[at].max(axis=1).mean()))  # shown where several fit
+        # Where several strips fit, the clearest one is shown.
+        clear = sorted(range(len(strips)), key=lambda at: -float(strips[at].max(axis=1).mean()))
         best = {text: max(((round(float(fits[at, number]), 2), at) for at in clear), key=lambda found: found[0])
                 for number, text in enumerate(texts)}
         found = [max((best[text] for text in texts), default=(0.0, 0)) for texts in of_each]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from mtg_image_db.index.reader import CardIndex
+from mtg_image_db.index.reader import CardIndex, Match
 
 # The numbers were chosen on the development photos: docs/printings.md.
 # A printing is decided from this score on, of 2, if no other printing comes nearer than the lead.
@@ -21,6 +21,7 @@ DECIDED_FROM, LEAD = 1.0, 0.25
 # Without any reading, the picture decides if all printings are indexed, by this lead in similarity: 13 of 256 bits.
 # There were no photos to measure it on.
 PICTURE_LEAD = 0.1
+MEMORABILIA = "gold"  # the border of the reprints that may not be played, like those of World Championship decks
 DECISION = {"decided_from": DECIDED_FROM, "lead": LEAD, "picture_lead": PICTURE_LEAD}
 
 
@@ -44,6 +45,7 @@ class Printing:
     rarity: str
     layout: str
     frame: str
+    border_color: str
     released_at: str | None
     finishes: list[str]
     promo: bool
@@ -53,12 +55,13 @@ class Printing:
     illustration_id: str | None
     tcgplayer_id: int | None
     cardmarket_id: int | None
+    scryfall_uri: str
 
 
 # What a printing has if neither the index nor the list of printings tells it.
-ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "frame": "", "released_at": None,
+ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "frame": "", "border_color": "", "released_at": None,
                           "finishes": [], "promo": False, "oracle_id": None, "illustration_id": None,
-                          "tcgplayer_id": None, "cardmarket_id": None}
+                          "tcgplayer_id": None, "cardmarket_id": None, "scryfall_uri": ""}
 FACTS = tuple(part.name for part in fields(Printing)[3:])
 
 
@@ -85,11 +88,17 @@ def known_printings(index: CardIndex, row: int, similarity: Mapping[int, float])
     return found
 
 
+def printing_of(match: Match) -> Printing:
+    """A match's own printing."""
+    return Printing(0.0, "", match.similarity, **(ABSENT | {
+        name: getattr(match, name) for name in FACTS if hasattr(match, name)}))
+
+
 def choose(printings: Sequence[Printing], listed: bool) -> Choice:
     """Order the printings of an artwork, and decide if possible. listed: they are all that exist in paper.
 
     Those that come nearer to the best score than LEAD are equal: then the picture tells, where all of them are indexed,
-    and else the newest that is no promotion comes first.
+    and else the newest that is no promotion and may be played comes first.
     """
     best = max((printing.score for printing in printings), default=0.0)
     ranked = sorted(printings, key=lambda printing: -printing.score)
@@ -100,6 +109,6 @@ def choose(printings: Sequence[Printing], listed: bool) -> Choice:
     if seen and len(equal) > 1 and (by_picture[0].similarity or 0) - (by_picture[1].similarity or 0) >= PICTURE_LEAD:
         return Choice([*by_picture, *others], True)
     newest = sorted(equal, key=lambda printing: printing.released_at or "", reverse=True)
-    first = sorted(newest, key=lambda printing: printing.promo)
+    first = sorted(newest, key=lambda printing: printing.promo or printing.border_color == MEMORABILIA)
     alone = len(equal) == 1 and (best >= DECIDED_FROM or (listed and len(printings) == 1))
     return Choice([*(first if not (seen and best == 0) else by_picture), *others], alone)

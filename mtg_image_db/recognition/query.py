@@ -23,17 +23,19 @@ from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.index.reader import Match
 from mtg_image_db.recognition import html_report
 from mtg_image_db.recognition.card_reader import CardReader
-from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card, cards_record
+from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card, cards_record
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
 from mtg_image_db.recognition.places import guesses
+from mtg_image_db.recognition.printings import Printing
 from mtg_image_db.recognition.retrieval import Photo, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
 QUERY_BATCH = 64
+OTHERS_SHOWN = 4  # printings in a line of text
 PHOTOS_AHEAD = 2  # photos decoded while another is named: 36 MB each at 12 megapixels
 NO_VECTOR = "the model gave no finite vector"
 
@@ -165,13 +167,14 @@ def summary(cards: Sequence[Card]) -> str:
 
 
 def printings_line(card: Card) -> str:
-    """What is known of the card's other printings, in words. Empty if the first match can be told from them."""
-    others = [face for face in card.printings if face.face_id != card.matches[0].face_id]
-    if card.printings_known == 1:
-        return "only this printing is indexed"
-    if not others or card.printing_decided:
-        return ""
-    return "or another printing: " + " ".join(f"[{face.set} {face.collector_number}]" for face in others)
+    """What is known of the card's printing, in words. Empty if nothing is."""
+    if card.printing_decided:
+        return f'read "{card.printing.read}"' if card.printing.read else ""
+    others = [f"[{printing.set} {printing.collector_number}]" for printing in card.printings[1:]]
+    if not others:
+        return "only this printing is indexed" * card.printings_known
+    more = f" and {len(others) - OTHERS_SHOWN} more" * (len(others) > OTHERS_SHOWN)
+    return "or another printing: " + " ".join(others[:OTHERS_SHOWN]) + more
 
 
 def text_lines(answer: Answer) -> Iterator[str]:
@@ -187,14 +190,16 @@ def text_lines(answer: Answer) -> Iterator[str]:
             yield "Seen in a mirror:"
         elif card.state == UNKNOWN:
             yield "Most like:"
-        yield from map(_match_line, card.matches)
-        if line := printings_line(card):
+        yield from (_match_line(match, card.printing if match.rank == 1 else None) for match in card.matches)
+        if line := "known by its title alone" if card.by == TITLE_ALONE else printings_line(card):
             yield f"   {line}"
 
 
-def _match_line(match: Match) -> str:
-    return (f"{match.rank}. {match.name} [{match.set} {match.collector_number}] "
-            f"score={match.score:.3f} {match.scryfall_uri or match.image_url}")
+def _match_line(match: Match, printing: Printing | None = None) -> str:
+    """The line of a match, with this printing of its artwork instead of its own."""
+    shown = printing or match
+    return (f"{match.rank}. {match.name} [{shown.set} {shown.collector_number}] "
+            f"score={match.score:.3f} {shown.scryfall_uri or match.scryfall_uri or match.image_url}")
 
 
 def json_line(answer: Answer) -> str:

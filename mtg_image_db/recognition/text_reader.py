@@ -1,7 +1,7 @@
 """A picture -> where lines of text are, and what they say.
 
     reader = open_reader()
-    lines = reader.read([strip_of(photo, quad) for quad in reader.find(pixels, side=512)])
+    lines = reader.lines(Pyramid(pixels), reader.find(pixels, side=512))
 
 The networks are PP-OCRv6 small (Baidu, Apache-2.0), from the package rapidocr, whose wheel carries them. ONNX Runtime
 runs them. rapidocr's own code is not used: it gives the text only, and not how probable other letters were.
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 
 def open_reader() -> TextReader:
-    """The reader of this process. It is opened at the first call, in 0.2 s. Raises SuiteError if rapidocr is missing."""
+    """The reader of this process, opened at the first call in 0.2 s. Raises SuiteError if rapidocr is missing."""
     with _lock:
         return _opened()
 
@@ -88,10 +88,10 @@ class TextReader:
 
         scale = min(1.0, side / max(photo.shape[:2]))
         size = [max(STEP, round(length * scale / STEP) * STEP) for length in photo.shape[1::-1]]
-        small = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
-        chances = self._run(self._finds, _normalised(small)[None])[0, 0]
+        resized = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        chances = self._run(self._finds, _normalised(np.asarray(resized, np.uint8))[None])[0, 0]
         outlines, _ = cv2.findContours((chances > TEXT_PIXEL).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        to_photo = np.float32([photo.shape[1] / size[0], photo.shape[0] / size[1]])
+        to_photo = np.array([photo.shape[1] / size[0], photo.shape[0] / size[1]], np.float32)
         return [quad * to_photo for outline in outlines if (quad := _line(outline, chances)) is not None]
 
     def turned(self, photo: Pyramid, quads: Sequence[Quad]) -> list[Quad]:
@@ -102,7 +102,7 @@ class TextReader:
             return []
         strips = [strip_of(photo, quad) for quad in quads]
         narrow = [cv2.resize(strip, (min(TURN_WIDTH, strip.shape[1]), HEIGHT)) for strip in strips]
-        answers = self._run(self._turns, _batch(narrow, TURN_WIDTH))
+        answers = self._run(self._turns, _batch([np.asarray(strip, np.uint8) for strip in narrow], TURN_WIDTH))
         return [np.roll(quad, 2, axis=0) if answer[1] > SURELY_TURNED else quad
                 for quad, answer in zip(quads, answers, strict=True)]
 
@@ -119,9 +119,9 @@ class TextReader:
                 found[at] = np.log(np.maximum(columns, LEAST))
         return found
 
-    def lines(self, photo: Pyramid, side: int) -> list[Line]:
-        """Find and read the lines of an RGB photo. side is that of find()."""
-        quads = self.turned(photo, self.find(photo.near(1)[0], side))
+    def lines(self, photo: Pyramid, quads: Sequence[Quad]) -> list[Line]:
+        """Read the lines of an RGB photo that find() has found there."""
+        quads = self.turned(photo, quads)
         letters = self.read([strip_of(photo, quad) for quad in quads])
         return [Line(quad, text_of(read)) for quad, read in zip(quads, letters, strict=True)]
 

@@ -65,7 +65,7 @@ def with_title(cards: Sequence[Card], title: Title, titled: Card) -> list[Card]:
 
 def _has(card: Card, title: Title, titled: Card) -> bool:
     """True if this is the card with the title."""
-    quad = np.float32(card.quad)
+    quad = np.array(card.quad, np.float32)
     if card.by == TITLE_ALONE:
         return False
     if card.accepted and card.matches[0].name == title.name:

@@ -1,7 +1,7 @@
 """Lines of text in a photo -> titles of cards: the name, and where the card must lie.
 
     titles = Titles(index)
-    for title in titles.among(reader.lines(photo, 512)):
+    for title in titles.among(reader.lines(photo, reader.find(pixels, 512))):
         print(title.name, title.card)
 
 A title alone recognises no card: other games use the same names, and rules text has names in it. namer.py asks for the
@@ -103,9 +103,9 @@ def card_at(strip: Quad, name: str) -> Quad:
     """The corners of the card whose title is here, if the card is seen from straight above."""
     left, right = (strip[0] + strip[3]) / 2, (strip[1] + strip[2]) / 2
     across = (right - left) / width_of(name)
-    down = np.float32([-across[1], across[0]]) / np.float32(CARD_RATIO)
+    down = np.array([-across[1], across[0]], np.float32) / np.float32(CARD_RATIO)
     corner = left - LEFT * across - MIDDLE * down
-    return np.float32([corner, corner + across, corner + across + down, corner + down])
+    return np.stack([corner, corner + across, corner + across + down, corner + down])
 
 
 def width_of(name: str) -> float:
@@ -116,7 +116,7 @@ def width_of(name: str) -> float:
 
 def is_title_of(strip: Quad, card: Quad) -> bool:
     """True if a line of text is where the title of a card with these corners is."""
-    first = on_card(np.float32([(strip[0] + strip[3]) / 2]), card)[0]
+    first = on_card(np.asarray((strip[:1] + strip[3:]) / 2, np.float32), card)[0]
     return bool(np.abs(first - [LEFT, MIDDLE]).max() < AT_TITLE)
 
 
