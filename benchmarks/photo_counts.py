@@ -42,7 +42,8 @@ class Rate:
 @dataclass
 class Seen:
     """The result for a known card of a photo. at_corners: the name it gets if the true corners are given. confidence is
-    that of the first answer at its place."""
+    that of the first answer at its place. by_picture, accepted_by_picture: the same without reading. by_title: its
+    title is among the lines that were read. These three are known only with the gains."""
     name: str
     found: bool
     first: bool
@@ -50,6 +51,9 @@ class Seen:
     accepted: bool
     at_corners: str
     confidence: float
+    by_picture: bool = False
+    accepted_by_picture: bool = False
+    by_title: bool = False
 
 
 @dataclass
@@ -70,6 +74,7 @@ class Answered:
     right: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     wrong: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
     unjudged: int = 0
+    with_gains: bool = False
     held_out: dict[str, int] | None = None
     held_out_confidence: float = LOWEST
 
@@ -95,6 +100,10 @@ def rates(answers: list[Answered], named_by_hash: dict[str, dict[str, list[str]]
             "removed, but recognised": Rate(sum(states[RECOGNISED] > 0 for states in held_out), len(held_out)),
             "removed, places called likely": Rate(sum(states[LIKELY] for states in held_out),
                                                   sum(sum(states.values()) for states in held_out))}
+    gains = [card for result in answers if result.with_gains for card in result.seen]
+    rows |= {"named by the picture alone": Rate(sum(card.by_picture for card in gains), len(gains)),
+             "recognised by the picture alone": Rate(sum(card.accepted_by_picture for card in gains), len(gains)),
+             "titles read": Rate(sum(card.by_title for card in gains), len(gains))}
     for matcher, names in named_by_hash.items():
         pairs = [(name, card.name) for result in answers
                  for name, card in zip(names.get(result.file, ()), result.seen, strict=True)]

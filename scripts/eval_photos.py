@@ -2,7 +2,8 @@
 
     python scripts/eval_photos.py my_photos
 
-Reads   <dir>/photos.jsonl and negatives.jsonl with their pictures: docs/naming.md, "Count it on your own photos".
+Reads   <dir>/photos.jsonl, negatives.jsonl and photo_printings.jsonl with their pictures: docs/naming.md, "Count it on
+        your own photos".
         Without --index-dir also the cards of <dir> (unique-artwork.jsonl.gz, images/), to build an index of them first
 Writes  counts to stdout, the index to eval_out/, and with --save-failures pictures of cards that were not named
 """
@@ -12,11 +13,9 @@ import itertools
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import hash_matchers
-from benchmarks.photo_counts import (
-    DRAWN,
-    LOWEST,
-    Answered,
-    Rate,
-    Seen,
-    curve,
-    grouped,
-    highest_confidence,
-    rates,
-    seconds_of,
-    states_of,
-)
+from benchmarks.photo_answers import SAME_PLACE_IOU, TimedModel, add_gains, answer
+from benchmarks.photo_counts import DRAWN, Answered, Rate, curve, grouped, rates, seconds_of
 from benchmarks.photo_list import OPTIONAL, read_lists
+from benchmarks.photo_printings import ReadPrinting, count_printings, printing_rates, read_truths
 from benchmarks.workbench import BULK
 from mirror import scene_kinds
 from mirror.scryfall_mirror import Mirror
@@ -48,54 +37,15 @@ from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, require_directory, say
 from mtg_image_db.embedding.models import OFFLINE_MODEL
-from mtg_image_db.embedding.runtimes import AnyEmbedder
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
 from mtg_image_db.recognition.card_reader import CardReader
-from mtg_image_db.recognition.cards import TITLE_ALONE, UNKNOWN, Card
-from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.decision import ACCEPTED, Question
-from mtg_image_db.recognition.finder import Pyramid, Quad, intersection_over_union
-from mtg_image_db.recognition.namer import name_cards, name_photo
+from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
 from mtg_image_db.recognition.places import guesses
-from mtg_image_db.recognition.retrieval import Photo
-from mtg_image_db.recognition.titles import is_title_of
 
 OUT = Path("eval_out")
 Groups = dict[str, list[Answered]]
-FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
-
-
-class Without(CardIndex):
-    """An index without some rows: hidden is int64 [n]."""
-    hidden = np.zeros(0, np.int64)
-
-    def nearest(self, vectors: np.ndarray, k: int, ef_search: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        return self._others(*super().nearest(vectors, k + len(self.hidden), ef_search), k)
-
-    def nearest_by_art(self, hashes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._others(*super().nearest_by_art(hashes, k + len(self.hidden)), k)
-
-    def _others(self, scores: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        hidden = np.isin(rows, self.hidden)
-        order = np.argsort(hidden, axis=1, kind="stable")[:, :k]
-        rows = np.where(hidden, -1, rows)
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
-
-
-class TimedModel:
-    """The index's model. It adds up the seconds it takes."""
-
-    def __init__(self, model: AnyEmbedder) -> None:
-        self.model, self.seconds = model, 0.0
-        self.input_size, self.prepare, self.embed = model.input_size, model.prepare, model.embed
-
-    def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        started = time.monotonic()
-        try:
-            return self.model.embed_photos(pictures)
-        finally:
-            self.seconds += time.monotonic() - started
 
 
 def built_index(folder: Path) -> Path:
@@ -112,54 +62,6 @@ def built_index(folder: Path) -> Path:
         raise SuiteError("Build Error", "the index of the folder's cards was not built", f"exit code {done.returncode}",
                          "See the lines above.")
     return out / "index_out"
-
-
-def answer(photo: NDArray[np.uint8], entry: dict, question: Question, reader: CardReader | None,
-           rows_of: dict[str, list[int]] | None = None) -> Answered:
-    """Name the photo of a line of photos.jsonl or negatives.jsonl, and compare the result with the line. With rows_of,
-    the index's rows by name, the photo is named again without the rows of its cards."""
-    model: Any = question.model
-    started, model.seconds = time.monotonic(), 0.0
-    cards = name_photo(photo, replace(question, k=3), reader=reader)
-    result = Answered(entry["kind"], entry["file"], time.monotonic() - started, model.seconds, entry["unknown"], cards,
-                      len(entry["cards"]) if entry["cards"] and not entry["incomplete"] else None)
-    seen = Photo.of(photo)
-    for instance in entry["instances"]:
-        corners = np.float32(instance["quad"])
-        here = sorted((card for card in cards if nearness(card, corners) >= SAME_PLACE_IOU),
-                      key=lambda card: (card.state == UNKNOWN, -nearness(card, corners)))
-        names = [match.name for match in here[0].matches] if here else []
-        at_corners = name_cards(seen, question, [Place(corners)])
-        result.seen.append(Seen(instance["name"],
-                                any(intersection_over_union(card.quad, corners) >= FOUND_IOU for card in cards),
-                                names[:1] == [instance["name"]],
-                                instance["name"] in names, bool(here) and here[0].accepted,
-                                at_corners[0].matches[0].name if at_corners else "",
-                                here[0].confidence if here else LOWEST))
-    for card in (card for card in cards if card.state != UNKNOWN):
-        name = card.matches[0].name
-        if any(instance["name"] == name and nearness(card, np.float32(instance["quad"])) >= SAME_PLACE_IOU
-               for instance in entry["instances"]):
-            result.right[card.state] += 1
-        elif name in entry["cards"] or entry["incomplete"]:
-            result.unjudged += 1
-        else:
-            result.wrong[card.state] += 1
-    if rows_of is not None and result.seen:
-        without = Without(**vars(question.index))
-        without.hidden = np.concatenate([rows_of.get(name, []) for name in entry["cards"]]).astype(np.int64)
-        others_reader = CardReader(without, reader.titles.without(entry["cards"])) if reader else None
-        others = name_photo(photo, replace(question, index=without), reader=others_reader)
-        result.held_out, result.held_out_confidence = states_of(others), highest_confidence(others)
-    return result
-
-
-def nearness(card: Card, corners: Quad) -> float:
-    """The intersection over union of a card of the answer and these corners. A card known by its title alone may have
-    the corners of the text: 1 if these are where the title of a card with the given ones is."""
-    if card.by == TITLE_ALONE and is_title_of(np.array(card.quad, np.float32), corners):
-        return 1.0
-    return intersection_over_union(card.quad, corners)
 
 
 def picture_of(face: dict, cache: Path) -> Image.Image:
@@ -227,13 +129,18 @@ def rows_by_name(index: CardIndex) -> dict[str, list[int]]:
     return rows
 
 
-def print_counts(groups: Groups, rows: dict[str, dict[str, Rate]], with_curve: bool) -> None:
+def print_counts(groups: Groups, rows: dict[str, dict[str, Rate]], printings: dict[str, Rate],
+                 with_curve: bool) -> None:
     for name, answered in groups.items():
         print(f"\n{name}: {len(answered)} pictures")
         for row, rate in rows[name].items():
-            print(f"  {row:<30}{rate}")
-        print("  {:<30}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
+            print(f"  {row:<34}{rate}")
+        print("  {:<34}{mean:.2f}, of which {beyond_model:.2f} beyond the model; longest {longest:.2f}".format(
             "seconds a picture", **seconds_of(answered)))
+    if printings:
+        print("\nprintings, of eight or more to choose from:")
+    for row, rate in printings.items():
+        print(f"  {row:<56}{rate}")
     if with_curve:
         print(f"\nIf a card were recognised from another confidence on (now {ACCEPTED}):")
         for threshold, counted in curve(groups["all"]).items():
@@ -267,6 +174,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="also name each photo with its own cards removed from the index: none should be accepted")
     parser.add_argument("--drawn", type=number(int, 1), metavar="N",
                         help="also N drawn photos of each kind in which cards are easily missed, of indexed cards")
+    parser.add_argument("--gains", action="store_true",
+                        help="also count what the picture alone gives, and what the titles alone give")
     parser.add_argument("--hashes", action="store_true",
                         help="also count what perceptual hashes name over the same candidates (package imagehash)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
@@ -289,11 +198,15 @@ def main(argv: list[str] | None = None) -> int:
         matchers = hash_matchers.open_matchers(index, cache)
     drawn = args.drawn or 0
     progress, answers = Progress("Naming", len(lines) + drawn * len(scene_kinds.KINDS), "photos"), []
+    truths, read = read_truths(args.folder), list[ReadPrinting]()
     given = ((open_pixels(args.folder / entry["file"]), entry) for entry in lines)
     for photo, entry in itertools.chain(given, drawn_photos(index, cache, drawn)):
         result = answer(photo, entry, question, reader, rows_of if args.hold_out else None)
         if matchers and entry["instances"]:
             name_by_hash(matchers, photo, entry)
+        if args.gains and reader:
+            add_gains(photo, entry, result, question, reader)
+        read += count_printings(photo, result.cards, truths.get(entry["file"], ()), index) if reader else []
         answers.append(result)
         if args.save_failures:
             save_failures(args.save_failures, photo, result, entry)
@@ -301,10 +214,11 @@ def main(argv: list[str] | None = None) -> int:
     progress.close()
     groups, named_by_hash = grouped(answers), {title: matcher.named for title, matcher in matchers.items()}
     rows = {name: rates(answered, named_by_hash) for name, answered in groups.items()}
+    printings = printing_rates(read)
     if args.json:
-        print(as_json(answers, groups, rows, args.curve))
+        print(as_json(answers, groups, {**rows, "printings": printings}, args.curve))
     else:
-        print_counts(groups, rows, args.curve)
+        print_counts(groups, rows, printings, args.curve)
     return EXIT_OK
 
 

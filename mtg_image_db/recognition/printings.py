@@ -59,9 +59,9 @@ class Printing:
 
 
 # What a printing has if neither the index nor the list of printings tells it.
-ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "frame": "", "border_color": "", "released_at": None,
-                          "finishes": [], "promo": False, "oracle_id": None, "illustration_id": None,
-                          "tcgplayer_id": None, "cardmarket_id": None, "scryfall_uri": ""}
+ABSENT: dict[str, Any] = {"card_name": "", "set_name": "", "rarity": "", "frame": "", "border_color": "",
+                          "released_at": None, "finishes": [], "promo": False, "oracle_id": None,
+                          "illustration_id": None, "tcgplayer_id": None, "cardmarket_id": None, "scryfall_uri": ""}
 FACTS = tuple(part.name for part in fields(Printing)[3:])
 
 
