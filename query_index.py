@@ -27,7 +27,7 @@ from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition import annotate, collection, query
 from mtg_image_db.recognition.answer_files import AnswerFiles, list_notes, write_files
-from mtg_image_db.recognition.card_reader import CardReader
+from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
 from mtg_image_db.recognition.cards import LIKELY
 from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.photo_files import photos_of
@@ -42,7 +42,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="where the build wrote (default: index_out)")
     parser.add_argument("--find", type=one_of("auto", "off"), default="auto", metavar="HOW",
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
-    parser.add_argument("--read", type=one_of("auto", "off"), default="auto", metavar="HOW",
+    parser.add_argument("--read", type=one_of(*READ), default=AUTO, metavar="HOW",
                         help="auto: read printed text where it decides something; off: never (default: auto)")
     parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
                         help="matches printed of each card, at least 1 (default: 1)")
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
     say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
         f"{model.runtime}.")
     question = Question(index, model, args.k, args.ef_search)
-    reader = CardReader(index) if args.read == "auto" else None
+    reader = CardReader(index) if args.read == AUTO else None
     answered = query.named(looks, question, reader, files.need_photos) if args.find == "auto" \
         else query.matched(photos, question, files.need_photos)
     progress = Progress("Naming", len(photos), shown=len(photos) > 1 and not sys.stdout.isatty())

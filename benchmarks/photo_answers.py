@@ -88,7 +88,7 @@ def answer(photo: NDArray[np.uint8], entry: dict, question: Question, reader: Ca
         if any(instance["name"] == name and nearness(card, np.float32(instance["quad"])) >= SAME_PLACE_IOU
                for instance in entry["instances"]):
             result.right[card.state] += 1
-        elif name in entry["cards"] or entry["incomplete"]:
+        elif {name, *name.split(" // ")} & set(entry["cards"]) or entry["incomplete"]:
             result.unjudged += 1
         else:
             result.wrong[card.state] += 1

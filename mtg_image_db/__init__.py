@@ -33,12 +33,13 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 __all__ = ["SuiteError", "__version__", "open_index"]
 
 
-def open_index(index_dir: str | Path, *, pretrained: str | None = None, runtime: str = "auto", device: str = "auto",
-               precision: str = "auto") -> OpenIndex:
+def open_index(index_dir: str | Path, *, pretrained: str | None = None, runtime: str = "auto",
+               device: str = "auto", precision: str = "auto", read: str = "auto") -> OpenIndex:
     """Open the index that a build wrote to index_dir.
 
     pretrained is a tag or the path of the weights, if they have moved. runtime is auto, onnx or torch. device is auto,
-    cpu, cuda or mps. precision is auto, fp32, bf16 or fp16.
+    cpu, cuda or mps. precision is auto, fp32, bf16 or fp16. read is auto, to read printed text where it decides
+    something, or off.
 
     Raises SuiteError if the index is missing or damaged.
     """
@@ -48,4 +49,4 @@ def open_index(index_dir: str | Path, *, pretrained: str | None = None, runtime:
     from mtg_image_db.index.reader import ModelOptions
     from mtg_image_db.recognition.open_index import OpenIndex
 
-    return OpenIndex(Path(index_dir), ModelOptions(pretrained, RunOptions(runtime, device, precision)))
+    return OpenIndex(Path(index_dir), ModelOptions(pretrained, RunOptions(runtime, device, precision)), read)

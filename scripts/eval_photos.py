@@ -39,7 +39,7 @@ from mtg_image_db.console import EXIT_OK, Progress, SuiteError, entry_point, req
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.index.reader import CardIndex, ModelOptions, open_model, read_index
 from mtg_image_db.recognition import annotate
-from mtg_image_db.recognition.card_reader import CardReader
+from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
 from mtg_image_db.recognition.decision import ACCEPTED, Question
 from mtg_image_db.recognition.finder import Pyramid, intersection_over_union
 from mtg_image_db.recognition.places import guesses
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="DIR", help="photos.jsonl, negatives.jsonl and their pictures")
     parser.add_argument("--index-dir", type=Path, metavar="DIR",
                         help=f"the index to search (default: an index of DIR's cards, built in {OUT})")
-    parser.add_argument("--read", type=one_of("auto", "off"), default="auto", metavar="HOW",
+    parser.add_argument("--read", type=one_of(*READ), default=AUTO, metavar="HOW",
                         help="auto: read titles, as query_index.py does; off: never (default: auto)")
     parser.add_argument("--limit", type=number(int, 1), metavar="N", help="N of the photos, from all parts of the list")
     parser.add_argument("--hold-out", action="store_true",
@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
     lines = some_of(read_lists(args.folder, rows_of), args.limit)
     model = TimedModel(open_model(folder, index.manifest, ModelOptions(photos=len(lines))))
     say(f"{len(lines)} photos to name, against {len(index.metadata):,} faces with {model.model.spec.model}.")
-    question, reader = Question(index, model), CardReader(index) if args.read == "auto" else None
+    question, reader = Question(index, model), CardReader(index) if args.read == AUTO else None
     matchers, cache = {}, args.cache or folder.parent / "image_cache"
     if args.hashes:
         matchers = hash_matchers.open_matchers(index, cache)

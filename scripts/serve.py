@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import mtg_image_db
-from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, web_origin
+from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, web_origin
 from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
 from mtg_image_db.browser.site import Site, export_for, has_model, needs_export
 from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say, unwritable
+from mtg_image_db.recognition.card_reader import AUTO, READ
 from mtg_image_db.recognition.open_index import OpenIndex
 
 WEB = ROOT / "web"
@@ -55,10 +56,10 @@ def exported(site: Site, manifest: dict[str, Any], opened: contextlib.ExitStack)
     return site
 
 
-def opened_index(index_dir: Path) -> OpenIndex | None:
+def opened_index(index_dir: Path, read: str) -> OpenIndex | None:
     """The index with its model. None if it cannot name cards: then only the page is served, which is said."""
     try:
-        index = mtg_image_db.open_index(index_dir)
+        index = mtg_image_db.open_index(index_dir, read=read)
         index.load_model()
     except SuiteError as error:
         say(f"The service is not there, only the page.\n{error}")
@@ -86,6 +87,9 @@ def main(argv: list[str] | None = None) -> int:
                         help=f"where the build wrote (default: {PLACES[0]}, or {PLACES[1]} if there is no other)")
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="the downloaded pictures (default: image_cache beside the index)")
+    parser.add_argument("--read", type=one_of(*READ), default=AUTO, metavar="HOW",
+                        help="auto: the service reads printed text where it decides something; off: never (default: "
+                             "auto)")
     parser.add_argument("--host", default=LOOPBACK, metavar="HOST",
                         help=f"where to listen: {LOOPBACK} for this machine only, {EVERYWHERE} for a container or for "
                              f"other devices in your network (default: {LOOPBACK})")
@@ -112,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         elif not RUNTIME.exists():
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
                 "searches names, not pictures.")
-        index = opened_index(args.index_dir)
+        index = opened_index(args.index_dir, args.read)
         names = [host, socket.gethostname()]
         port = listening.getsockname()[1]
         address = f"http://{shown_host(host)}:{port}"

@@ -46,6 +46,7 @@ from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
 from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
 from mtg_image_db.index.reader import read_pictures
 from mtg_image_db.leftovers import remove_leftovers
+from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.decision import DECISION
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
@@ -190,7 +191,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
     return BrowserModel(files, {
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
-        "recognition": {"hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION}})
+        "recognition": {"hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION, "reading": READING}})
 
 
 def _with_int8_weights(network: bytes) -> bytes | None:

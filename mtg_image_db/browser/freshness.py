@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, META, file_sha256
+from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.decision import DECISION
 
 HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
@@ -34,7 +35,8 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
     expected = {BROWSER_VECTORS: head["vectors_sha256"]}
     if "embedding" in head:
         recognition = head["recognition"]
-        if any(recognition.get(name) != value for name, value in orjson.loads(orjson.dumps(DECISION)).items()):
+        decision = orjson.loads(orjson.dumps({**DECISION, "reading": READING}))
+        if any(recognition.get(name) != value for name, value in decision.items()):
             return False  # of another version of this program
         expected |= {file["file"]: file["sha256"] for file in [*head["embedding"]["models"], recognition["hashes"]]}
     if not _is_whole(folder / BROWSER_META):

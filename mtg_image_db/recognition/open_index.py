@@ -22,7 +22,7 @@ from mtg_image_db.console import SuiteError
 from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
 from mtg_image_db.picture_formats import READABLE
-from mtg_image_db.recognition.card_reader import CardReader
+from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
 from mtg_image_db.recognition.cards import Card
 from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
@@ -32,12 +32,15 @@ SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one
 
 
 class OpenIndex:
-    """A finished index in index_out/. Opening raises SuiteError if the index is missing or damaged."""
+    """A finished index in index_out/. Opening raises SuiteError if the index is missing or damaged, or if read is none
+    of READ."""
 
-    def __init__(self, index_dir: Path, model: ModelOptions, read: bool = True) -> None:
+    def __init__(self, index_dir: Path, model: ModelOptions, read: str = AUTO) -> None:
+        if read not in READ:
+            raise SuiteError("Invalid Arguments", "there is no such way to read", read, f"Use {' or '.join(READ)}.")
         self._index_dir, self._options, self._lock = index_dir, model, threading.Lock()
         self._index = read_index(index_dir)
-        self._reader = CardReader(self._index) if read else None
+        self._reader = CardReader(self._index) if read == AUTO else None
         self._loaded: PictureModel | None = None
         self._names: NameSearch | None = None
         self._stored: NDArray[np.float32] | None = None

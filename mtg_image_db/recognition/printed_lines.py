@@ -36,6 +36,9 @@ LANGUAGES = {"en": ("EN",), "de": ("DE",), "fr": ("FR",), "it": ("IT",), "es": (
 DOTS = "·•-. "  # between set and language, as they are printed and as they are read
 LANGUAGE_FROM, LANGUAGE_LEAD = 0.8, 0.3  # how well a language must fit, and how much better than the next one
 
+DECISION = {"part": MODERN_PART, "height": MODERN_HEIGHT, "tops": MODERN_TOPS, "since": MODERN_SINCE,
+            "languages": LANGUAGES}
+
 
 def scored(printings: Sequence[Printing], quad: Quad, photo: Pyramid, reader: TextReader) -> list[Printing]:
     """The printings with score and read, in their order. quad: the corners of the card in the RGB photo.

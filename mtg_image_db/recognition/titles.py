@@ -36,6 +36,8 @@ NARROW, WIDE, CAPITAL, EMPTY = "iljtfrI'-,.", "mwMW", "ABCDEFGHJKLNOPQRSTUVXYZ",
 # A line is the title of a card at a place if it begins so near to where the title of that card would be.
 AT_TITLE = 0.06
 MIN_HEIGHT = 0.036  # of a title, as a share of its card's height: 0.039 to 0.051. Rules text has about 0.030
+DECISION = {"letters_per_error": LETTERS_PER_ERROR, "min_letters": MIN_LETTERS, "left": LEFT, "middle": MIDDLE,
+            "widths": WIDTHS, "letters": (NARROW, WIDE, CAPITAL, EMPTY), "at_title": AT_TITLE, "min_height": MIN_HEIGHT}
 NOT_A_TITLE = re.compile(r"^[^A-ZÀ-Þ\"“‘'0-9]|[.,;:)]$")  # a line of rules text, or of a flavour text's author
 
 
