@@ -100,6 +100,7 @@ def _details(seed: int, colors: str) -> dict[str, Any]:
     return {"cost": cost, "type": f"{kind} \u2014 {' '.join(random.choice(KIN, 2))}" if kind == "Being" else kind,
             "rules": [RULES[k].format(n=random.randint(2, 5), kin=random.choice(KIN)) for k in chosen],
             "flavour": str(random.choice(FLAVOURS)),
+            "set": SETS[number % len(SETS)][0],
             "number": f"A-{number + 1}" if number % 20 == 6 else f"{number + 1}{'b' if number % 12 == 11 else ''}",
             "border": "gold" if number % 14 == 5 else "white" if number % 6 == 2 else "black",
             "rarity": list(RARITIES)[(0, 1, 0, 2, 1, 0, 0, 3, 1, 2, 0)[number % 11]]}
@@ -137,7 +138,10 @@ def _print_text(card: Image.Image, name: str, details: dict[str, Any], split_y: 
     draw.multiline_text((46, split_y + 60), text, INK, _font(17), spacing=6)
     draw.text((46, 612), details["flavour"], "#685644", _font(14), anchor="lm")
     ink = "#d6d2ca" if details["border"] == "black" else INK
-    draw.text((30, 659), f"{details['number']}  |  {ARTIST}", ink, _font(14), anchor="lm")
+    digits = int(re.sub(r"\D", "", details["number"]))  # like Magic cards since 2014, in two lines
+    draw.text((30, 650), f"{digits:03d}/185 {details['rarity'][0].upper()}", ink, _font(14), anchor="lm")
+    draw.text((30, 666), f"{details['set'].upper()} - EN", ink, _font(14), anchor="lm")
+    draw.text((130, 666), ARTIST, ink, _font(14), anchor="lm")
 
 
 def _side(number: int, part: int) -> tuple[str, int, str]:

@@ -16,15 +16,19 @@ from dataclasses import replace
 import numpy as np
 
 from mtg_image_db.index.reader import CardIndex
-from mtg_image_db.recognition import printed_lines, printings, titles
 from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, Card
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.decision import ACCEPTED_TITLED, Question
 from mtg_image_db.recognition.finder import overlap
+from mtg_image_db.recognition.printed_lines import DECISION as LINE_RULES
+from mtg_image_db.recognition.printed_lines import scored
+from mtg_image_db.recognition.printings import DECISION as PRINTING_RULES
+from mtg_image_db.recognition.printings import choose
 from mtg_image_db.recognition.retrieval import Photo
 from mtg_image_db.recognition.text_reader import open_reader
 from mtg_image_db.recognition.titled_cards import titled_card, with_title
-from mtg_image_db.recognition.titles import Titles
+from mtg_image_db.recognition.titles import DECISION as TITLE_RULES
+from mtg_image_db.recognition.titles import Titles, is_small_on
 
 # The numbers were chosen on the development photos: docs/naming.md.
 # Lines are looked for in a photo with this longer side: with 384 to 1,024 pixels, as many titles are found. Small cards
@@ -33,8 +37,7 @@ LINES_SIDE, MAX_LINES_SIDE, CARD_HEIGHT = 512, 1536, 240
 READ = AUTO, OFF = "auto", "off"  # printed text: where it decides something, or never
 BESIDE = 0.75  # a place lies beside a card if it shares less than this part of the smaller one with it
 # The constants of reading, for other programs: an export writes them into meta.json.
-READING = {"accepted_titled": ACCEPTED_TITLED, "titles": titles.DECISION, "lines": printed_lines.DECISION,
-           "printings": printings.DECISION}
+READING = {"accepted_titled": ACCEPTED_TITLED, "titles": TITLE_RULES, "lines": LINE_RULES, "printings": PRINTING_RULES}
 
 
 class CardReader:
@@ -61,7 +64,7 @@ class CardReader:
             return list(cards)
         reader, places_of_cards = open_reader(), [np.array(card.quad, np.float32) for card in cards]
         lines = [line for line in reader.find(photo.colour.near(1)[0], _side(cards, photo))
-                 if not any(titles.is_small_on(line, quad) for quad in places_of_cards)]
+                 if not any(is_small_on(line, quad) for quad in places_of_cards)]
         found = list(cards)
         for title in self.titles.among(reader.lines(photo.colour, lines)):
             if titled := titled_card(title, self.titles.rows(title.name), photo, question):
@@ -75,8 +78,8 @@ class CardReader:
                 for card in cards]
 
     def _with_printings(self, card: Card, photo: Photo) -> Card:
-        read = printed_lines.scored(card.printings, np.array(card.quad, np.float32), photo.colour, open_reader())
-        choice = printings.choose(read, listed=bool(self._index.printings_of(card.matches[0].row)))
+        read = scored(card.printings, np.array(card.quad, np.float32), photo.colour, open_reader())
+        choice = choose(read, listed=bool(self._index.printings_of(card.matches[0].row)))
         return replace(card, printings=choice.printings, printing_decided=choice.decided and card.accepted)
 
 
