@@ -1,6 +1,6 @@
 """Answers -> the files of a query: the page of --html, the picture of --annotate, the list of --csv.
 
-    for answer in write_files(named(looks, question), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
+    for answer in write_files(named(looks, question, reader), AnswerFiles(html=Path("matches.html")), "54,000 faces"):
         print("\n".join(text_lines(answer)))
 
 Reads   reference pictures in the cache
@@ -39,7 +39,7 @@ class AnswerFiles:
 
     @property
     def need_photos(self) -> bool:
-        """True if write_files needs the pictures: Question.with_photos."""
+        """True if write_files needs the pictures: with_photos of named() and matched()."""
         return self.html is not None or self.annotate is not None
 
     @property

@@ -132,8 +132,8 @@ def _number_forms(printing: Printing) -> list[str]:
 
 
 def _set_forms(printing: Printing) -> list[str]:
-    """How a set is printed. Promotions and tokens have their set's code, which Scryfall writes with a letter before
-    it."""
+    """How a set is printed. Promotions and tokens have their set's code, before which Scryfall writes a letter. The
+    List has that of the first printing."""
     code = printing.set.upper()
-    listed = printing.collector_number.rpartition("-")[0].upper()
-    return [code, *([code[1:]] if len(code) == 4 and code[0] in "PT" else []), *([listed] if listed.isalnum() else [])]
+    first = printing.collector_number.rpartition("-")[0].upper()  # "MH1" of "MH1-17". Not the "A" of "A-143"
+    return [code, *([code[1:]] if len(code) == 4 and code[0] in "PT" else []), *([first] if len(first) > 2 else [])]

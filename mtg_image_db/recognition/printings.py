@@ -21,7 +21,9 @@ DECIDED_FROM, LEAD = 1.0, 0.25
 # Without any reading, the picture decides if all printings are indexed, by this lead in similarity: 13 of 256 bits.
 # There were no photos to measure it on.
 PICTURE_LEAD = 0.1
-MEMORABILIA = "gold"  # the border of the reprints that may not be played, like those of World Championship decks
+# What is not a card to play with: reprints with a gold border, like those of World Championship decks, and cards that
+# show nothing but art.
+GOLD_BORDER, ART_ALONE = "gold", "art_series"
 DECISION = {"decided_from": DECIDED_FROM, "lead": LEAD, "picture_lead": PICTURE_LEAD}
 
 
@@ -94,11 +96,15 @@ def printing_of(match: Match) -> Printing:
         name: getattr(match, name) for name in FACTS if hasattr(match, name)}))
 
 
+def _is_special(printing: Printing) -> bool:
+    return printing.promo or printing.border_color == GOLD_BORDER or printing.layout == ART_ALONE
+
+
 def choose(printings: Sequence[Printing], listed: bool) -> Choice:
     """Order the printings of an artwork, and decide if possible. listed: they are all that exist in paper.
 
     Those that come nearer to the best score than LEAD are equal: then the picture tells, where all of them are indexed,
-    and else the newest that is no promotion and may be played comes first.
+    and else the newest comes first that is no promotion and may be played.
     """
     best = max((printing.score for printing in printings), default=0.0)
     ranked = sorted(printings, key=lambda printing: -printing.score)
@@ -109,6 +115,6 @@ def choose(printings: Sequence[Printing], listed: bool) -> Choice:
     if seen and len(equal) > 1 and (by_picture[0].similarity or 0) - (by_picture[1].similarity or 0) >= PICTURE_LEAD:
         return Choice([*by_picture, *others], True)
     newest = sorted(equal, key=lambda printing: printing.released_at or "", reverse=True)
-    first = sorted(newest, key=lambda printing: printing.promo or printing.border_color == MEMORABILIA)
+    first = sorted(newest, key=_is_special)
     alone = len(equal) == 1 and (best >= DECIDED_FROM or (listed and len(printings) == 1))
     return Choice([*(first if not (seen and best == 0) else by_picture), *others], alone)
