@@ -32,7 +32,7 @@ from mtg_image_db.recognition.titles import Titles, is_small_on
 
 # The numbers were chosen on the development photos: docs/naming.md.
 # Lines are looked for in a photo with this longer side: with 384 to 1,024 pixels, as many titles are found. Small cards
-# need more: so many that a card of the photo is CARD_HEIGHT high.
+# need more: so many that the largest card of the photo is CARD_HEIGHT high.
 LINES_SIDE, MAX_LINES_SIDE, CARD_HEIGHT = 512, 1536, 240
 READ = AUTO, OFF = "auto", "off"  # printed text: where it decides something, or never
 BESIDE = 0.75  # a place lies beside a card if it shares less than this part of the smaller one with it
@@ -86,5 +86,5 @@ class CardReader:
 def _side(cards: Sequence[Card], photo: Photo) -> int:
     """The longer side of the photo in which lines are looked for, in pixels."""
     heights = [float(np.linalg.norm(np.subtract(card.quad[3], card.quad[0]))) for card in cards]
-    usual = float(np.median(heights)) if heights else 0.0
-    return round(min(MAX_LINES_SIDE, max(LINES_SIDE, max(photo.size) * CARD_HEIGHT / max(usual, 1.0))))
+    highest = max([1.0, *heights])  # smaller ones are often no cards
+    return round(min(MAX_LINES_SIDE, max(LINES_SIDE, max(photo.size) * CARD_HEIGHT / highest)))
