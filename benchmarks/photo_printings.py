@@ -26,7 +26,7 @@ from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.cards import TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.printed_lines import MODERN_SINCE, scored
-from mtg_image_db.recognition.printings import Choice, Printing, choose, known_printings
+from mtg_image_db.recognition.printing_choice import Choice, Printing, choose, known_printings
 from mtg_image_db.recognition.text_reader import open_reader
 
 PRINTINGS = "photo_printings.jsonl"
@@ -72,7 +72,7 @@ def count_printings(photo: NDArray[np.uint8], cards: Sequence[Card], truths: Seq
             right = [_is_it(printing, truth) for printing in printings]
             found.append(ReadPrinting(truth["file"], truth["name"], truth["frame"], height, height != sizes[0],
                                       card is None or any(right), right[:1] == [True],
-                                      choice.decided if choice else False))
+                                      bool(choice and card and card.accepted and choice.decided)))
     return found
 
 
@@ -82,7 +82,7 @@ def _choice(photo: NDArray[np.uint8], card: Card, scale: float, index: CardIndex
     if scale < 1:
         photo = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     row = card.matches[0].row
-    printings = [*known_printings(index, row, {}), *_others(index, row)]
+    printings = [*known_printings(index, row, {row: 0.0})[0], *_others(index, row)]
     different = list({printing.face_id: printing for printing in printings}.values())
     quad = np.array(card.quad, np.float32) * np.float32(scale)
     return choose(scored(different[:max(CHOICES, card.printings_known)], quad, Pyramid(photo), open_reader()), False)
@@ -91,7 +91,7 @@ def _choice(photo: NDArray[np.uint8], card: Card, scale: float, index: CardIndex
 def _others(index: CardIndex, row: int) -> list[Printing]:
     """Printings of other cards, with the two modern lines. The same ones for a row each time."""
     rows = np.random.default_rng(row).permutation(len(index.metadata))[:20 * CHOICES].tolist()
-    found = (printing for other in rows if other != row for printing in known_printings(index, other, {}))
+    found = (printing for other in rows if other != row for printing in known_printings(index, other, {other: 0.0})[0])
     return [printing for printing in found if (printing.released_at or "") >= MODERN_SINCE][:CHOICES]
 
 

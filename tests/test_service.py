@@ -156,7 +156,7 @@ def test_many_clients_get_an_answer_or_are_told_to_wait(site):
 
 
 def test_ctrl_c_answers_what_it_has(site):
-    server = site.workspace.start("scripts/serve.py", "--port", 0)
+    server = site.workspace.start("scripts/serve.py", "--port", 0, "--read", "off")
     line = next(line for line in server.stderr if "localhost" in line)
     address, statuses = re.search(r"http://localhost:\d+", line)[0], []
     data = (ROOT / "docs" / "outlined.jpg").read_bytes()

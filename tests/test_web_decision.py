@@ -1,4 +1,4 @@
-"""Python and JavaScript decide alike: namer.py and web/likeness.js, on the same pictures and frames."""
+"""Python and JavaScript decide alike: decision.py and web/likeness.js, on the same pictures and frames."""
 from __future__ import annotations
 
 import json
@@ -15,7 +15,7 @@ from mtg_image_db.embedding import picture_hash
 from mtg_image_db.embedding.embedder import Embedder
 from mtg_image_db.embedding.models import describe_model
 from mtg_image_db.index.reader import read_index
-from mtg_image_db.recognition import fitting, namer, retrieval
+from mtg_image_db.recognition import decision, fitting, namer, retrieval
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.finder import rectangle
 
@@ -92,7 +92,8 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
     model = Embedder(describe_model("efficientnet-lite0"), "cpu", "fp32")
     similarities, margins, confidences = [], [], []
     for photo in photos:
-        python, *_ = namer.name_cards(np.asarray(Image.open(photo.path)), index, model, places=[Place(photo.quad)])
+        python, *_ = namer.name_cards(retrieval.Photo.of(np.asarray(Image.open(photo.path))),
+                                      decision.Question(index, model), [Place(photo.quad)])
         page = name_in_page(tab, photo)
         assert page["accepted"] == python.accepted == photo.known, (photo, page, python)
         if not photo.known:
@@ -113,9 +114,10 @@ def test_verdict_similarity_and_margin_are_pythons(tab, site, photos):
 
 
 def test_the_numbers_in_meta_json_are_pythons(site):
-    assert {key: value for key, value in meta_of(site)["recognition"].items() if key != "hashes"} == {
-        "accepted": namer.ACCEPTED, "retrieved": retrieval.RETRIEVED,
-        "retrieved_by_art": retrieval.RETRIEVED_BY_ART, "rivals": namer.RIVALS, "sizes": list(fitting.SIZES),
+    assert {key: value for key, value in meta_of(site)["recognition"].items()
+            if key not in ("hashes", "reading")} == {
+        "accepted": decision.ACCEPTED, "retrieved": retrieval.RETRIEVED,
+        "retrieved_by_art": retrieval.RETRIEVED_BY_ART, "rivals": decision.RIVALS, "sizes": list(fitting.SIZES),
         "moves": fitting.MOVES, "steps": list(fitting.STEPS), "hopeless": fitting.HOPELESS,
         "art_steps": list(fitting.ART_STEPS), "art_hopeless": fitting.ART_HOPELESS, "art": list(picture_hash.ART)}
 

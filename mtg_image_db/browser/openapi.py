@@ -14,7 +14,7 @@ from typing import Any
 
 from mtg_image_db.index.reader import Face, Match
 from mtg_image_db.recognition.cards import STATES, Card
-from mtg_image_db.recognition.printings import Printing
+from mtg_image_db.recognition.printing_choice import Printing
 from mtg_image_db.version import __version__
 
 SCHEMAS = (Card, Match, Printing, Face)

@@ -20,7 +20,7 @@ from mtg_image_db.index.reader import Match
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition import annotate, collection, html_report
 from mtg_image_db.recognition.cards import LIKELY, RECOGNISED, UNKNOWN, Card
-from mtg_image_db.recognition.query import Answer, AnswerWithPhoto, Picture, printings_line, summary
+from mtg_image_db.recognition.query import Answer, AnswerWithPhoto, Picture, known_by, summary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -129,7 +129,7 @@ def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
 def _detail(card: Card) -> str:
     """What the page says below a card's name."""
     parts = [card.state if card.state != UNKNOWN else "most like", f"confidence {card.confidence:.2f}",
-             "seen in a mirror" * card.mirrored, printings_line(card)]
+             "seen in a mirror" * card.mirrored, known_by(card)]
     return ", ".join(filter(None, parts))
 
 

@@ -16,35 +16,43 @@ from dataclasses import replace
 import numpy as np
 
 from mtg_image_db.index.reader import CardIndex
-from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, Card
+from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
-from mtg_image_db.recognition.decision import ACCEPTED_TITLED, Question
+from mtg_image_db.recognition.decision import ACCEPTED_TITLED, BESIDE, Question
 from mtg_image_db.recognition.finder import overlap
 from mtg_image_db.recognition.printed_lines import DECISION as LINE_RULES
 from mtg_image_db.recognition.printed_lines import scored
-from mtg_image_db.recognition.printings import DECISION as PRINTING_RULES
-from mtg_image_db.recognition.printings import choose
+from mtg_image_db.recognition.printing_choice import DECISION as PRINTING_RULES
+from mtg_image_db.recognition.printing_choice import choose
 from mtg_image_db.recognition.retrieval import Photo
-from mtg_image_db.recognition.text_reader import open_reader
-from mtg_image_db.recognition.titled_cards import titled_card, with_title
+from mtg_image_db.recognition.text_reader import TextReader, networks, open_reader
+from mtg_image_db.recognition.titled_cards import DECISION as TITLED_RULES
+from mtg_image_db.recognition.titled_cards import corners_of, is_known, titled_card, with_title
 from mtg_image_db.recognition.titles import DECISION as TITLE_RULES
 from mtg_image_db.recognition.titles import Titles, is_small_on
 
-# The numbers were chosen on the development photos: docs/naming.md.
+# The numbers were chosen on the development photos: docs/reading.md.
 # Lines are looked for in a photo with this longer side: with 384 to 1,024 pixels, as many titles are found. Small cards
 # need more: so many that the largest card of the photo is CARD_HEIGHT high.
 LINES_SIDE, MAX_LINES_SIDE, CARD_HEIGHT = 512, 1536, 240
 READ = AUTO, OFF = "auto", "off"  # printed text: where it decides something, or never
-BESIDE = 0.75  # a place lies beside a card if it shares less than this part of the smaller one with it
+MOST_LINES = 120  # the largest: three for each card of the photo of 40. A line takes 25 ms
 # The constants of reading, for other programs: an export writes them into meta.json.
-READING = {"accepted_titled": ACCEPTED_TITLED, "titles": TITLE_RULES, "lines": LINE_RULES, "printings": PRINTING_RULES}
+READING = {"accepted_titled": ACCEPTED_TITLED, "lines_side": LINES_SIDE, "card_height": CARD_HEIGHT,
+           "titles": TITLE_RULES, "titled": TITLED_RULES, "lines": LINE_RULES, "printings": PRINTING_RULES}
 
 
 class CardReader:
-    """Reads the cards of an index. Several threads may use it. titles are those of the index, if they are known."""
+    """Reads the cards of an index. Several threads may use it. titles are those of the index, if they are known. Raises
+    SuiteError if the networks are not installed."""
 
     def __init__(self, index: CardIndex, titles: Titles | None = None) -> None:
         self._index, self._titles, self._lock = index, titles, threading.Lock()
+        networks()
+
+    @property
+    def _text(self) -> TextReader:
+        return open_reader()
 
     @property
     def titles(self) -> Titles:
@@ -62,12 +70,14 @@ class CardReader:
                      for place in places)
         if len(known) == len(cards) and not beside:
             return list(cards)
-        reader, places_of_cards = open_reader(), [np.array(card.quad, np.float32) for card in cards]
-        lines = [line for line in reader.find(photo.colour.near(1)[0], _side(cards, photo))
-                 if not any(is_small_on(line, quad) for quad in places_of_cards)]
+        sized = cards if len(cards) == 1 else [card for card in cards if card.state != UNKNOWN]
+        lines = [line for line in self._text.find(photo.colour.near(1)[0], _side(cards, photo))
+                 if not any(is_small_on(line, corners_of(card)) for card in sized)]
+        lines = sorted(lines, key=lambda line: -float(np.linalg.norm(line[3] - line[0])))[:MOST_LINES]
         found = list(cards)
-        for title in self.titles.among(reader.lines(photo.colour, lines)):
-            if titled := titled_card(title, self.titles.rows(title.name), photo, question):
+        for title in self.titles.among(self._text.lines(photo.colour, lines)):
+            if not is_known(title, found) and (
+                    titled := titled_card(title, self.titles.rows(title.name), found, photo, question)):
                 found = with_title(found, title, titled)
         return sorted(found, key=lambda card: (STATES.index(card.state), -card.score))
 
@@ -78,8 +88,7 @@ class CardReader:
                 for card in cards]
 
     def _with_printings(self, card: Card, photo: Photo) -> Card:
-        read = scored(card.printings, np.array(card.quad, np.float32), photo.colour, open_reader())
-        choice = choose(read, listed=bool(self._index.printings_of(card.matches[0].row)))
+        choice = choose(scored(card.printings, corners_of(card), photo.colour, self._text), listed=False)
         return replace(card, printings=choice.printings, printing_decided=choice.decided and card.accepted)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtg_image_db.index.reader import Match
-from mtg_image_db.recognition.printings import Printing, printing_of
+from mtg_image_db.recognition.printing_choice import Printing, printing_of
 
 RECOGNISED, LIKELY, UNKNOWN = STATES = "recognised", "likely", "unknown"
 ART_AGREES, BOTH_AGREE, TITLE_ALONE = "art", "title and art", "title"  # what a card is known by

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtg_image_db.recognition.cards import Card
-from mtg_image_db.recognition.printings import Printing
+from mtg_image_db.recognition.printing_choice import Printing
 from mtg_image_db.recognition.query import Answer
 
 FRONT_NAME_LAYOUTS = ("transform", "modal_dfc")  # Dragon Shield knows these cards by the name of their front

@@ -31,7 +31,7 @@ from mtg_image_db.recognition.fitting import (
     grown,
     similarity_to,
 )
-from mtg_image_db.recognition.printings import choose, known_printings
+from mtg_image_db.recognition.printing_choice import Choice, choose, known_printings
 from mtg_image_db.recognition.retrieval import RETRIEVED, RETRIEVED_BY_ART, Photo, PictureModel, View
 
 # The numbers were chosen on the development photos: docs/naming.md.
@@ -44,6 +44,7 @@ ACCEPTED_TITLED = 0.22
 LIKELY_FROM = 0.33  # from here on, it is likely, if a card surely lies there: 17 of 18 were right, over five indexes
 # A card surely lies at a place of this confidence. In the photos of several cards, 79 of 79 are listed then.
 CARD_HERE = 0.6
+BESIDE = 0.75  # another place lies beside a card if it shares less than this part of the smaller one with it
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
 # The constants that web/likeness.js needs: an export writes them into meta.json.
@@ -127,8 +128,7 @@ def _card(view: View, fits: list[_Fit], photo: Photo, question: Question, titled
                  for row, alike in similarity.items() if row in measured}
     first = max((row for row in similarity if row in measured), key=lambda row: (measured[row].score, row == best.row))
     mine, rivals = measured[first], [fit.measured.similarity for fit in fits[1:]]
-    printings = known_printings(index, first, similarity) if known else []
-    choice = choose(printings, listed=bool(index.printings_of(first)) if known else False)
+    choice = choose(*known_printings(index, first, similarity)) if known else Choice([], False)
     return Card(np.round(quad.astype(np.float64), 1).tolist(), rotation_of(quad), state, state == RECOGNISED,
                 round(confidence, 4), round(mine.score, 4), round(mine.similarity, 4),
                 round(mine.similarity - max(rivals, default=best.measured.similarity), 4),  # without a rival, it is 0

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from mtg_image_db.recognition.card_reader import CardReader
 from mtg_image_db.recognition.cards import STATES, UNKNOWN, Card, in_reading_order
 from mtg_image_db.recognition.corner_refiner import Place
-from mtg_image_db.recognition.decision import CARD_HERE, Found, Question, judged
+from mtg_image_db.recognition.decision import BESIDE, CARD_HERE, Found, Question, judged
 from mtg_image_db.recognition.finder import overlap
 from mtg_image_db.recognition.places import guesses, same_place
 from mtg_image_db.recognition.retrieval import Photo, View, ranked_views
 
 # The numbers were chosen on the development photos: docs/naming.md.
-BESIDE = 0.75  # an unknown card shares less than this part of the smaller place with each other card
 VIEWS_FITTED = 2  # at most this many views of one place: candidates overlap
 MAX_PLACES_FITTED = 40
 # Guesses that are tried in a mirror first: if none is recognised, the photo is none. Of 39 photos of a card, reversed,

@@ -10,7 +10,7 @@ Reads and writes  nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from mtg_image_db.recognition.finder import CARD_RATIO, Picture, Pyramid, Quad
 from mtg_image_db.recognition.fitting import in_photo
 from mtg_image_db.recognition.letters import Letters, fits_of, text_of
-from mtg_image_db.recognition.printings import DECIDED_FROM, Printing
+from mtg_image_db.recognition.printing_choice import DECIDED_FROM, Printing
 from mtg_image_db.recognition.text_reader import HEIGHT, TextReader, strip_of
 
 MODERN_SINCE = "2014-07-18"  # Magic 2015, the first set with these two lines. Later cards in older frames have them too
@@ -29,6 +29,8 @@ MODERN_PART, MODERN_HEIGHT = (0.025, 0.235), 0.028
 MODERN_TOPS = (0.908, 0.915, 0.922, 0.929, 0.936, 0.9405, 0.9475, 0.9545, 0.961, 0.968)
 OLD_PARTS, OLD_HEIGHT, OLD_TOPS = ((0.08, 0.54), (0.46, 0.92)), 0.029, (0.940, 0.947, 0.954)  # the line in two halves
 PLAIN_NUMBER = re.compile(r"(?:\w+-)?(\d+)[^\d]*")  # "17", "17s", "MH1-17"
+# A number without its set, or the other way round, is no proof: a newer card than the list knows may have it too.
+LEAST_FIT, HALF = 0.06, 0.99
 SHOWN_FROM = 0.2  # a text that fits less is not shown as read
 # What cards call their language. Some languages were written in two ways.
 LANGUAGES = {"en": ("EN",), "de": ("DE",), "fr": ("FR",), "it": ("IT",), "es": ("SP", "ES"), "pt": ("PT",),
@@ -36,8 +38,10 @@ LANGUAGES = {"en": ("EN",), "de": ("DE",), "fr": ("FR",), "it": ("IT",), "es": (
 DOTS = "·•-. "  # between set and language, as they are printed and as they are read
 LANGUAGE_FROM, LANGUAGE_LEAD = 0.8, 0.3  # how well a language must fit, and how much better than the next one
 
-DECISION = {"part": MODERN_PART, "height": MODERN_HEIGHT, "tops": MODERN_TOPS, "since": MODERN_SINCE,
-            "languages": LANGUAGES}
+DECISION = {"modern": {"part": MODERN_PART, "height": MODERN_HEIGHT, "tops": MODERN_TOPS, "since": MODERN_SINCE},
+            "old": {"parts": OLD_PARTS, "height": OLD_HEIGHT, "tops": OLD_TOPS, "numbered_since": NUMBERED_SINCE},
+            "least_fit": LEAST_FIT, "half": HALF, "languages": LANGUAGES, "dots": DOTS,
+            "language_from": LANGUAGE_FROM, "language_lead": LANGUAGE_LEAD}
 
 
 def scored(printings: Sequence[Printing], quad: Quad, photo: Pyramid, reader: TextReader) -> list[Printing]:
@@ -77,49 +81,54 @@ def _strip(photo: Pyramid, quad: Quad, part: tuple[float, float], top: float, he
 
 
 def _modern(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Printing]:
-    """The printings with the fit of their number and that of their set, added. Where a card exists in several
-    languages, one in another language than the card's fits less. If the list has one language, the card's replaces
-    it."""
-    numbers, codes = _Fits(strips, map(_number_forms, printings), True), _Fits(strips, map(_set_forms, printings))
+    """The printings with the fit of their number and that of their set, added. Where the card exists in the language
+    that it names, printings in other languages fit less. Otherwise its language replaces theirs."""
+    numbers = _fits(strips, [_number_forms(printing) for printing in printings], alone=True)
+    sets = _fits(strips, [_set_forms(printing) for printing in printings])
     lang = language_read(strips)
-    several = len({printing.lang for printing in printings}) > 1
+    exists = lang in {printing.lang for printing in printings}
     found = []
-    for at, printing in enumerate(printings):
-        other = several and lang is not None and printing.lang != lang
-        score = numbers.fits[at] + codes.fits[at] * (0.5 if other else 1)
-        shown = [fits.read[at] for fits in (codes, numbers) if fits.read[at]]
-        found.append(replace(printing, score=round(score, 4), read=" ".join(shown),
-                             lang=printing.lang if several else lang or printing.lang))
+    for printing, (number, number_text), (code, code_text) in zip(printings, numbers, sets, strict=True):
+        other = exists and printing.lang != lang
+        score = _sum(number, code * (0.5 if other else 1))
+        found.append(replace(printing, score=score, read=_joined(code_text, number_text),
+                             lang=printing.lang if exists or lang is None else lang))
     return found
 
 
 def _old(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Printing]:
     """The printings with the fit of their year and that of their number, added. The oldest have no number."""
-    years = _Fits(strips, [[f"{(printing.released_at or '')[:4]} W"] for printing in printings])
-    numbers = _Fits(strips, [[f" {printing.collector_number}/"] if (printing.released_at or "") >= NUMBERED_SINCE
-                             else [] for printing in printings])
+    years = _fits(strips, [[f"{(printing.released_at or '')[:4]} W"] for printing in printings])
+    numbers = _fits(strips, [[f" {digits[1]}/"] if (digits := PLAIN_NUMBER.fullmatch(printing.collector_number))
+                             and (printing.released_at or "") >= NUMBERED_SINCE else [] for printing in printings])
     found = []
-    for at, printing in enumerate(printings):
-        shown = [fits.read[at] for fits in (years, numbers) if fits.read[at]]
-        found.append(replace(printing, score=round(years.fits[at] + numbers.fits[at], 4), read=" ".join(shown)))
+    for printing, (year, year_text), (number, number_text) in zip(printings, years, numbers, strict=True):
+        numbered = (printing.released_at or "") >= NUMBERED_SINCE
+        score = _sum(year, number) if numbered else round(year, 4)
+        found.append(replace(printing, score=score, read=_joined(year_text, number_text)))
     return found
 
 
-class _Fits:
-    """How well a text of each printing fits, 0-1, and the text of the strip that it fits best. The text of a printing
-    may have several forms."""
+def _sum(first: float, second: float) -> float:
+    """The score of two fits. It is not enough to decide if one of them contradicts."""
+    score = first + second
+    return round(score if min(first, second) >= LEAST_FIT else min(score, HALF), 4)
 
-    def __init__(self, strips: Sequence[Letters], forms: Iterable[Sequence[str]], alone: bool = False) -> None:
-        of_each = list(forms)
-        texts = list(dict.fromkeys(text for texts in of_each for text in texts))
-        fits = fits_of(strips, texts, alone)
-        # Where several strips fit, the clearest one is shown.
-        clear = sorted(range(len(strips)), key=lambda at: -float(strips[at].max(axis=1).mean()))
-        best = {text: max(((round(float(fits[at, number]), 2), at) for at in clear), key=lambda found: found[0])
-                for number, text in enumerate(texts)}
-        found = [max((best[text] for text in texts), default=(0.0, 0)) for texts in of_each]
-        self.fits = [fit for fit, _ in found]
-        self.read = [text_of(strips[strip]).strip() if fit >= SHOWN_FROM else "" for fit, strip in found]
+
+def _joined(*texts: str) -> str:
+    return " ".join(filter(None, texts))
+
+
+def _fits(strips: Sequence[Letters], forms: Sequence[Sequence[str]], alone: bool = False) -> list[tuple[float, str]]:
+    """For each printing, how well the best of its forms fits, 0-1, and the text of the strip that it fits best."""
+    texts = list(dict.fromkeys(text for of_printing in forms for text in of_printing))
+    fits = fits_of(strips, texts, alone)
+    # Where several strips fit, the clearest one is shown.
+    clear = sorted(range(len(strips)), key=lambda at: -float(strips[at].max(axis=1).mean()))
+    best = {text: max(((round(float(fits[at, number]), 2), at) for at in clear), key=lambda found: found[0])
+            for number, text in enumerate(texts)}
+    found = [max((best[text] for text in of_printing), default=(0.0, 0)) for of_printing in forms]
+    return [(fit, text_of(strips[at]).strip() if fit >= SHOWN_FROM else "") for fit, at in found]
 
 
 def _number_forms(printing: Printing) -> list[str]:

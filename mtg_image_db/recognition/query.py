@@ -30,7 +30,7 @@ from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
 from mtg_image_db.recognition.places import guesses
-from mtg_image_db.recognition.printings import Printing
+from mtg_image_db.recognition.printing_choice import Printing, tied
 from mtg_image_db.recognition.retrieval import Photo, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
@@ -166,15 +166,21 @@ def summary(cards: Sequence[Card]) -> str:
     return f"{len(cards)} card{'s' * (len(cards) != 1)}: {states}"
 
 
-def printings_line(card: Card) -> str:
-    """What is known of the card's printing, in words. Empty if nothing is."""
+def known_by(card: Card) -> str:
+    """What is known of a card's printing, in words, or that only its title is known."""
+    if card.state == UNKNOWN:
+        return ""
+    if card.by == TITLE_ALONE:
+        return "known by its title alone"
+    if card.printings_known < 2:
+        return "no other printing is known"
     if card.printing_decided:
-        return f'read "{card.printing.read}"' if card.printing.read else ""
-    others = [f"[{printing.set} {printing.collector_number}]" for printing in card.printings[1:]]
-    if not others:
-        return "only this printing is indexed" * card.printings_known
+        return f'read "{card.printing.read}"' if card.printing.read else "told by its picture"
+    read = f'read "{card.printing.read}", ' * (card.printing.read != "")
+    others = tied(card.printings) if read else card.printings[1:]
+    shown = " ".join(f"[{printing.set} {printing.collector_number}]" for printing in others[:OTHERS_SHOWN])
     more = f" and {len(others) - OTHERS_SHOWN} more" * (len(others) > OTHERS_SHOWN)
-    return "or another printing: " + " ".join(others[:OTHERS_SHOWN]) + more
+    return f"{read}or another printing: {shown}{more}" if shown else f"{read}not decided"
 
 
 def text_lines(answer: Answer) -> Iterator[str]:
@@ -191,7 +197,7 @@ def text_lines(answer: Answer) -> Iterator[str]:
         elif card.state == UNKNOWN:
             yield "Most like:"
         yield from (_match_line(match, card.printing if match.rank == 1 else None) for match in card.matches)
-        if line := "known by its title alone" if card.by == TITLE_ALONE else printings_line(card):
+        if line := known_by(card):
             yield f"   {line}"
 
 

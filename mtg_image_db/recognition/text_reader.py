@@ -57,13 +57,14 @@ def open_reader() -> TextReader:
 
 @lru_cache
 def _opened() -> TextReader:
-    return TextReader(_folder())
+    return TextReader(networks())
 
 
-def _folder() -> Path:
-    """The folder of the networks. The package is not imported: that takes 0.5 s, and needs more packages."""
+def networks() -> Path:
+    """The folder of the networks. Raises SuiteError if one is missing. The package is not imported: that takes 0.5 s,
+    and needs more packages."""
     package = importlib.util.find_spec(PACKAGE)
-    folder = Path((package and package.origin) or "").parent / "models"
+    folder = Path(package.origin).parent / "models" if package and package.origin else Path("no such folder")
     if missing := [name for name in (FINDS, READS, TURNS) if not (folder / name).is_file()]:
         raise SuiteError("Configuration Error", "the networks that read text are not installed",
                          f"{', '.join(missing)} of the package {PACKAGE}",

@@ -4,8 +4,8 @@
     for title in titles.among(reader.lines(photo, reader.find(pixels, 512))):
         print(title.name, title.card)
 
-A title alone recognises no card: other games use the same names, and rules text has names in it. namer.py asks for the
-art beside it.
+A title alone recognises no card: other games use the same names, and rules text has names in it. titled_cards.py
+asks for the art beside it.
 Reads and writes  nothing
 """
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mtg_image_db.recognition.finder import CARD_RATIO, Quad
 from mtg_image_db.recognition.fitting import on_card
 from mtg_image_db.recognition.text_reader import Line
 
-# The numbers were chosen on the development photos: docs/naming.md.
+# The numbers were chosen on the development photos: docs/reading.md.
 LETTERS_PER_ERROR = 8  # a name may have an error for each so many letters. "Flying" is not Fling
 MIN_LETTERS = 3  # "Opt" is the shortest name that is a word
 # Where a title is on its card, as shares of the width and the height, from 129 titles of frames since 2003: its left
@@ -46,7 +46,6 @@ class Title:
     """The title of a card. name: that of the face. strip: the corners of the text in the photo, clockwise from its top
     left. card: those of the card that has it there, whose far side may be off by a few percent."""
     name: str
-    text: str
     strip: Quad
     card: Quad
 
@@ -74,7 +73,7 @@ class Titles:
 
     def among(self, lines: Iterable[Line]) -> list[Title]:
         """The lines that are names of indexed faces, as titles."""
-        return [Title(name, line.text, line.quad, card_at(line.quad, first_part(name)))
+        return [Title(name, line.quad, card_at(line.quad, first_part(name)))
                 for line in lines if (name := self.name_of(line.text))]
 
     def name_of(self, text: str) -> str | None:
@@ -82,6 +81,8 @@ class Titles:
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
+        if text.strip() in self._rows:
+            return text.strip()
         read = letters_of(text)
         if len(read) < MIN_LETTERS or NOT_A_TITLE.search(text.strip()):
             return None

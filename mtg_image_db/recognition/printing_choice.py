@@ -1,7 +1,7 @@
 """Which printing of its artwork a card is: the list of them, and the choice.
 
     printings = known_printings(index, row, {row: 0.8})
-    choice = choose(printings)
+    choice = choose(printings, listed=True)
     print(choice.printings[0].set, choice.decided)
 
 Every embedding model and every photo uses the same rule. printed_lines.py gives the scores.
@@ -9,21 +9,22 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from mtg_image_db.index.reader import CardIndex, Match
 
-# The numbers were chosen on the development photos: docs/printings.md.
+# The numbers were chosen on the development photos: docs/reading.md.
 # A printing is decided from this score on, of 2, if no other printing comes nearer than the lead.
 DECIDED_FROM, LEAD = 1.0, 0.25
 # Without any reading, the picture decides if all printings are indexed, by this lead in similarity: 13 of 256 bits.
 # There were no photos to measure it on.
 PICTURE_LEAD = 0.1
-# What is not a card to play with: reprints with a gold border, like those of World Championship decks, and cards that
-# show nothing but art.
-GOLD_BORDER, ART_ALONE = "gold", "art_series"
+# What is rarely meant: reprints that may not be played, like those of World Championship decks; cards that show art
+# only; and cards of The List, whose numbers name another set: "MH1-17".
+GOLD_BORDER, ART_ALONE, OTHER_SET = "gold", "art_series", re.compile(r"[A-Z0-9]{3,}-")
 DECISION = {"decided_from": DECIDED_FROM, "lead": LEAD, "picture_lead": PICTURE_LEAD}
 
 
@@ -73,21 +74,23 @@ class Choice(NamedTuple):
     decided: bool
 
 
-def known_printings(index: CardIndex, row: int, similarity: Mapping[int, float]) -> list[Printing]:
-    """The printings of a row's artwork: every one in paper, if the index lists them, and the indexed ones. similarity
+def known_printings(index: CardIndex, row: int, similarity: Mapping[int, float]) -> tuple[list[Printing], bool]:
+    """The printings of a row's artwork, and whether they are all in paper: else they are the indexed ones. similarity
     has that of the indexed ones, by row."""
-    shown = index.face(row)
-    indexed = {face["face_id"]: (face, alike) for face, alike in
-               ((index.face(other), alike) for other, alike in similarity.items())}
-    facts = {printing.face_id: {name: getattr(printing, name) for name in FACTS if hasattr(printing, name)}
-             for printing in index.printings_of(row)}
-    found = []
-    for face_id in dict.fromkeys([*indexed, *facts]):
-        face, alike = indexed.get(face_id, ({}, None))
-        same_art = {name: shown.get(name, ABSENT[name]) for name in ("card_name", "illustration_id")}
-        told = ABSENT | same_art | {name: face[name] for name in FACTS if name in face} | facts.get(face_id, {})
-        found.append(Printing(0.0, "", None if alike is None else round(alike, 4), **told))
-    return found
+    name = index.face(row)["name"]
+    alike = {index.face(other)["face_id"]: number for other, number in similarity.items()}
+    listed = [printing for printing in index.printings_of(row) if printing.name == name]
+    facts: list[dict[str, Any]]
+    if listed:
+        facts = [{fact: getattr(printing, fact, ABSENT.get(fact)) for fact in FACTS} for printing in listed]
+        facts = [known | {"illustration_id": index.face(row).get("illustration_id")} for known in facts]
+    else:
+        facts = [{fact: index.face(other).get(fact, ABSENT.get(fact)) for fact in FACTS} for other in similarity]
+    return [Printing(0.0, "", _rounded(alike.get(known["face_id"])), **known) for known in facts], bool(listed)
+
+
+def _rounded(similarity: float | None) -> float | None:
+    return None if similarity is None else round(similarity, 4)
 
 
 def printing_of(match: Match) -> Printing:
@@ -96,25 +99,31 @@ def printing_of(match: Match) -> Printing:
         name: getattr(match, name) for name in FACTS if hasattr(match, name)}))
 
 
-def _is_special(printing: Printing) -> bool:
-    return printing.promo or printing.border_color == GOLD_BORDER or printing.layout == ART_ALONE
-
-
 def choose(printings: Sequence[Printing], listed: bool) -> Choice:
     """Order the printings of an artwork, and decide if possible. listed: they are all that exist in paper.
 
-    Those that come nearer to the best score than LEAD are equal: then the picture tells, where all of them are indexed,
-    and else the newest comes first that is no promotion and may be played.
+    If the best score is enough, those that come nearer to it than LEAD are equal. Otherwise, nothing was read, and the
+    picture tells, if the index has one of each. Of equal printings, the newest comes first that is a usual one.
     """
-    best = max((printing.score for printing in printings), default=0.0)
     ranked = sorted(printings, key=lambda printing: -printing.score)
+    best = ranked[0].score if ranked else 0.0
     equal = [printing for printing in ranked if printing.score > best - LEAD]
-    others = ranked[len(equal):]
-    by_picture = sorted(equal, key=lambda printing: -(printing.similarity or 0.0))
-    seen = all(printing.similarity is not None for printing in equal)
-    if seen and len(equal) > 1 and (by_picture[0].similarity or 0) - (by_picture[1].similarity or 0) >= PICTURE_LEAD:
-        return Choice([*by_picture, *others], True)
+    by_picture = sorted(ranked, key=lambda printing: -(printing.similarity or 0.0))
+    similarity = [printing.similarity for printing in by_picture if printing.similarity is not None]
+    if best < DECIDED_FROM and len(similarity) == len(printings) > 1:
+        return Choice(by_picture, similarity[0] - similarity[1] >= PICTURE_LEAD)
     newest = sorted(equal, key=lambda printing: printing.released_at or "", reverse=True)
-    first = sorted(newest, key=_is_special)
-    alone = len(equal) == 1 and (best >= DECIDED_FROM or (listed and len(printings) == 1))
-    return Choice([*(first if not (seen and best == 0) else by_picture), *others], alone)
+    usual = sorted(newest, key=_is_special)
+    only = listed and len(printings) == 1
+    return Choice([*usual, *ranked[len(equal):]], only or (len(equal) == 1 and best >= DECIDED_FROM))
+
+
+def tied(printings: Sequence[Printing]) -> list[Printing]:
+    """The printings that fit as well as the first one."""
+    return [printing for printing in printings[1:] if abs(printing.score - printings[0].score) < LEAD]
+
+
+def _is_special(printing: Printing) -> bool:
+    """True for what is rarely meant: promotions, gold borders, art cards, and reprints with another set's number."""
+    return (printing.promo or printing.border_color == GOLD_BORDER or printing.layout == ART_ALONE
+            or OTHER_SET.match(printing.collector_number) is not None)
