@@ -19,7 +19,7 @@ from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.decision import ACCEPTED_TITLED, BESIDE, Question
-from mtg_image_db.recognition.finder import overlap
+from mtg_image_db.recognition.finder import Quad, overlap
 from mtg_image_db.recognition.printed_lines import DECISION as LINE_RULES
 from mtg_image_db.recognition.printed_lines import scored
 from mtg_image_db.recognition.printing_choice import DECISION as PRINTING_RULES
@@ -29,13 +29,14 @@ from mtg_image_db.recognition.text_reader import TextReader, networks, open_read
 from mtg_image_db.recognition.titled_cards import DECISION as TITLED_RULES
 from mtg_image_db.recognition.titled_cards import corners_of, is_known, titled_card, with_title
 from mtg_image_db.recognition.titles import DECISION as TITLE_RULES
-from mtg_image_db.recognition.titles import Titles, is_small_on
+from mtg_image_db.recognition.titles import Titles, is_on, is_small_on, is_title_of
 
 # The numbers were chosen on the development photos: docs/reading.md.
 # Lines are looked for in a photo with this longer side: with 384 to 1,024 pixels, as many titles are found. Small cards
 # need more: so many that the largest card of the photo is CARD_HEIGHT high.
 LINES_SIDE, MAX_LINES_SIDE, CARD_HEIGHT = 512, 1536, 240
 READ = AUTO, OFF = "auto", "off"  # printed text: where it decides something, or never
+UNCOVERED = 0.7  # similarity of a complete card. Cards of fans on which the title of another one lies have up to 0.64
 MOST_LINES = 120  # the largest: three for each card of the photo of 40. A line takes 25 ms
 # The constants of reading, for other programs: an export writes them into meta.json.
 READING = {"accepted_titled": ACCEPTED_TITLED, "lines_side": LINES_SIDE, "card_height": CARD_HEIGHT,
@@ -70,9 +71,8 @@ class CardReader:
                      for place in places)
         if len(known) == len(cards) and not beside:
             return list(cards)
-        sized = cards if len(cards) == 1 else [card for card in cards if card.state != UNKNOWN]
         lines = [line for line in self._text.find(photo.colour.near(1)[0], _side(cards, photo))
-                 if not any(is_small_on(line, corners_of(card)) for card in sized)]
+                 if not _is_of_another_kind(line, cards)]
         lines = sorted(lines, key=lambda line: -float(np.linalg.norm(line[3] - line[0])))[:MOST_LINES]
         found = list(cards)
         for title in self.titles.among(self._text.lines(photo.colour, lines)):
@@ -90,6 +90,18 @@ class CardReader:
     def _with_printings(self, card: Card, photo: Photo) -> Card:
         choice = choose(scored(card.printings, corners_of(card), photo.colour, self._text), listed=False)
         return replace(card, printings=choice.printings, printing_decided=choice.decided and card.accepted)
+
+
+def _is_of_another_kind(line: Quad, cards: Sequence[Card]) -> bool:
+    """True if a line of text cannot be a title: it is too small on its card, or below the title of a card that nothing
+    covers. The place of an unknown card counts only if it is the only one: others may be wrong."""
+    for card in cards:
+        corners = corners_of(card)
+        if (card.state != UNKNOWN or len(cards) == 1) and is_small_on(line, corners):
+            return True
+        if card.accepted and card.similarity >= UNCOVERED and is_on(line, corners) and not is_title_of(line, corners):
+            return True
+    return False
 
 
 def _side(cards: Sequence[Card], photo: Photo) -> int:

@@ -16,10 +16,10 @@ from mtg_image_db.recognition.cards import ART_AGREES, LIKELY, TITLE_ALONE, Card
 from mtg_image_db.recognition.corner_refiner import Place, refine
 from mtg_image_db.recognition.decision import Question, judged
 from mtg_image_db.recognition.finder import Quad
-from mtg_image_db.recognition.fitting import art_signs_of, best_art, on_card
+from mtg_image_db.recognition.fitting import art_signs_of, best_art
 from mtg_image_db.recognition.places import same_place
 from mtg_image_db.recognition.retrieval import Photo, embedded, view_of_rows
-from mtg_image_db.recognition.titles import Title, is_title_of
+from mtg_image_db.recognition.titles import Title, is_on, is_title_of
 
 # The numbers were chosen on the development photos: docs/reading.md.
 REFINED = 2  # times that the corners which a title gives are made better
@@ -59,12 +59,8 @@ def titled_card(title: Title, rows: Sequence[int], cards: Sequence[Card], photo:
 
 def is_known(title: Title, cards: Sequence[Card]) -> bool:
     """True if a recognised card of this name lies where the title is."""
-    for card in cards:
-        if card.accepted and card.matches[0].name == title.name:
-            middle = on_card(title.strip, corners_of(card)).mean(axis=0)
-            if (middle > 0).all() and (middle < 1).all():
-                return True
-    return False
+    return any(card.accepted and card.matches[0].name == title.name and is_on(title.strip, corners_of(card))
+               for card in cards)
 
 
 def with_title(cards: Sequence[Card], title: Title, titled: Card) -> list[Card]:

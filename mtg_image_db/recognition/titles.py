@@ -123,11 +123,14 @@ def is_title_of(strip: Quad, card: Quad) -> bool:
     return bool(np.abs(first - [LEFT, MIDDLE]).max() < AT_TITLE)
 
 
+def is_on(strip: Quad, card: Quad) -> bool:
+    """True if the middle of a line of text is on a card."""
+    middle = on_card(strip, card).mean(axis=0)
+    return bool((middle > 0).all() and (middle < 1).all())
+
+
 def is_small_on(strip: Quad, card: Quad) -> bool:
-    """True if a line of text lies on a card, and is too small to be the title of a card of this size."""
+    """True if a line of text is on a card, and too small to be the title of a card of this size."""
     corners = on_card(strip, card)
-    middle = corners.mean(axis=0)
     height = float(np.linalg.norm((corners[3] + corners[2] - corners[0] - corners[1]) / 2 * [CARD_RATIO, 1]))
-    return bool((middle > 0).all() and (middle < 1).all() and height < MIN_HEIGHT)
-
-
+    return is_on(strip, card) and height < MIN_HEIGHT
