@@ -9,7 +9,7 @@ Writes  the page, the outlined picture, the list, and beside it the cards that t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,12 +118,22 @@ def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
         return [(match, _reference(cache, match.image_url)) for match in matches]
 
-    groups = [html_report.Group(annotate.caption(card, number), card.state, _detail(card), shown(card.matches))
+    groups = [html_report.Group(annotate.caption(card, number), card.state, _detail(card), shown(_as_printed(card)))
               for number, card in enumerate(answer.cards, 1)]
     picture = None if pixels is None else annotate.drawn(pixels, answer.cards, answer.scale, named=False)
     return html_report.section(html_report.Row(
         printable(answer.photo.label), summary(answer.cards) if answer.cards else "", picture, answer.error,
         groups or [html_report.Group("", html_report.UNDECIDED, "", shown(answer.matches))]))
+
+
+def _as_printed(card: Card) -> Sequence[Match]:
+    """The matches of a card, the first one as the printing that the card most likely is."""
+    first, *others = card.matches
+    if card.state == UNKNOWN:
+        return card.matches
+    printing = card.printing
+    return [replace(first, set=printing.set, collector_number=printing.collector_number,
+                    scryfall_uri=printing.scryfall_uri or first.scryfall_uri), *others]
 
 
 def _detail(card: Card) -> str:
