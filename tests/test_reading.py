@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from PIL import Image, ImageDraw, ImageFont
 import mtg_image_db
 from mirror import drawn_scenes
 from mtg_image_db.locks import hold
+from mtg_image_db.recognition.finder import Pyramid, rectangle
 from mtg_image_db.recognition.letters import ALPHABET, fits_of, text_of
+from mtg_image_db.recognition.printed_lines import scored
+from mtg_image_db.recognition.printing_choice import ABSENT, Choice, Printing, choose
 from mtg_image_db.recognition.titles import letters_of
 
 # Drawn cards by their running number, see drawn_cards.py. The index calls the pictures of the first two another
@@ -204,6 +208,94 @@ def test_a_name_in_the_rules_text_is_no_card(picture_of, read_space, bulk_cards,
     draw.text((46, 500), bulk_cards[COVERED]["name"], "#181512", ImageFont.load_default(17))
     photo = photo_of([picture, Image.new("RGB", SIZE, "#998877")], tmp_path / "photo.jpg", share=0.8)
     assert bulk_cards[COVERED]["name"] not in map(name_of, cards_in(read_space, photo))
+
+
+def test_a_card_with_the_title_of_another_one_is_not_sure(picture_of, read_space, bulk_cards, tmp_path):
+    picture = picture_of(NAMED_IN_RULES)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((34, 72, 265, 380), "#777")  # so its art is recognised, but not surely
+    draw.rectangle((34, 34, 330, 64), "#e6dcc8")
+    draw.text((40, 49), bulk_cards[COVERED]["name"], "#181512", ImageFont.load_default(23), anchor="lm")
+    photo = photo_of([picture, Image.new("RGB", SIZE, "#998877")], tmp_path / "photo.jpg", share=0.8)
+    name = bulk_cards[NAMED_IN_RULES]["name"]
+    assert {name_of(card): card["state"] for card in cards_in(read_space, photo, "--read", "off")}[name] == "recognised"
+    assert {name_of(card): card["state"] for card in cards_in(read_space, photo)}[name] == "likely"
+
+
+# What a line decides, with a reader that gives what is said
+
+class Reader:
+    """Reads these texts on the strips, one after the other, and nothing on the others."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = texts
+
+    def read(self, strips: list) -> list[np.ndarray]:
+        read = [letters(text) for text in self.texts]
+        width = max(map(len, read))
+        return [np.vstack([columns, np.tile(columns[-1:], (width - len(columns), 1))])
+                for columns in [*read, *[letters("")] * (len(strips) - len(read))]]
+
+
+def printing(code: str, number: str, **changes: object) -> Printing:
+    facts = {"name": "A", "set": code, "collector_number": number, "lang": "en", "layout": "normal",
+             "released_at": "2019-01-01", "scryfall_id": code + number, "face_id": f"{code}-{number}-{changes}"}
+    return Printing(0.0, "", None, **(ABSENT | facts | changes))
+
+
+def chosen(texts: list[str], *listed: Printing) -> Choice:
+    photo, quad = Pyramid(np.zeros((680, 488, 3), np.uint8)), rectangle(488, 680)
+    return choose(scored(listed, quad, photo, Reader(*texts)), listed=True)
+
+
+MH1 = printing("mh1", "17")
+
+
+@pytest.mark.parametrize(("texts", "others", "decided"), [
+    (["017/254 C", "MH1-EN"], [printing("dom", "20")], True),
+    (["017/254 C", "2X2-EN"], [printing("dom", "20")], False),  # a newer card than the list knows
+    (["200/254 C", "MH1-EN"], [printing("dom", "20")], False),
+    (["C 0017", "MH1-EN"], [printing("mh1", "170"), printing("mh1", "1")], True),
+    (["017/254 C", "MH1-EN"], [printing("pmh1", "17p", promo=True, released_at="2020-01-01")], False),
+    (["017/254 C", "MH1-EN"], [printing("plst", "MH1-17", released_at="2021-01-01")], False),
+    (["017/254 C", "MH1-DE"], [printing("mh1", "17", lang="ja")], False),
+])
+def test_a_printing_is_decided_if_number_and_set_fit_it_alone(texts, others, decided):
+    choice = chosen(texts, *others, MH1)
+    first = choice.printings[0]
+    assert choice.decided == decided and (first.set, first.collector_number) == ("mh1", "17")
+
+
+def test_the_language_on_the_card_tells_apart_what_exists_in_several():
+    german = printing("mh1", "17", lang="de")
+    choice = chosen(["017/254 C", "MH1-DE"], MH1, german)
+    assert choice.decided and choice.printings[0].lang == "de"
+    assert chosen(["017/254 C", "MH1-FR"], MH1, printing("dom", "20")).printings[0].lang == "fr"
+
+
+def test_older_cards_are_told_by_year_and_number():
+    old, older = printing("10e", "17", released_at="2007-07-13"), printing("9ed", "20", released_at="2005-07-29")
+    read = ["(c) 1993-2007 Wizards", "Coast 17/383"]
+    choice = chosen(read, older, old)
+    assert choice.decided and choice.printings[0].set == "10e" and "2007" in choice.printings[0].read
+    foil = printing("10e", "17\u2605", released_at="2007-07-13")
+    assert not chosen(read, old, foil).decided, "both have the same line"
+
+
+def test_without_a_reading_pictures_decide_only_if_there_is_one_of_each():
+    alike = [replace(MH1, similarity=0.9, score=0.1), replace(printing("dom", "20"), similarity=0.5, score=0.4)]
+    assert choose(alike, listed=True) == Choice(alike, True)
+    unseen = printing("m20", "1", released_at="2020-01-01")
+    assert not choose([*alike, unseen], listed=True).decided
+
+
+def test_the_usual_printing_comes_first_if_nothing_tells():
+    unusual = [printing("art", "1", layout="art_series"), printing("wc97", "2", border_color="gold"),
+               printing("plst", "MH1-17"), printing("pm20", "3", promo=True)]
+    newer = [replace(other, released_at="2022-01-01") for other in unusual]
+    choice = choose([*newer, MH1, printing("old", "4", released_at="2001-01-01")], listed=True)
+    assert not choice.decided and [found.set for found in choice.printings[:2]] == ["mh1", "old"]
+    assert choose([MH1], listed=True).decided and not choose([MH1], listed=False).decided
 
 
 # Everywhere
