@@ -81,9 +81,9 @@ class Titles:
         from rapidfuzz import process
         from rapidfuzz.distance import Levenshtein
 
-        if text.strip() in self._rows:
-            return text.strip()
         read = letters_of(text)
+        if self._names.get(read) == text.strip():
+            return text.strip()
         if len(read) < MIN_LETTERS or NOT_A_TITLE.search(text.strip()):
             return None
         found = process.extractOne(read, self._keys, scorer=Levenshtein.distance,
