@@ -285,6 +285,8 @@ def test_older_cards_are_told_by_year_and_number():
 def test_without_a_reading_pictures_decide_only_if_there_is_one_of_each():
     alike = [replace(MH1, similarity=0.9, score=0.1), replace(printing("dom", "20"), similarity=0.5, score=0.4)]
     assert choose(alike, listed=True) == Choice(alike, True)
+    read = [replace(alike[0], score=0.4), replace(alike[1], score=2.0)]
+    assert choose(read, listed=True) == Choice(read[::-1], True), "what was read is stronger"
     unseen = printing("m20", "1", released_at="2020-01-01")
     assert not choose([*alike, unseen], listed=True).decided
 
@@ -313,7 +315,8 @@ def test_programs_get_what_was_read(picture_of, read_space, bulk_cards, tmp_path
 def test_without_the_networks_the_error_says_what_to_do(picture_of, read_space, tmp_path):
     (tmp_path / "blocked" / "rapidocr").mkdir(parents=True)
     (tmp_path / "blocked" / "rapidocr" / "__init__.py").write_text("")
-    photo, blocked = photo_of([picture_of(DECIDED)], tmp_path / "photo.jpg"), str(tmp_path / "blocked")
+    # This card has one printing and is recognised: the error comes before anybody knows what has to be read.
+    photo, blocked = photo_of([picture_of(NAMED_IN_RULES)], tmp_path / "photo.jpg"), str(tmp_path / "blocked")
     done = read_space.run("query_index.py", photo, code=1, PYTHONPATH=blocked)
     assert_three_lines(done.stderr, "Configuration Error")
     assert "--read off" in done.stderr
