@@ -82,9 +82,11 @@ class Titles:
         from rapidfuzz.distance import Levenshtein
 
         read = letters_of(text)
+        if len(read) < MIN_LETTERS:
+            return None
         if self._names.get(read) == text.strip():
             return text.strip()
-        if len(read) < MIN_LETTERS or NOT_A_TITLE.search(text.strip()):
+        if NOT_A_TITLE.search(text.strip()):
             return None
         found = process.extractOne(read, self._keys, scorer=Levenshtein.distance,
                                    score_cutoff=len(read) // LETTERS_PER_ERROR)
