@@ -91,7 +91,7 @@ def _modern(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Pr
     for printing, (number, number_text), (code, code_text) in zip(printings, numbers, sets, strict=True):
         other = exists and printing.lang != lang
         score = _sum(number, code * (0.5 if other else 1))
-        found.append(replace(printing, score=score, read=_joined(code_text, number_text),
+        found.append(replace(printing, score=score, read=_joined(_set_and_language(code_text, printing), number_text),
                              lang=printing.lang if exists or lang is None else lang))
     return found
 
@@ -107,6 +107,15 @@ def _old(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Print
         score = _sum(year, number) if numbered else round(year, 4)
         found.append(replace(printing, score=score, read=_joined(year_text, number_text)))
     return found
+
+
+def _set_and_language(text: str, printing: Printing) -> str:
+    """The text from the set's code to the language. The artist's name follows on the card. The complete text if the
+    code is not in it."""
+    for form in _set_forms(printing):
+        if form in text:
+            return text[text.index(form):][:len(form) + 3]
+    return text
 
 
 def _sum(first: float, second: float) -> float:

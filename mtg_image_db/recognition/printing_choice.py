@@ -77,26 +77,29 @@ class Choice(NamedTuple):
 def known_printings(index: CardIndex, row: int, similarity: Mapping[int, float]) -> tuple[list[Printing], bool]:
     """The printings of a row's artwork, and whether they are all in paper: else they are the indexed ones. similarity
     has that of the indexed ones, by row."""
-    name = index.face(row)["name"]
-    alike = {index.face(other)["face_id"]: number for other, number in similarity.items()}
-    listed = [printing for printing in index.printings_of(row) if printing.name == name]
-    facts: list[dict[str, Any]]
-    if listed:
-        facts = [{fact: getattr(printing, fact, ABSENT.get(fact)) for fact in FACTS} for printing in listed]
-        facts = [known | {"illustration_id": index.face(row).get("illustration_id")} for known in facts]
-    else:
-        facts = [{fact: index.face(other).get(fact, ABSENT.get(fact)) for fact in FACTS} for other in similarity]
-    return [Printing(0.0, "", _rounded(alike.get(known["face_id"])), **known) for known in facts], bool(listed)
+    shown = index.face(row)
+    faces = {face["face_id"]: (face, alike) for face, alike in
+             ((index.face(other), alike) for other, alike in similarity.items())}
+    listed = [printing for printing in index.printings_of(row) if printing.name == shown["name"]]
+    if not listed:
+        return [_printing(face, alike) for face, alike in faces.values()], False
+    found = []
+    for printing in listed:
+        face, alike = faces.get(printing.face_id, ({"illustration_id": shown.get("illustration_id")}, None))
+        told = {name: value for name in FACTS if (value := getattr(printing, name, None)) not in (None, "", [])}
+        found.append(_printing(face | told, alike))
+    return found, True
 
 
-def _rounded(similarity: float | None) -> float | None:
-    return None if similarity is None else round(similarity, 4)
+def _printing(facts: Mapping[str, Any], similarity: float | None) -> Printing:
+    """A printing of which nothing was read. What is not among the facts is empty."""
+    known = ABSENT | {name: facts[name] for name in FACTS if name in facts}
+    return Printing(0.0, "", None if similarity is None else round(similarity, 4), **known)
 
 
 def printing_of(match: Match) -> Printing:
     """A match's own printing."""
-    return Printing(0.0, "", match.similarity, **(ABSENT | {
-        name: getattr(match, name) for name in FACTS if hasattr(match, name)}))
+    return _printing(vars(match), match.similarity)
 
 
 def choose(printings: Sequence[Printing], listed: bool) -> Choice:
