@@ -238,7 +238,7 @@ def test_printings_of_one_artwork_are_candidates_until_one_is_decided(finished, 
     first, second = (face["face_id"] for face in undecided["printings"])
     assert {first, second} == {meta[twin]["face_id"], meta[other]["face_id"]}
     lines = finished.query(tmp_path / "twin.jpg", "--read", "off", find="auto").stdout.splitlines()
-    shown = [f"[{meta[row]['set']} {meta[row]['collector_number']}]" for row in (twin, other)]
+    shown = [f"[{meta[row]['set']} {meta[row]['collector_number']}" for row in (twin, other)]
     assert [lines[1].count(one) + lines[2].count(one) for one in shown] == [1, 1]
     assert len(lines) == 3 and lines[2].startswith("   or another printing: [")
 

@@ -122,7 +122,7 @@ def test_the_list_for_a_collection_has_the_decided_printing(picture_of, read_spa
         row, true = rows[bulk_cards[number]["name"]], made_printings(bulk_cards[number])[0]
         assert (row["Set code"], row["Collector number"]) == (true["set"].upper(), true["collector_number"])
         assert (row["Scryfall ID"], row["Set name"]) == (true["id"], true["set_name"])
-    assert "Of 2 recognised cards, 1 may be another printing" in done.stderr
+    assert "whose printing is not sure: 1 of 2" in done.stderr
 
 
 def test_a_promotion_with_the_same_line_is_a_tie(picture_of, read_space, bulk_cards, tmp_path):

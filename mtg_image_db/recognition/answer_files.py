@@ -93,7 +93,8 @@ def list_notes(done: Sequence[Answer], files: AnswerFiles) -> Iterator[str]:
         yield "Some sets have no name, because an older version built the index. " \
               "The next build adds them and keeps the vectors."
     if undecided := sum(not card.printing_decided for card in recognised):
-        yield f"Of {len(recognised):,} recognised cards, {undecided:,} may be another printing than {files.csv} lists."
+        yield f"Recognised cards whose printing is not sure: {undecided:,} of {len(recognised):,}. The column " \
+              f"printing_decided of --format {collection.PLAIN} names them."
 
 
 def _write_list(path: Path, done: Sequence[Answer], files: AnswerFiles) -> None:
@@ -133,7 +134,8 @@ def _as_printed(card: Card) -> Sequence[Match]:
         return card.matches
     printing = card.printing
     return [replace(first, set=printing.set, collector_number=printing.collector_number,
-                    scryfall_uri=printing.scryfall_uri or first.scryfall_uri), *others]
+                    scryfall_uri=printing.scryfall_uri or first.scryfall_uri * (printing.face_id == first.face_id)),
+            *others]
 
 
 def _detail(card: Card) -> str:

@@ -32,6 +32,7 @@ PLAIN_NUMBER = re.compile(r"(?:\w+-)?(\d+)[^\d]*")  # "17", "17s", "MH1-17"
 # A number without its set, or the other way round, is no proof: a newer card than the list knows may have it too.
 LEAST_FIT, HALF = 0.06, 0.99
 SHOWN_FROM = 0.2  # a text that fits less is not shown as read
+SHOWN_FROM_OLD = 0.5  # of older cards, year and number are shown, because their line is long and often misread
 # What cards call their language. Some languages were written in two ways.
 LANGUAGES = {"en": ("EN",), "de": ("DE",), "fr": ("FR",), "it": ("IT",), "es": ("SP", "ES"), "pt": ("PT",),
              "ja": ("JP", "JA"), "ko": ("KO", "KR"), "ru": ("RU",), "zhs": ("CS",), "zht": ("CT",), "ph": ("PH",)}
@@ -102,10 +103,12 @@ def _old(printings: Sequence[Printing], strips: Sequence[Letters]) -> list[Print
     numbers = _fits(strips, [[f" {digits[1]}/"] if (digits := PLAIN_NUMBER.fullmatch(printing.collector_number))
                              and (printing.released_at or "") >= NUMBERED_SINCE else [] for printing in printings])
     found = []
-    for printing, (year, year_text), (number, number_text) in zip(printings, years, numbers, strict=True):
+    for printing, (year, _), (number, _) in zip(printings, years, numbers, strict=True):
         numbered = (printing.released_at or "") >= NUMBERED_SINCE
         score = _sum(year, number) if numbered else round(year, 4)
-        found.append(replace(printing, score=score, read=_joined(year_text, number_text)))
+        shown = [(printing.released_at or "")[:4] * (year >= SHOWN_FROM_OLD),
+                 printing.collector_number * (number >= SHOWN_FROM_OLD)]
+        found.append(replace(printing, score=score, read=_joined(*shown)))
     return found
 
 

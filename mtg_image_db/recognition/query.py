@@ -30,7 +30,7 @@ from mtg_image_db.recognition.finder import rectangle
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.photo_files import PhotoFile
 from mtg_image_db.recognition.places import guesses
-from mtg_image_db.recognition.printing_choice import Printing, tied
+from mtg_image_db.recognition.printing_choice import tied
 from mtg_image_db.recognition.retrieval import Photo, Signs, signs_at, views_of
 from mtg_image_db.threads import map_ahead
 
@@ -173,7 +173,7 @@ def known_by(card: Card) -> str:
     if card.by == TITLE_ALONE:
         return "known by its title alone"
     if card.printings_known < 2:
-        return "no other printing is known"
+        return "its only printing" if card.printing_decided else "other printings are not known"
     if card.printing_decided:
         return f'read "{card.printing.read}"' if card.printing.read else "told by its picture"
     read = f'read "{card.printing.read}", ' * (card.printing.read != "")
@@ -196,16 +196,22 @@ def text_lines(answer: Answer) -> Iterator[str]:
             yield "Seen in a mirror:"
         elif card.state == UNKNOWN:
             yield "Most like:"
-        yield from (_match_line(match, card.printing if match.rank == 1 else None) for match in card.matches)
+        yield _match_line(card.matches[0], card)
         if line := known_by(card):
             yield f"   {line}"
+        yield from map(_match_line, card.matches[1:])
 
 
-def _match_line(match: Match, printing: Printing | None = None) -> str:
-    """The line of a match, with this printing of its artwork instead of its own."""
-    shown = printing or match
-    return (f"{match.rank}. {match.name} [{shown.set} {shown.collector_number}] "
-            f"score={match.score:.3f} {shown.scryfall_uri or match.scryfall_uri or match.image_url}")
+def _match_line(match: Match, card: Card | None = None) -> str:
+    """The line of a match. Of the first match of a card, it names the printing: with a question mark if nothing decides
+    it."""
+    printing, doubt = match.set + " " + match.collector_number, ""
+    address = match.scryfall_uri or match.image_url
+    if card and card.state != UNKNOWN:
+        shown = card.printing
+        printing, doubt = f"{shown.set} {shown.collector_number}", "?" * (not card.printing_decided)
+        address = shown.scryfall_uri or (address if shown.face_id == match.face_id else "")
+    return f"{match.rank}. {match.name} [{printing}{doubt}] score={match.score:.3f} {address}".rstrip()
 
 
 def json_line(answer: Answer) -> str:
