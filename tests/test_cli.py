@@ -93,7 +93,7 @@ def test_importing_a_module_does_nothing(alone, module):
      ["--api-url ftp://x", "--hnsw-ef-construction 100"]),
     ("query_index.py", ["nowhere.jpg", "--k", "0", "--ef-search", "0", "--format", "excel", "--include", "all"],
      ["nowhere.jpg: no such file", "--k 0", "--ef-search 0", "--format excel", "--include all"]),
-    ("query_index.py", ["--find", "off", "--csv", "list.csv", __file__], ["--csv: lists the cards"]),
+    ("query_index.py", ["--find", "off", "--csv", "list.csv", __file__], ["--annotate and --csv: show the cards"]),
     ("query_index.py", ["--format", "manabox", __file__], ["--format and --include: are for --csv FILE"]),
     ("scripts/validate_cache.py", ["--workers", "0", "--frobnicate"], ["--workers 0", "--frobnicate"]),
     ("export_for_browser.py", ["--frobnicate"], ["--frobnicate"])])

@@ -159,7 +159,7 @@ def test_a_photo_of_48_megapixels_needs_three_bytes_a_pixel_beside_the_model(fin
 
     def asked(name: str) -> tuple[int, dict]:
         """(peak bytes, answer)"""
-        command = finished.command("query_index.py", folder / name, "--json")
+        command = finished.command("query_index.py", folder / name, "--json", "--read", "off")
         done = subprocess.run([sys.executable, "-c", PEAK, *command], cwd=finished.path, text=True, check=True,
                               env=finished.environment(), capture_output=True)
         peak, answer = done.stdout.splitlines()
