@@ -11,9 +11,8 @@ Writes  nothing
 from __future__ import annotations
 
 import importlib.util
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +39,6 @@ SURELY_TURNED = 0.9
 MIN_SIDE = 3  # pixels of a line, as FINDS sees it
 LEAST = 1e-6  # probabilities below it count as this one
 
-_lock = threading.Lock()
-
 
 class Line(NamedTuple):
     """A line of text: its corners, clockwise from the top left of the text, and what is read there."""
@@ -49,14 +46,9 @@ class Line(NamedTuple):
     text: str
 
 
-def open_reader() -> TextReader:
-    """The reader of this process, opened at the first call in 0.2 s. Raises SuiteError if rapidocr is missing."""
-    with _lock:
-        return _opened()
-
-
 @lru_cache
-def _opened() -> TextReader:
+def open_reader() -> TextReader:
+    """The reader of this process. Raises SuiteError if rapidocr is missing."""
     return TextReader(networks())
 
 
@@ -73,13 +65,29 @@ def networks() -> Path:
 
 
 class TextReader:
-    """The three networks. Several threads may use it."""
+    """The three networks. Each is opened when it is first needed. Several threads may use them."""
 
     def __init__(self, folder: Path) -> None:
-        self._finds, self._reads, self._turns = (open_session(folder / name) for name in (FINDS, READS, TURNS))
+        self._folder = folder
+
+    @cached_property
+    def _finds(self) -> Any:
+        return open_session(self._folder / FINDS)
+
+    @cached_property
+    def _turns(self) -> Any:
+        return open_session(self._folder / TURNS)
+
+    @cached_property
+    def _reads(self) -> Any:
+        return open_session(self._folder / READS)
+
+    @cached_property
+    def _columns(self) -> list[int]:
+        """Where the network that reads has the letters of ALPHABET."""
         listed = self._reads.get_modelmeta().custom_metadata_map["character"].split("\n")
         position = {letter: at for at, letter in enumerate(["", *listed, " "])}
-        self._columns = [position[letter] for letter in ALPHABET]
+        return [position[letter] for letter in ALPHABET]
 
     def find(self, photo: Picture, side: int) -> list[Quad]:
         """The lines of text in an RGB photo (uint8 [H, W, 3]), looked for in one whose longer side has this many
