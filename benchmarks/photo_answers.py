@@ -25,6 +25,7 @@ from mtg_image_db.recognition.finder import Pyramid, Quad, intersection_over_uni
 from mtg_image_db.recognition.namer import name_cards, name_photo
 from mtg_image_db.recognition.retrieval import Photo
 from mtg_image_db.recognition.text_reader import open_reader
+from mtg_image_db.recognition.titled_cards import corners_of
 from mtg_image_db.recognition.titles import is_title_of
 
 FOUND_IOU, SAME_PLACE_IOU = 0.7, 0.5  # lowest intersection over union with the true corners
@@ -123,6 +124,6 @@ def _at(cards: Sequence[Card], corners: Quad) -> list[Card]:
 def nearness(card: Card, corners: Quad) -> float:
     """The intersection over union of a card of the answer and these corners. A card known by its title alone may have
     the corners of the text: 1 if these are where the title of a card with the given ones is."""
-    if card.by == TITLE_ALONE and is_title_of(np.array(card.quad, np.float32), corners):
+    if card.by == TITLE_ALONE and is_title_of(corners_of(card), corners):
         return 1.0
     return intersection_over_union(card.quad, corners)

@@ -28,6 +28,7 @@ from mtg_image_db.recognition.finder import Pyramid
 from mtg_image_db.recognition.printed_lines import MODERN_SINCE, scored
 from mtg_image_db.recognition.printing_choice import Choice, Printing, choose, known_printings
 from mtg_image_db.recognition.text_reader import open_reader
+from mtg_image_db.recognition.titled_cards import corners_of
 
 PRINTINGS = "photo_printings.jsonl"
 HEIGHTS = (310, 280, 250)  # pixels of a card
@@ -84,7 +85,7 @@ def _choice(photo: NDArray[np.uint8], card: Card, scale: float, index: CardIndex
     row = card.matches[0].row
     printings = [*known_printings(index, row, {row: 0.0})[0], *_others(index, row)]
     different = list({printing.face_id: printing for printing in printings}.values())
-    quad = np.array(card.quad, np.float32) * np.float32(scale)
+    quad = corners_of(card) * np.float32(scale)
     return choose(scored(different[:max(CHOICES, card.printings_known)], quad, Pyramid(photo), open_reader()), False)
 
 

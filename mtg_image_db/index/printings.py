@@ -26,9 +26,9 @@ LINE_START, AFTER_KEY = b'{"artwork":', b',"printings":'  # of each line, around
 
 @dataclass(frozen=True, slots=True)
 class PaperPrinting:
-    """A face of a card as it was printed in paper. name is that of the face, card_name that of the
-    card. The other fields are as in Scryfall's card
-    object, and face_id as in mtg_meta.jsonl. printed_name is None if the card bears the name itself."""
+    """A face of a card as it was printed in paper. name is that of the face, card_name that of the card. The other
+    fields are as in Scryfall's card object, and face_id as in mtg_meta.jsonl. printed_name is None if the card bears
+    the name itself."""
     name: str
     card_name: str
     set: str

@@ -134,8 +134,7 @@ def _as_printed(card: Card) -> Sequence[Match]:
         return card.matches
     printing = card.printing
     return [replace(first, set=printing.set, collector_number=printing.collector_number,
-                    scryfall_uri=printing.scryfall_uri or first.scryfall_uri * (printing.face_id == first.face_id)),
-            *others]
+                    scryfall_uri=printing.scryfall_uri), *others]
 
 
 def _detail(card: Card) -> str:

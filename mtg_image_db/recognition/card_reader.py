@@ -25,7 +25,7 @@ from mtg_image_db.recognition.printed_lines import scored
 from mtg_image_db.recognition.printing_choice import DECISION as PRINTING_RULES
 from mtg_image_db.recognition.printing_choice import choose
 from mtg_image_db.recognition.retrieval import Photo
-from mtg_image_db.recognition.text_reader import TextReader, networks, open_reader
+from mtg_image_db.recognition.text_reader import open_reader
 from mtg_image_db.recognition.titled_cards import DECISION as TITLED_RULES
 from mtg_image_db.recognition.titled_cards import corners_of, is_known, titled_card, with_title
 from mtg_image_db.recognition.titles import DECISION as TITLE_RULES
@@ -49,11 +49,7 @@ class CardReader:
 
     def __init__(self, index: CardIndex, titles: Titles | None = None) -> None:
         self._index, self._titles, self._lock = index, titles, threading.Lock()
-        networks()
-
-    @property
-    def _text(self) -> TextReader:
-        return open_reader()
+        self._text = open_reader()
 
     @property
     def titles(self) -> Titles:

@@ -210,7 +210,7 @@ def _match_line(match: Match, card: Card | None = None) -> str:
     if card and card.state != UNKNOWN:
         shown = card.printing
         printing, doubt = f"{shown.set} {shown.collector_number}", "?" * (not card.printing_decided)
-        address = shown.scryfall_uri or (address if shown.face_id == match.face_id else "")
+        address = shown.scryfall_uri or match.image_url * (shown.face_id == match.face_id)
     return f"{match.rank}. {match.name} [{printing}{doubt}] score={match.score:.3f} {address}".rstrip()
 
 

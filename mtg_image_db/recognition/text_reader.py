@@ -92,7 +92,7 @@ class TextReader:
     def find(self, photo: Picture, side: int) -> list[Quad]:
         """The lines of text in an RGB photo (uint8 [H, W, 3]), looked for in one whose longer side has this many
         pixels. Each is float32 [4, 2] in pixels of the photo, clockwise. The text is assumed to be read to the right,
-        or downward: see turned()."""
+        or downward: see stand_on_head()."""
         import cv2
 
         scale = min(1.0, side / max(photo.shape[:2]))
@@ -103,17 +103,15 @@ class TextReader:
         to_photo = np.array([photo.shape[1] / size[0], photo.shape[0] / size[1]], np.float32)
         return [quad * to_photo for outline in outlines if (quad := _line(outline, chances)) is not None]
 
-    def turned(self, photo: Pyramid, quads: Sequence[Quad]) -> list[Quad]:
-        """The lines, those that stand on their head turned by half a turn."""
+    def stand_on_head(self, strips: Sequence[Picture]) -> list[bool]:
+        """Whether each strip (uint8 [HEIGHT, any width, 3], RGB) shows its text upside down."""
         import cv2
 
-        if not quads:
+        if not strips:
             return []
-        strips = [strip_of(photo, quad) for quad in quads]
         narrow = [cv2.resize(strip, (min(TURN_WIDTH, strip.shape[1]), HEIGHT)) for strip in strips]
         answers = self._run(self._turns, _batch([np.asarray(strip, np.uint8) for strip in narrow], TURN_WIDTH))
-        return [np.roll(quad, 2, axis=0) if answer[1] > SURELY_TURNED else quad
-                for quad, answer in zip(quads, answers, strict=True)]
+        return [bool(answer[1] > SURELY_TURNED) for answer in answers]
 
     def read(self, strips: Sequence[Picture]) -> list[Letters]:
         """What stands on strips (uint8 [HEIGHT, any width, 3], RGB): see letters.py."""
@@ -130,9 +128,11 @@ class TextReader:
 
     def lines(self, photo: Pyramid, quads: Sequence[Quad]) -> list[Line]:
         """Read the lines of an RGB photo that find() has found there."""
-        quads = self.turned(photo, quads)
-        letters = self.read([strip_of(photo, quad) for quad in quads])
-        return [Line(quad, text_of(read)) for quad, read in zip(quads, letters, strict=True)]
+        strips = [strip_of(photo, quad) for quad in quads]
+        turned = self.stand_on_head(strips)
+        letters = self.read([strip[::-1, ::-1] if turn else strip for strip, turn in zip(strips, turned, strict=True)])
+        return [Line(np.roll(quad, 2, axis=0) if turn else quad, text_of(read))
+                for quad, turn, read in zip(quads, turned, letters, strict=True)]
 
     @staticmethod
     def _run(session: Any, pixels: NDArray[np.float32]) -> NDArray[np.float32]:

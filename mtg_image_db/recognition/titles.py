@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import copy
 import re
-import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from mtg_image_db.index.name_search import plain
 from mtg_image_db.index.reader import CardIndex
 from mtg_image_db.recognition.finder import CARD_RATIO, Quad
 from mtg_image_db.recognition.fitting import on_card
@@ -100,8 +100,7 @@ def first_part(name: str) -> str:
 
 def letters_of(text: str) -> str:
     """The letters and digits of a text without accents and capitals: names are compared so."""
-    folded = unicodedata.normalize("NFKD", text.lower().replace("æ", "ae"))
-    return "".join(letter for letter in folded if letter.isalnum())
+    return "".join(letter for letter in plain(text) if letter.isalnum())
 
 
 def card_at(strip: Quad, name: str) -> Quad:
@@ -133,6 +132,8 @@ def is_on(strip: Quad, card: Quad) -> bool:
 
 def is_small_on(strip: Quad, card: Quad) -> bool:
     """True if a line of text is on a card, and too small to be the title of a card of this size."""
+    if not is_on(strip, card):
+        return False
     corners = on_card(strip, card)
     height = float(np.linalg.norm((corners[3] + corners[2] - corners[0] - corners[1]) / 2 * [CARD_RATIO, 1]))
-    return is_on(strip, card) and height < MIN_HEIGHT
+    return height < MIN_HEIGHT
