@@ -4,25 +4,32 @@
 
 Each site matches columns by the names in its own export files. What a photo cannot tell is empty, or the site's
 default: near mint, not foil unless the printing exists as foil only. Lines end with LF, because a carriage return
-breaks ManaBox's columns.
-Reads and writes  nothing
+breaks ManaBox's columns. The columns and the sites' words are in collection_formats.json. The page reads it too, from
+meta.json: web/collection/formats.js writes the same bytes.
+Reads   collection_formats.json, beside this module
+Writes  nothing
 """
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
 
 from mtg_image_db.recognition.cards import Card
 from mtg_image_db.recognition.printing_choice import Printing
 from mtg_image_db.recognition.query import Answer
 
-FRONT_NAME_LAYOUTS = ("transform", "modal_dfc")  # Dragon Shield knows these cards by the name of their front
-LANGUAGES = {"en": "English", "de": "German", "es": "Spanish", "fr": "French", "it": "Italian", "pt": "Portuguese",
-             "ja": "Japanese", "ko": "Korean", "ru": "Russian", "zhs": "Chinese", "zht": "Traditional Chinese"}
-MANABOX_LANGUAGES, ARCHIDEKT_LANGUAGES = {"zhs": "zh_CN", "zht": "zh_TW"}, {"zhs": "CS", "zht": "CT"}
+# columns (or the line of a text list): {name} stands for a value of the printing, {SET} for that in capitals.
+# finishes, languages, conditions: what the site calls them. also_read: words that only the page's import needs.
+# Sites with seven grades (ManaBox, Dragon Shield) call the fourth light played: it is the third of five elsewhere.
+COLLECTION: dict[str, Any] = orjson.loads(Path(__file__).with_name("collection_formats.json").read_bytes())
+NONFOIL, NEAR_MINT = "nonfoil", "near_mint"
 PLAIN_HEADER = ("photo", "page", "card", "state", "score", "confidence", "quad", "name", "set", "collector_number",
                 "scryfall_id", "face_id", "oracle_id", "illustration_id", "tcgplayer_id", "cardmarket_id", "lang",
                 "printing_decided")
@@ -34,11 +41,11 @@ class Counted:
     printing: Printing
     count: int
 
-    def finish(self, nonfoil: str, foil: str, etched: str) -> str:
-        """What a site calls the only finish that the printing has. A photo does not tell several apart: then it is not
-        foil."""
+    @property
+    def finish(self) -> str:
+        """The only finish that the printing has. A photo does not tell several apart: then it is not foil."""
         finishes = self.printing.finishes
-        return {"foil": foil, "etched": etched}.get(finishes[0], nonfoil) if len(finishes) == 1 else nonfoil
+        return finishes[0] if len(finishes) == 1 else NONFOIL
 
     @property
     def name(self) -> str:
@@ -46,121 +53,45 @@ class Counted:
         return self.printing.card_name or self.printing.name
 
     @property
-    def code(self) -> str:
-        """The set's code in capitals, as most sites write it."""
-        return self.printing.set.upper()
-
-    @property
-    def language(self) -> str:
-        return LANGUAGES.get(self.printing.lang, self.printing.lang)
-
-
-Row = Callable[[Counted], Mapping[str, object]]
+    def front_name(self) -> str:
+        """The name by which Dragon Shield knows the card: of some, that of the front."""
+        is_short = self.printing.layout in COLLECTION["front_name_layouts"]
+        return self.name.partition(" // ")[0] if is_short else self.name
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a site names its columns, and the values of some of them for a printing. The others are empty."""
-    header: Sequence[str]
-    row: Row
+    """How a site names its columns, or how a line of a text list looks, and the site's words."""
+    finishes: Mapping[str, str]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    line: str = ""
     quote_all: bool = False
+    languages: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""  # for the page
 
     def text(self, counted: Iterable[Counted]) -> str:
         """The list as the site imports it."""
-        rows = [[str(self.row(entry).get(name, "")) for name in self.header] for entry in counted]
-        return csv_text([self.header, *rows], self.quote_all)
+        values = [self._values(entry) for entry in counted]
+        if self.line:
+            return "".join(self.line.format_map(known) + "\n" for known in values)
+        rows = [[template.format_map(known) for template in self.columns.values()] for known in values]
+        return csv_text([list(self.columns), *rows], self.quote_all)
 
-
-@dataclass(frozen=True)
-class TextList:
-    """Lines like "4 Lightning Bolt (LEA) 161", which Arena and most deck builders take."""
-
-    def text(self, counted: Iterable[Counted]) -> str:
-        return "".join(f"{entry.count} {entry.name} ({entry.code}) {entry.printing.collector_number}"
-                       f"{entry.finish('', ' *F*', ' *E*')}\n" for entry in counted)
-
-
-def _manabox(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    return {"Name": entry.name, "Set code": entry.code, "Set name": card.set_name,
-            "Collector number": card.collector_number, "Foil": entry.finish("normal", "foil", "etched"),
-            "Rarity": card.rarity, "Quantity": entry.count, "Scryfall ID": card.scryfall_id, "Misprint": "false",
-            "Altered": "false", "Condition": "near_mint", "Language": MANABOX_LANGUAGES.get(card.lang, card.lang)}
-
-
-def _moxfield(entry: Counted) -> dict[str, object]:
-    return {"Count": entry.count, "Tradelist Count": 0, "Name": entry.name, "Edition": entry.printing.set,
-            "Condition": "Near Mint", "Language": entry.language, "Foil": entry.finish("", "foil", "etched"),
-            "Collector Number": entry.printing.collector_number, "Alter": "False", "Proxy": "False"}
-
-
-def _archidekt(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    return {"Quantity": entry.count, "Name": entry.name, "Finish": entry.finish("Normal", "Foil", "Etched"),
-            "Condition": "NM", "Language": ARCHIDEKT_LANGUAGES.get(card.lang, card.lang.upper()),
-            "Edition Name": card.set_name, "Edition Code": card.set, "Scryfall ID": card.scryfall_id,
-            "Collector Number": card.collector_number}
-
-
-def _deckbox(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    return {"Count": entry.count, "Tradelist Count": 0, "Name": entry.name, "Edition": card.set_name,
-            "Edition Code": card.set, "Card Number": card.collector_number, "Condition": "Near Mint",
-            "Language": entry.language, "Foil": entry.finish("", "foil", "etched"), "Rarity": card.rarity.capitalize(),
-            "TcgPlayer ID": card.tcgplayer_id or "", "Scryfall ID": card.scryfall_id}
-
-
-def _dragonshield(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    name = entry.name.partition(" // ")[0] if card.layout in FRONT_NAME_LAYOUTS else entry.name
-    return {"Quantity": entry.count, "Trade Quantity": 0, "Card Name": name, "Set Code": entry.code,
-            "Set Name": card.set_name, "Card Number": card.collector_number, "Condition": "NearMint",
-            "Printing": entry.finish("Normal", "Foil", "Foil"), "Language": entry.language}
-
-
-def _mtggoldfish(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    return {"Card": entry.name, "Set ID": entry.code, "Set Name": card.set_name, "Quantity": entry.count,
-            "Foil": entry.finish("regular", "foil", "foil_etched"), "Collector Number": card.collector_number,
-            "Scryfall ID": card.scryfall_id}
-
-
-def _topdecked(entry: Counted) -> dict[str, object]:
-    card = entry.printing
-    return {"QUANTITY": entry.count, "NAME": entry.name, "SETCODE": entry.code, "SETNAME": card.set_name,
-            "COLLECTOR NUMBER": card.collector_number, "FINISH": entry.finish("nonfoil", "foil", "etched"),
-            "RARITY": card.rarity, "ID": card.scryfall_id, "LANG": card.lang, "CONDITION": "near mint"}
-
-
-def _cardkingdom(entry: Counted) -> dict[str, object]:
-    return {"title": entry.name, "edition": entry.printing.set_name, "foil": entry.finish("FALSE", "TRUE", "TRUE"),
-            "quantity": entry.count}
+    def _values(self, entry: Counted) -> dict[str, object]:
+        card = entry.printing
+        return {"count": entry.count, "name": entry.name, "front_name": entry.front_name, "set": card.set,
+                "SET": card.set.upper(), "set_name": card.set_name, "number": card.collector_number,
+                "rarity": card.rarity, "Rarity": card.rarity.capitalize(), "scryfall_id": card.scryfall_id,
+                "tcgplayer_id": card.tcgplayer_id or "",
+                "finish": self.finishes.get(entry.finish, self.finishes[NONFOIL]),
+                "condition": self.conditions.get(NEAR_MINT, ""), "language": self.languages.get(card.lang, card.lang),
+                "LANGUAGE": self.languages.get(card.lang, card.lang.upper()),
+                "language_name": COLLECTION["language_names"].get(card.lang, card.lang)}
 
 
 PLAIN = "plain"  # has a line for each card: plain_text()
-FORMATS: dict[str, Format | TextList] = {
-    "manabox": Format(("Name", "Set code", "Set name", "Collector number", "Foil", "Rarity", "Quantity", "ManaBox ID",
-                       "Scryfall ID", "Purchase price", "Misprint", "Altered", "Condition", "Language",
-                       "Purchase price currency"), _manabox),
-    "moxfield": Format(("Count", "Tradelist Count", "Name", "Edition", "Condition", "Language", "Foil", "Tags",
-                        "Last Modified", "Collector Number", "Alter", "Proxy", "Purchase Price"), _moxfield, True),
-    "archidekt": Format(("Quantity", "Name", "Finish", "Condition", "Date Added", "Language", "Purchase Price", "Tags",
-                         "Edition Name", "Edition Code", "Multiverse Id", "Scryfall ID", "Collector Number"),
-                        _archidekt),
-    "deckbox": Format(("Count", "Tradelist Count", "Name", "Edition", "Edition Code", "Card Number", "Condition",
-                       "Language", "Foil", "Signed", "Artist Proof", "Altered Art", "Misprint", "Promo", "Textless",
-                       "Printing Id", "Printing Note", "Tags", "My Price", "Cost", "Rarity", "Price", "TcgPlayer ID",
-                       "Scryfall ID"), _deckbox),
-    "dragonshield": Format(("Folder Name", "Quantity", "Trade Quantity", "Card Name", "Set Code", "Set Name",
-                            "Card Number", "Condition", "Printing", "Language", "Price Bought", "Date Bought"),
-                           _dragonshield),
-    "mtggoldfish": Format(("Card", "Set ID", "Set Name", "Quantity", "Foil", "Variation", "Collector Number",
-                           "Scryfall ID"), _mtggoldfish),
-    "topdecked": Format(("QUANTITY", "NAME", "SETCODE", "SETNAME", "COLLECTOR NUMBER", "FINISH", "PRICE", "RARITY",
-                         "ID", "ACQUIRED DATE", "ACQUIRED PRICE", "LANG", "PRICE SALE", "SIGNING", "ALTERATION",
-                         "CONDITION", "NOTES", "TAGS"), _topdecked),
-    "cardkingdom": Format(("title", "edition", "foil", "quantity"), _cardkingdom),
-    "text": TextList()}
+FORMATS = {name: Format(**told) for name, told in COLLECTION["formats"].items()}
 NAMES = (PLAIN, *FORMATS)
 
 
