@@ -5,7 +5,8 @@
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; --with-model also mtg_pictures.npy,
         the model's weights, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
-        --with-model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*128 bytes)
+        --with-model also model.onnx, model.int8.onnx (if its vectors agree), hashes.bin (uint8, N*128 bytes), the
+        networks that find corners, and printings.bin; --with-reading also the networks that read text
 """
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, directory
 from mtg_image_db.browser.export import ExportOptions, export
-from mtg_image_db.console import EXIT_OK, command, entry_point, require_directory, say
+from mtg_image_db.console import EXIT_OK, SuiteError, command, entry_point, require_directory, say
 
 
 @entry_point
@@ -29,19 +30,24 @@ def main(argv: list[str] | None = None) -> int:
     model = parser.group("model")
     model.add_argument("--with-model", action="store_true",
                        help="also write the model, which a page needs to search for pictures")
+    model.add_argument("--with-reading", action="store_true",
+                       help="with --with-model: also write the networks that read printings and titles, 32 MB")
     model.add_argument("--cache", type=Path, metavar="DIR",
                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
     args = parser.parse(argv)
     cache = args.cache or cache_beside(args.input_dir)
     if args.with_model:
         require_directory(cache, "cache", "Name it with --cache, or leave out --with-model.")
-    result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None))
+    elif args.with_reading:
+        raise SuiteError("Invalid Arguments", "--with-reading needs the model", "--with-reading", "Add --with-model.")
+    result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None,
+                                  args.with_reading))
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")
     serve = command("scripts/serve.py", "--index-dir", args.input_dir)
     say(f"Next: {serve}" if args.output_dir == args.input_dir else
-        "Next: copy web/*.js and web/vendor/ to where your page is. docs/browser.md says how it uses them.")
+        "Next: copy the folder web/ to where your page is. docs/browser.md says how a page of your own uses it.")
     return EXIT_OK
 
 

@@ -40,6 +40,8 @@ DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_f
 # Files of an export
 BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json", "hashes.bin"
 BROWSER_SMALL_MODEL = "model.int8.onnx"  # beside MODEL
+BROWSER_NETWORKS = "card_corners.onnx", "corner_refiner.onnx", "text_lines.onnx", "text_letters.onnx", "text_turns.onnx"
+BROWSER_PRINTINGS = "printings.bin"
 
 MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 # The versions of the other files. The program's version is mtg_image_db.__version__.

@@ -5,7 +5,8 @@
 Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir>; for the model also mtg_pictures.npy,
         model.onnx, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
-        with the model also model.onnx, model.int8.onnx (if its vectors agree) and hashes.bin (uint8, N*128 bytes)
+        with the model also model.onnx, model.int8.onnx (if its vectors agree), hashes.bin (uint8, N*128 bytes), the
+        small networks, and printings.bin (if the index lists printings)
 """
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 from mtg_image_db.artefacts import (
     BROWSER_HASHES,
     BROWSER_META,
+    BROWSER_NETWORKS,
+    BROWSER_PRINTINGS,
     BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
     EMBEDDINGS,
@@ -31,12 +34,15 @@ from mtg_image_db.artefacts import (
     META,
     MODEL,
     PICTURES,
+    PRINTINGS,
     load_manifest,
     verify,
 )
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.freshness import build_id
 from mtg_image_db.browser.int8_weights import with_int8_weights
+from mtg_image_db.browser.network_files import FINDING, contents, described, identity, reading
+from mtg_image_db.browser.printing_blocks import packed
 from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, disk_space, say
 from mtg_image_db.embedding.embedder import AGREEMENT
@@ -47,7 +53,9 @@ from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
 from mtg_image_db.index.reader import read_pictures
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.card_reader import READING
+from mtg_image_db.recognition.collection import COLLECTION
 from mtg_image_db.recognition.decision import DECISION
+from mtg_image_db.recognition.text_reader import open_reader
 
 RECORDS_FORMAT, COLUMNS_FORMAT = FORMAT_VERSIONS["meta.json records"], FORMAT_VERSIONS["meta.json columns"]
 SCALE = 127
@@ -60,11 +68,12 @@ GZIP_LEVEL = 6
 @dataclass(frozen=True)
 class ExportOptions:
     """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
-    the model on. Without it, the model is not exported."""
+    the model on. Without it, the model is not exported. reading adds the networks that read text to the model."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
     cache: Path | None = None
+    reading: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,14 +119,14 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
-            "build": build_id(manifest), **model.described}
+            "build": build_id(manifest), "collection": COLLECTION, **model.described}
     files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
     ours = {MODEL} if target.resolve() == source.resolve() else set()  # a file of the build
-    old = sorted(name for name in {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES} - files.keys() - ours
-                 if (target / name).exists())
+    of_model = {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS}
+    old = sorted(name for name in of_model - files.keys() - ours if (target / name).exists())
     for name in old:
         (target / name).unlink()
     if old:
@@ -172,7 +181,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
         raise SuiteError("Build Error", "the ONNX model does not give the index's vectors",
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {options.cache}",
                          "Leave out --with-model, or build the index again.")
-    models = [_identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
+    models = [identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
     small = _with_int8_weights(files[MODEL])
     if small is None and len(files[MODEL]) < SMALL_ENOUGH:
         pass  # a page loads it as it is
@@ -182,16 +191,25 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
         files[BROWSER_SMALL_MODEL] = small
         # A page uses the first model. int8 takes a quarter of the bytes, and is used if it changes almost nothing.
         models.insert(0 if agreement >= AGREEMENT else 1,
-                      _identity(BROWSER_SMALL_MODEL, small) | {"cosine": round(agreement, 5)})
+                      identity(BROWSER_SMALL_MODEL, small) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
     if options.output_dir.resolve() == options.input_dir.resolve():
         del files[MODEL]  # it is there
-    files[BROWSER_HASHES] = np.hstack([sources["hash"], sources["art_hash"]]).tobytes()
+    files |= {BROWSER_HASHES: np.hstack([sources["hash"], sources["art_hash"]]).tobytes(), **contents(FINDING)}
+    recognition = {"hashes": identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION, "reading": READING,
+                   "networks": described(FINDING)}
+    if PRINTINGS in manifest["outputs"]:
+        verify(options.input_dir, manifest, (PRINTINGS,))
+        files[BROWSER_PRINTINGS] = packed(options.input_dir / PRINTINGS)
+        recognition["printings"] = identity(BROWSER_PRINTINGS, files[BROWSER_PRINTINGS])
+    if options.reading:
+        files |= contents(reading())
+        recognition["reading"] = {**READING, "networks": described(reading()), "positions": open_reader().positions}
     return BrowserModel(files, {
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
-        "recognition": {"hashes": _identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION, "reading": READING}})
+        "recognition": recognition})
 
 
 def _with_int8_weights(network: bytes) -> bytes | None:
@@ -201,10 +219,6 @@ def _with_int8_weights(network: bytes) -> bytes | None:
     except ImportError:
         return None
     return with_int8_weights(onnx.load_from_string(network)).SerializeToString()
-
-
-def _identity(name: str, data: bytes) -> dict[str, Any]:
-    return {"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def measure_fidelity(vectors: NDArray[np.float32], quantised: NDArray[np.int8]) -> dict[str, float]:

@@ -8,6 +8,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, META, file_sha256
+from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, META, PRINTINGS, file_sha256
+from mtg_image_db.browser.network_files import FINDING, can_read, described, reading
 from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.decision import DECISION
 
@@ -23,8 +25,8 @@ HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
 
 
 def build_id(manifest: dict[str, Any]) -> dict[str, str]:
-    """What an export depends on: the SHA-256 of the build's vectors and metadata, by file name."""
-    return {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in (EMBEDDINGS, META)}
+    """What an export depends on: the SHA-256 of the build's vectors, metadata and printings, by file name."""
+    return {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in (EMBEDDINGS, META, PRINTINGS)}
 
 
 def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
@@ -35,13 +37,23 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
     expected = {BROWSER_VECTORS: head["vectors_sha256"]}
     if "embedding" in head:
         recognition = head["recognition"]
-        decision = orjson.loads(orjson.dumps({**DECISION, "reading": READING}))
-        if any(recognition.get(name) != value for name, value in decision.items()):
-            return False  # of another version of this program
-        expected |= {file["file"]: file["sha256"] for file in [*head["embedding"]["models"], recognition["hashes"]]}
+        read = recognition.get("reading", {})
+        reads = "networks" in read
+        networks = {"networks": described(reading())} if reads and can_read() else {}
+        if not (_has(recognition, {**DECISION, "networks": described(FINDING)}) and _has(read, READING | networks)):
+            return False  # of another version of this program, or of what reads
+        expected |= {file["file"]: file["sha256"] for file in [
+            *head["embedding"]["models"], recognition["hashes"], *recognition["networks"].values(),
+            *(read["networks"].values() if reads else ()),
+            *([recognition["printings"]] if "printings" in recognition else ())]}
     if not _is_whole(folder / BROWSER_META):
         return False
     return all((folder / name).exists() and file_sha256(folder / name) == sha256 for name, sha256 in expected.items())
+
+
+def _has(recorded: dict[str, Any], constants: dict[str, Any]) -> bool:
+    """True if all constants are recorded, as JSON has them."""
+    return all(recorded.get(name) == value for name, value in orjson.loads(orjson.dumps(constants)).items())
 
 
 def _is_whole(meta: Path) -> bool:
@@ -62,8 +74,8 @@ def exported_head(folder: Path) -> dict[str, Any]:
     if not meta.exists():
         return {}
     with open(meta, "rb") as file:
-        before_cards = re.split(rb',"(?:records|columns)":', file.read(HEAD_BYTES))[0]
-    try:
-        return orjson.loads(before_cards + b"}")
-    except orjson.JSONDecodeError:
-        return {}
+        data = file.read(HEAD_BYTES)
+    for key in re.finditer(rb',"(?:records|columns)":', data):
+        with contextlib.suppress(orjson.JSONDecodeError):  # this one is within something else
+            return orjson.loads(data[:key.start()] + b"}")
+    return {}

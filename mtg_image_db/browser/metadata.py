@@ -22,7 +22,8 @@ ID, ID_SIGN = "scryfall_id", "{id}"
 WITH_ID = {"face_id", "image_url", "card_url"}
 # Fields with few different values. face_id is {id}, except for cards with two sides.
 DICTIONARIES = {"face_id", "set", "frame", "layout", "lang", "colors", "artist", "released_at", "image_status",
-                "same_image_as", "set_name", "rarity", "finishes", "printed_name", "type_line"}
+                "same_image_as", "set_name", "rarity", "finishes", "printed_name", "type_line", "border_color",
+                "promo_types"}
 
 
 def rows(lines: list[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 from mtg_image_db.artefacts import MODEL
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
 from mtg_image_db.browser.freshness import exported_head, is_current
+from mtg_image_db.browser.network_files import can_read
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.scryfall.image_cache import cached_names
 
@@ -23,19 +24,21 @@ COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is
 @dataclass(frozen=True)
 class Site:
     """The folders that are served: the page's files, the index, the card pictures, which may be missing, and the
-    browser's files of the index."""
+    browser's files of the index. reads: the page shall read text, where that is installed."""
     web: Path
     index_dir: Path
     cache: Path
     exported: Path
+    reads: bool = True
 
 
 def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
     """True if the browser's files are missing, damaged, not of this build, or without the model although there are
-    pictures to measure it on. manifest is the build's."""
+    pictures to measure it on, or without what reads text. manifest is the build's."""
     if not is_current(site.exported, manifest):
         return True
-    return not has_model(site) and can_export_model(site, manifest)
+    is_complete = has_model(site) and (_has_reading(site) or not _reads(site))
+    return not is_complete and can_export_model(site, manifest)
 
 
 def export_for(site: Site, manifest: dict[str, Any]) -> None:
@@ -43,7 +46,7 @@ def export_for(site: Site, manifest: dict[str, Any]) -> None:
     head, with_model = exported_head(site.exported), can_export_model(site, manifest)
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
-    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None)
+    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None, _reads(site))
     try:
         export(options, manifest)
     except SuiteError as error:
@@ -61,3 +64,11 @@ def can_export_model(site: Site, manifest: dict[str, Any]) -> bool:
 def has_model(site: Site) -> bool:
     """True if the exported files include the model."""
     return "embedding" in exported_head(site.exported)
+
+
+def _has_reading(site: Site) -> bool:
+    return "networks" in exported_head(site.exported)["recognition"]["reading"]
+
+
+def _reads(site: Site) -> bool:
+    return site.reads and can_read()

@@ -2,7 +2,7 @@
 
     rows = NameSearch(index.metadata).rows("bolt lea")
 
-It does what the page's web/names.js does: without accents, capitals, punctuation or ligatures.
+Texts are compared as the page's web/index/names.js does: without accents, capitals, punctuation or ligatures.
 Reads and writes  nothing
 """
 from __future__ import annotations

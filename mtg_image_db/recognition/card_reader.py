@@ -20,6 +20,7 @@ from mtg_image_db.recognition.cards import STATES, TITLE_ALONE, UNKNOWN, Card
 from mtg_image_db.recognition.corner_refiner import Place
 from mtg_image_db.recognition.decision import ACCEPTED_TITLED, BESIDE, Question
 from mtg_image_db.recognition.finder import Quad, overlap
+from mtg_image_db.recognition.letters import ALPHABET
 from mtg_image_db.recognition.printed_lines import DECISION as LINE_RULES
 from mtg_image_db.recognition.printed_lines import scored
 from mtg_image_db.recognition.printing_choice import DECISION as PRINTING_RULES
@@ -40,7 +41,9 @@ UNCOVERED = 0.7  # similarity of a complete card. Cards of fans on which the tit
 MOST_LINES = 120  # the largest: three for each card of the photo of 40. A line takes 25 ms
 # The constants of reading, for other programs: an export writes them into meta.json.
 READING = {"accepted_titled": ACCEPTED_TITLED, "lines_side": LINES_SIDE, "card_height": CARD_HEIGHT,
-           "titles": TITLE_RULES, "titled": TITLED_RULES, "lines": LINE_RULES, "printings": PRINTING_RULES}
+           "max_lines_side": MAX_LINES_SIDE, "uncovered": UNCOVERED, "most_lines": MOST_LINES,
+           "alphabet": "".join(ALPHABET), "titles": TITLE_RULES, "titled": TITLED_RULES, "lines": LINE_RULES,
+           "printings": PRINTING_RULES}
 
 
 class CardReader:

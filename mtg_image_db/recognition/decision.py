@@ -47,7 +47,7 @@ CARD_HERE = 0.6
 BESIDE = 0.75  # another place lies beside a card if it shares less than this part of the smaller one with it
 RIVALS = 2  # the number of different cards that a view's corners are fitted to
 NEAR_EQUAL = 0.02  # difference of cosines. Below it, rows of one name without illustration_id count as one artwork
-# The constants that web/likeness.js needs: an export writes them into meta.json.
+# The constants that web/recognition/decision.js needs: an export writes them into meta.json.
 DECISION = {"accepted": ACCEPTED, "retrieved": RETRIEVED, "retrieved_by_art": RETRIEVED_BY_ART, "rivals": RIVALS,
             "sizes": SIZES, "moves": MOVES, "steps": STEPS, "hopeless": HOPELESS, "art_steps": ART_STEPS,
             "art_hopeless": ART_HOPELESS, "art": ART}

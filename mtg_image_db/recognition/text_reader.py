@@ -83,7 +83,7 @@ class TextReader:
         return open_session(self._folder / READS)
 
     @cached_property
-    def _columns(self) -> list[int]:
+    def positions(self) -> list[int]:
         """Where the network that reads has the letters of ALPHABET."""
         listed = self._reads.get_modelmeta().custom_metadata_map["character"].split("\n")
         position = {letter: at for at, letter in enumerate(["", *listed, " "])}
@@ -122,7 +122,7 @@ class TextReader:
             width = -(-strips[chosen[-1]].shape[1] // STEP) * STEP
             answers = self._run(self._reads, _batch([strips[at] for at in chosen], width))
             for at, answer in zip(chosen, answers, strict=True):
-                columns = answer[:-(-strips[at].shape[1] // COLUMN), self._columns]
+                columns = answer[:-(-strips[at].shape[1] // COLUMN), self.positions]
                 found[at] = np.log(np.maximum(columns, LEAST))
         return found
 
