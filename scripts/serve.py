@@ -5,14 +5,12 @@
 Files that the page needs are exported first, if they are missing or not of this index.
 Reads   web/, the index and its browser's files in <index-dir>, and the pictures in <cache>, instead of Scryfall's
 Writes  the browser's files in <index-dir>, if they are missing or not of this index; in a temporary folder if
-        <index-dir> cannot be written
+        <index-dir> cannot be written. With --https, a certificate in this user's folder (certificate.py)
 """
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
-import socket
 import sys
 import tempfile
 import webbrowser
@@ -26,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 import mtg_image_db
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, web_origin
 from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
+from mtg_image_db.browser.addresses import EVERYWHERE, LOOPBACK, is_this_machine_only, names_of, show_code, shown_host
 from mtg_image_db.browser.site import Site, export_for, has_model, needs_export
 from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say, unwritable
 from mtg_image_db.recognition.card_reader import AUTO, READ
@@ -33,7 +32,6 @@ from mtg_image_db.recognition.open_index import OpenIndex
 
 WEB = ROOT / "web"
 RUNTIME = WEB / "vendor" / "ort.wasm.min.mjs"
-LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 PLACES = OUT, Path("demo_out/index_out")  # the first folder that holds an index is served
 
 
@@ -67,18 +65,6 @@ def opened_index(index_dir: Path, read: str) -> OpenIndex | None:
     return index
 
 
-def shown_host(host: str) -> str:
-    """The host to open on this machine."""
-    return "localhost" if host in (LOOPBACK, EVERYWHERE) else host
-
-
-def is_this_machine_only(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
@@ -88,17 +74,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, metavar="DIR",
                         help="the downloaded pictures (default: image_cache beside the index)")
     parser.add_argument("--read", type=one_of(*READ), default=AUTO, metavar="HOW",
-                        help="auto: the service reads printed text where it decides something; off: never (default: "
-                             "auto)")
+                        help="auto: printed text is read where it decides something; off: never (default: auto)")
     parser.add_argument("--host", default=LOOPBACK, metavar="HOST",
                         help=f"where to listen: {LOOPBACK} for this machine only, {EVERYWHERE} for a container or for "
                              f"other devices in your network (default: {LOOPBACK})")
     parser.add_argument("--port", type=number(int, 0, 65535), default=8000, metavar="N",
                         help="0 to 65535, 0 takes a free one (default: 8000)")
+    parser.add_argument("--https", action="store_true",
+                        help="encrypted, with a certificate of this machine's own: browsers of other devices allow the "
+                             "camera with https only")
     parser.add_argument("--allow-origin", type=web_origin, action="append", default=[], metavar="ORIGIN",
                         help="a page of another site that may use the service: https://example.com (default: none)")
     args = parser.parse(argv)
-    from mtg_image_db.browser.server import application, bound, network_name, serve  # the HTTP server: 0.3 s
+    from mtg_image_db.browser.server import application, bound, serve  # the HTTP server: 0.3 s
+
+    if args.https:
+        from mtg_image_db.browser.certificate import certificate_for, user_folder
 
     require_directory(args.index_dir, "index", "Run make demo, or make download and make embed, first.")
     manifest = load_manifest(args.index_dir)
@@ -108,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     host = args.host or LOOPBACK
     with contextlib.ExitStack() as opened:
         listening = opened.enter_context(bound(host, args.port))  # before the export, which may take a minute
-        site = exported(Site(WEB, args.index_dir, cache, args.index_dir), manifest, opened)
+        site = exported(Site(WEB, args.index_dir, cache, args.index_dir, args.read == AUTO), manifest, opened)
         if not has_model(site):
             why = "" if cache.is_dir() else f", because {cache} does not exist (--cache names another)"
             why = why if MODEL in manifest["outputs"] else f": it has no {MODEL}. The next build writes it"
@@ -117,18 +108,20 @@ def main(argv: list[str] | None = None) -> int:
             say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
                 "searches names, not pictures.")
         index = opened_index(args.index_dir, args.read)
-        names = [host, socket.gethostname()]
-        port = listening.getsockname()[1]
-        address = f"http://{shown_host(host)}:{port}"
-        app = application(site, index, names, args.allow_origin)
+        names = names_of(host)
+        kept = certificate_for(names, user_folder()) if args.https else None
+        scheme, port = "https" if kept else "http", listening.getsockname()[1]
+        address, elsewhere = f"{scheme}://{shown_host(host)}:{port}", f"{scheme}://{names[-1]}:{port}"
+        app = application(site, index, names, args.allow_origin, kept.authority if kept else b"")
         try:
             if not is_this_machine_only(host):
-                name = network_name() if host == EVERYWHERE else host
-                say(f"Other devices in your network open http://{name}:{port}. Anyone in that network can.")
+                say(f"Other devices in your network open {elsewhere}. Anyone in that network can."
+                    + " Their browsers warn first: docs/scanner.md says what to tap." * bool(kept))
+                show_code(elsewhere)
             say(f"The cards of {args.index_dir} are at {address} (Ctrl-C ends this)."
                 + f" For programs: {address}/api" * bool(index))
             show(address)
-            serve(app, listening)
+            serve(app, listening, kept.server if kept else None)
         except KeyboardInterrupt:
             say("Stopped.")
     sys.stderr.flush()

@@ -7,6 +7,7 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,6 +18,8 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from mtg_image_db.artefacts import (
     BROWSER_HASHES,
     BROWSER_META,
+    BROWSER_NETWORKS,
+    BROWSER_PRINTINGS,
     BROWSER_SMALL_MODEL,
     BROWSER_VECTORS,
     MODEL,
@@ -25,12 +28,16 @@ from mtg_image_db.artefacts import (
 from mtg_image_db.browser.site import Site
 
 PICTURE = "picture"  # with a picture's quoted address as the query
-INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES}
+INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS,
+               *BROWSER_NETWORKS}
 # Not as this machine's settings say: a browser runs no module of another type.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
          ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".jpg": "image/jpeg",
-         ".png": "image/png", ".webp": "image/webp"}
-HEADERS = {"Cache-Control": "no-cache"}  # ask each time: an export replaces the files
+         ".png": "image/png", ".webp": "image/webp", ".webmanifest": "application/manifest+json"}
+HEADERS = {
+    "Cache-Control": "no-cache",  # ask each time: an export replaces the files
+    # Browsers give threads to pages with these two only. Card pictures of other sites are asked for without cookies.
+    "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "credentialless"}
 
 
 def page_of(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -41,7 +48,7 @@ def page_of(site: Site) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
         name = request.path_params["name"]
         if name in ("", "index.html"):
-            return _start_page(site)
+            return _start_page(request, site)
         if name == PICTURE:
             return _file(request, site.cache / cache_name(unquote(request.url.query)))
         if name not in INDEX_FILES:
@@ -54,11 +61,14 @@ def page_of(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-def _start_page(site: Site) -> Response:
+def _start_page(request: Request, site: Site) -> Response:
     html = (site.web / "index.html").read_text()
     if site.cache.is_dir():
         html = html.replace("<body>", f'<body data-pictures="{PICTURE}?">')
-    return HTMLResponse(html, headers=HEADERS)
+    headers = HEADERS | {"ETag": f'"{hashlib.sha256(html.encode()).hexdigest()[:16]}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return HTMLResponse(html, headers=headers)
 
 
 def _file(request: Request, path: Path, headers: dict[str, str] | None = None) -> Response:

@@ -16,12 +16,13 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -32,14 +33,19 @@ from mtg_image_db.console import SuiteError
 from mtg_image_db.recognition.open_index import OpenIndex
 
 LAST_ANSWERS_SECONDS = 4  # after Ctrl-C
+AUTHORITY_PATH = "/certificate.crt"
 BACKLOG = 128  # clients that may connect before the server accepts them
 
 
-def application(site: Site, index: OpenIndex | None, hosts: Sequence[str], origins: Sequence[str] = ()) -> ASGIApp:
+def application(site: Site, index: OpenIndex | None, hosts: Sequence[str], origins: Sequence[str] = (),
+                authority: bytes = b"") -> ASGIApp:
     """The page and the service. Without an index, only the page. hosts are the names that requests may be sent to.
-    origins are the pages of other sites that may ask."""
-    page = Route("/{name:path}", page_of(site))
-    app: ASGIApp = Starlette(routes=[*(api.routes(index) if index else ()), page])
+    origins are the pages of other sites that may ask. authority is a certificate that phones may install."""
+    routes = [*(api.routes(index) if index else ()), Route("/{name:path}", page_of(site))]
+    if authority:
+        answer = Response(authority, media_type="application/x-x509-ca-cert")
+        routes.insert(0, Route(AUTHORITY_PATH, lambda _: answer))
+    app: ASGIApp = Starlette(routes=routes)
     if origins:
         app = CORSMiddleware(app, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["*"])
     return _HostCheck(app, {name.lower() for name in (*hosts, "localhost")})
@@ -65,19 +71,21 @@ class _HostCheck:
         return name in self._names
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve the application until Ctrl-C. Then give the last answers, for at most LAST_ANSWERS_SECONDS."""
-    with serving(app, listening) as ended:
+def serve(app: ASGIApp, listening: socket.socket, certificate: Path | None = None) -> None:
+    """Serve the application until Ctrl-C. Then give the last answers, for at most LAST_ANSWERS_SECONDS. With a file of
+    a certificate and its key, serve https."""
+    with serving(app, listening, certificate) as ended:
         ended.wait()
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, listening: socket.socket) -> Iterator[threading.Event]:
+def serving(app: ASGIApp, listening: socket.socket, certificate: Path | None = None) -> Iterator[threading.Event]:
     """Serve the application in a thread during the block. In the main thread, uvicorn would take the signals, which
     console.entry_point handles. The event is set when it has ended: Thread.join forgets a thread after Ctrl-C."""
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the answer says what is wrong with a body
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off",
-                                           server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS))
+                                           server_header=False, timeout_graceful_shutdown=LAST_ANSWERS_SECONDS,
+                                           ssl_certfile=certificate))
     ended = threading.Event()
 
     def run() -> None:
@@ -120,11 +128,3 @@ def _refused(host: str, port: int, error: OSError) -> SuiteError:
                       f"--host {host} --port {port}: {error.strerror}",
                       f"Use another: --port {port % 65535 + 1}." if taken else
                       "Use --host 127.0.0.1, --host 0.0.0.0 or an address of this machine.")
-
-
-def network_name() -> str:
-    """This machine's address in its network. localhost if it has none. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(("10.255.255.255", 1))  # UDP: only chooses the network card
-        return str(probe.getsockname()[0])
-    return "localhost"
