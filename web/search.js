@@ -1,42 +1,52 @@
-// Searches the cards of an index in a page, without a server. export_for_browser.py wrote the index.
+// Searches the cards of an index in a page, and names the cards in pictures, without a server. export_for_browser.py
+// wrote the index.
 //
 //     import { openIndex } from "./search.js";
 //
 //     const index = await openIndex("./");                        // where meta.json and embeddings.i8bin are
-//     const { total, matches } = await index.find("bolt lea", { k: 10 });   // by name, set, collector number
+//     const { total, matches } = await index.search("t:goblin c:r", { limit: 10 });
 //     const similar = await index.like(matches[0].row);                     // more like this
-//     const answer = await index.name(file);             // a picture: File, Blob, ImageData, image, video or canvas
-//     if (answer.accepted) show(answer.matches[0].record.name);             // else: not sure
+//     const { cards } = await index.name(file);          // a picture: File, Blob, ImageData, image, video or canvas
+//     for (const card of cards) show(card.state, card.matches[0].name, card.quad);
 //
-// Each call gives k matches, or 24 without k. index.name(picture, { frame: { x, y, width, height } }) looks at a part
-// of the picture. The frame is in pixels. The card has to be upright, and to fill the frame or, without one, the
-// picture.
-//
-// A match is {row, score, record}. record is the card's record in meta.json. score is the cosine, and a search by text
-// has none.
-// The answer to a picture is {accepted, similarity, margin, confidence, matches}. similarity says how alike the picture
-// and the first match are, margin how much less alike the next card is. confidence is the similarity of the art alone.
-// It decides whether the answer is accepted (likeness.js). Where an artwork has several printings, the first match may
-// be another printing than the one in the picture.
+// A match of search, like and nearest is {row, score, record}. record is the card's record in meta.json. score is the
+// cosine, and a search by text has none. like and nearest give k of them, or 24 without k; search gives `limit`, or 60.
+// name() gives {cards, width, height, seconds}. A card is an object as in the JSON of query_index.py, which
+// docs/naming.md explains. Its corners are in pixels of the picture, which has this width and height. The options:
+//     k       matches of each card, at most. 3 without it
+//     quad    [[x, y] x 4]: the corners of the card, if a person has set them. Only this place is looked at
+//     camera  true: the picture is one of many, so that a few places are enough
+//     near    the corners of the cards in the picture before: with camera, they are looked for there
+//     read    false: nothing that is printed is read
 //
 // Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
-// To use the search in another page, copy the .js files into one folder, and vendor/ too if it searches pictures.
+// To use the search in another page, copy the folders of .js files and vendor/.
 
-import { decode } from "./prepare.js";
+import { decode } from "./recognition/preparation.js";
 
-const MATCHES = 24;
+const MATCHES = 24; // of a card, by how alike they are
+const CARD_MATCHES = 3; // of a card in a picture
 
-// Opens the index at base, a URL relative to the page. onProgress({what, part}) hears what is loading: what is "cards"
-// or "vectors" now, and "model" with the first picture. part goes from 0 to 1.
+/**
+ * Opens the index at base, a URL relative to the page. onProgress({what, part}) hears what is loading: what is "cards"
+ * or "vectors" now, and "model" with the first picture. part goes from 0 to 1.
+ * @param {string} [base]
+ * @param {import("./index/card_index.js").OnProgress} [onProgress]
+ */
 export async function openIndex(base = "./", onProgress = () => {}) {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   const waiting = new Map();
   let last = 0;
 
-  const ask = (method, ...args) => new Promise((resolve, reject) => {
+  const asked = (method, args, moved = []) => new Promise((resolve, reject) => {
     waiting.set(++last, { resolve, reject });
-    worker.postMessage({ id: last, method, args });
+    worker.postMessage({ id: last, method, args }, moved);
   });
+  const ask = (method, ...args) => asked(method, args);
+  const askPicture = async (method, picture, ...args) => {
+    const { sent, moved } = await sendable(picture);
+    return asked(method, [sent, ...args], moved);
+  };
   worker.onmessage = ({ data: { id, progress, result, error } }) => {
     if (progress) return onProgress(progress);
     const { resolve, reject } = waiting.get(id);
@@ -58,11 +68,15 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     // {cards, dimension, model, similar, pictures, lacking}. pictures is true where the model was exported too.
     // similar, pictures and lacking also say what this browser can do (abilities.js).
     about,
-    find: (text, { k = MATCHES } = {}) => ask("find", text, k),
+    search: (text, options = {}) => ask("search", text, options),
+    card: (faceId) => ask("card", faceId),
+    printings: (row) => ask("printings", row),
+    listed: (lines) => ask("listed", lines),
     like: (row, { k = MATCHES } = {}) => ask("like", row, k),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
-    embed: async (picture) => ask("embed", await sendable(picture)),
-    name: async (picture, { k = MATCHES, frame = null } = {}) => ask("name", await sendable(picture), k, frame),
+    embed: (picture) => askPicture("embed", picture),
+    name: (picture, { k = CARD_MATCHES, quad = null, read = true, camera = false, near = [] } = {}) =>
+      askPicture("name", picture, { k, quad, read, camera, near }),
     close() {
       worker.terminate();
       for (const { reject } of waiting.values()) reject(new Error("The index was closed."));
@@ -71,15 +85,16 @@ export async function openIndex(base = "./", onProgress = () => {}) {
   };
 }
 
-// A picture that can be sent to a worker: an element becomes an ImageBitmap. A worker reads pictures with an
-// OffscreenCanvas. Browsers without it read them here.
+// A picture as it is sent to the worker, and what moves there without a copy: an element becomes an ImageBitmap. A
+// worker reads pictures with an OffscreenCanvas. Browsers without it read them here.
 async function sendable(picture) {
-  if (picture instanceof ImageData) return picture;
-  let sent = picture;
+  if (picture instanceof ImageData) return { sent: picture, moved: [] };
+  let bitmap = picture;
   try {
-    if (!(picture instanceof Blob)) sent = await createImageBitmap(picture, { colorSpaceConversion: "none" });
+    if (!(picture instanceof Blob)) bitmap = await createImageBitmap(picture, { colorSpaceConversion: "none" });
   } catch {
     throw new Error("This is no picture: give a File, Blob or ImageData, or an image, video or canvas element.");
   }
-  return globalThis.OffscreenCanvas ? sent : decode(sent);
+  if (!globalThis.OffscreenCanvas) return { sent: await decode(bitmap), moved: [] };
+  return { sent: bitmap, moved: bitmap instanceof Blob ? [] : [bitmap] };
 }

@@ -2,7 +2,7 @@
 ;;
 ;; Assemble it (after `make web`), then put the bytes into KERNEL in scores.js:
 ;;
-;;     node web/node_modules/wabt/bin/wat2wasm web/scores.wat -o scores.wasm
+;;     node web/node_modules/wabt/bin/wat2wasm web/index/scores.wat -o scores.wasm
 ;;
 ;; A score is the sum of the products of a row's numbers (int8) and the query's numbers (int16).
 ;; It is not divided by anything: scores.js turns it into a cosine.

@@ -24,8 +24,14 @@ const KERNEL = Uint8Array.of(
 const BLOCK = 8; // numbers that the kernel takes at a time
 const PAGE = 65536; // bytes of WebAssembly memory
 const INT16 = 32767;
+const LOWEST = -(2 ** 31); // the score of a row that is left out
 
-// Memory for `count` rows of `dimension` int8; scale is meta.json's quantization.scale_factor.
+/**
+ * Memory for `count` rows of `dimension` int8; scale is meta.json's quantization.scale_factor.
+ * @param {number} count
+ * @param {number} dimension
+ * @param {number} scale
+ */
 export function createRows(count, dimension, scale) {
   const size = count * dimension;
   const queryAt = Math.ceil((size + BLOCK) / 16) * 16;
@@ -33,17 +39,24 @@ export function createRows(count, dimension, scale) {
   const scoresAt = queryAt + 2 * padded;
   const memory = allocate(scoresAt + 4 * count, size);
   if (!WebAssembly.validate(KERNEL)) throw new Error("This browser is too old: it has no WebAssembly SIMD.");
-  const kernel = new WebAssembly.Instance(new WebAssembly.Module(KERNEL), { m: { m: memory } }).exports;
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(KERNEL), { m: { m: memory } });
+  const kernel = /** @type {{score: (...numbers: number[]) => void}} */ (exports);
   const bytes = new Uint8Array(memory.buffer, 0, size);
+  const numbers = new Int8Array(memory.buffer, 0, size);
   const scores = new Int32Array(memory.buffer, scoresAt, count);
   const query = new Int16Array(memory.buffer, queryAt, padded);
 
   return {
     bytes,
 
-    // The k rows with the highest cosine to a unit vector, best first, and after them those of `others` (row numbers)
-    // that are not among them. Rounding makes a row up to 0.5% too long, so a score is at most 1.
-    nearest(vector, k, others = []) {
+    /**
+     * The k rows with the highest cosine to a unit vector, best first, without the rows that are left out. Rounding
+     * makes a row up to 0.5% too long, so a score is at most 1.
+     * @param {Float32Array} vector
+     * @param {number} k
+     * @param {number[]} [leftOut]
+     */
+    nearest(vector, k, leftOut = []) {
       if (vector.length !== dimension) {
         throw new Error(`The vector has ${vector.length} numbers, the index ${dimension}: they are of two models.`);
       }
@@ -52,19 +65,36 @@ export function createRows(count, dimension, scale) {
       for (let i = 0; i < dimension; i++) query[i] = Math.round(vector[i] * (INT16 / largest));
       kernel.score(0, size, dimension, queryAt, scoresAt);
       const unit = largest / INT16 / scale;
-      const found = new Set([...best(scores, Math.min(k, count)), ...others]);
-      return Array.from(found, (row) => ({ row, score: Math.min(1, scores[row] * unit) }));
+      for (const row of leftOut) scores[row] = LOWEST;
+      return best(scores, Math.min(k, count - leftOut.length))
+        .map((row) => ({ row, score: Math.min(1, scores[row] * unit) }));
     },
 
-    // The unit vector of a row.
+    /**
+     * The cosine of a unit vector and a row.
+     * @param {Float32Array} vector
+     * @param {number} row
+     */
+    cosine(vector, row) {
+      let sum = 0;
+      for (let i = 0, at = row * dimension; i < dimension; i++, at++) sum += vector[i] * numbers[at];
+      return Math.min(1, sum / scale);
+    },
+
+    /**
+     * The unit vector of a row.
+     * @param {number} row
+     */
     vector(row) {
-      const vector = Float32Array.from(new Int8Array(memory.buffer, row * dimension, dimension));
-      return normalise(vector);
+      return normalise(Float32Array.from(numbers.subarray(row * dimension, (row + 1) * dimension)));
     },
   };
 }
 
-// Gives a vector the length 1, in place.
+/**
+ * Gives a vector the length 1, in place.
+ * @param {Float32Array} vector
+ */
 export function normalise(vector) {
   const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0)) || 1;
   for (let i = 0; i < vector.length; i++) vector[i] /= norm;
@@ -79,7 +109,12 @@ function allocate(bytes, rows) {
   }
 }
 
-// The places of the k highest numbers, the highest first. Of equal numbers the first in the array comes first.
+/**
+ * The places of the k highest numbers, the highest first. Of equal numbers the first in the array comes first.
+ * @param {Int16Array | Int32Array} values
+ * @param {number} k
+ * @returns {number[]}
+ */
 export function best(values, k) {
   const places = [];
   let lowest = -Infinity;

@@ -3,12 +3,19 @@
 //     const meta = await readMeta("./");
 //     const bytes = await readBytes("./embeddings.i8bin", new Uint8Array(size), digest, onProgress);
 
+/** @typedef {Awaited<ReturnType<typeof readMeta>>} Meta */
+
 const RENEW = "Run python export_for_browser.py again.";
 const KIND = { dtype: "int8", scale_factor: 127 };
 
-// {rows, dimension, scale, model, size, fit, record(row), value(row, field), digest, embedding, recognition} from
-// <base>meta.json. embedding and recognition are there after an export --with-model. This reads both forms of
-// the file: records (version 1.0) and columns (2.0).
+/**
+ * {rows, dimension, scale, model, size, fit, record(row), value(row, field), dictionary(field), digest, embedding,
+ * recognition} from <base>meta.json. embedding and recognition are there after an export --with-model. This reads both
+ * forms of the file: records (version 1.0) and columns (2.0).
+ * dictionary(field) is {values, places}: the different values, and for each row the place of its own among them. It is
+ * undefined where the index has no such field.
+ * @param {string} base
+ */
 export async function readMeta(base) {
   const url = new URL("meta.json", base);
   const response = await ask(url);
@@ -27,19 +34,25 @@ export async function readMeta(base) {
       throw new Error(`${name(url)}: ${key} is ${meta.quantization?.[key]}; this page reads ${value}. ${RENEW}`);
     }
   }
-  const { length, record, value } = records(meta);
+  const { length, record, value, dictionary } = records(meta);
   if (length !== rows) {
     throw new Error(`${name(url)} describes ${length} cards, but its shape says ${rows}. ${RENEW}`);
   }
   return {
     rows, dimension, scale: meta.quantization.scale_factor, model: meta.model, size: meta.size, fit: meta.fit,
-    digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition,
-    record, value,
+    digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition, collection: meta.collection,
+    record, value, dictionary,
   };
 }
 
-// Fills `into` with the file's bytes as they arrive. onProgress hears which part of them is there, from 0 to 1.
-// digest is the SHA-256 that the bytes must have, in hex. Browsers can check it on https and on localhost only.
+/**
+ * Fills `into` with the file's bytes as they arrive. onProgress hears which part of them is there, from 0 to 1.
+ * digest is the SHA-256 that the bytes must have, in hex. Browsers can check it on https and on localhost only.
+ * @param {URL} url
+ * @param {Uint8Array<ArrayBuffer>} into
+ * @param {string} digest
+ * @param {(part: number) => void} [onProgress]
+ */
 export async function readBytes(url, into, digest, onProgress = () => {}) {
   const reader = (await ask(url)).body.getReader();
   const next = () => reader.read().catch(() => {
@@ -86,11 +99,16 @@ function fromRecords({ records }) {
     length: isComplete ? records.length : 0,
     record: (row) => records[row],
     value: (row, field) => records[row][field],
+    dictionary: (field) => (field in records[0] ? different(records.length, (row) => records[row][field]) : undefined),
   };
 }
 
-// Reads the second form. A record is put together when it is asked for: 500,000 of them would take 1 GB.
-function fromColumns({ columns }) {
+/**
+ * Reads the second form: {length, record(row), value(row, field)}. A record is put together when it is asked for:
+ * 500,000 of them would take 1 GB.
+ * @param {{columns: any}} meta
+ */
+export function fromColumns({ columns }) {
   const column = (field) => (typeof columns[field] === "string" ? columns[columns[field]] : columns[field]);
   const fields = Object.keys(columns ?? {}).map((field) => [field, column(field)]);
   const ids = columns?.scryfall_id?.values;
@@ -105,5 +123,27 @@ function fromColumns({ columns }) {
     length: isComplete ? ids.length : 0,
     record: (row) => Object.fromEntries(fields.map(([field, stored]) => [field, valueOf(stored, row)])),
     value: (row, field) => valueOf(column(field), row),
+    dictionary(field) {
+      const stored = column(field);
+      if (stored?.dictionary && !stored.with_id) return { values: stored.dictionary, places: stored.values };
+      return stored && different(ids.length, (row) => valueOf(stored, row));
+    },
   };
+}
+
+function different(rows, valueAt) {
+  const known = new Map();
+  const values = [];
+  const places = new Uint32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const value = valueAt(row);
+    const key = Array.isArray(value) ? JSON.stringify(value) : value;
+    let place = known.get(key);
+    if (place === undefined) {
+      place = values.push(value) - 1;
+      known.set(key, place);
+    }
+    places[row] = place;
+  }
+  return { values, places };
 }
