@@ -6,7 +6,14 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 IMG ?=
 
-RUNTIME := ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm
+RUNTIME := onnxruntime-web/dist/ort.wasm.min.mjs onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
+	onnxruntime-web/dist/ort-wasm-simd-threaded.wasm @techstark/opencv-js/dist/opencv.js \
+	minisearch/dist/es/SearchableMap.js
+
+NPM_CI := npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+TSC := web/node_modules/.bin/tsc
+# TypeScript follows the imports of these two. It has no other way to leave a file unchecked.
+UNCHECKED := printf '// @ts-nocheck\n' | cat -
 
 .PHONY: help demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
 
@@ -21,7 +28,7 @@ demo: $(VENV)/.small  ## the whole pipeline on drawn cards, in about a minute
 # One thread each, else the processes wait for each other a third of the time; three, as many tests wait. The order is
 # that of tests/conftest.py.
 test: $(VENV)/.installed  ## the tests and the linters
-	@$(MAKE) --silent web || echo 'Tests of picture search in the browser will be skipped.' >&2
+	@$(MAKE) --silent web/node_modules/.installed || echo 'Tests that need what npm brings will be skipped.' >&2
 	@$(MAKE) --silent lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -31,9 +38,11 @@ soak: $(VENV)/.installed  ## 20,000 pictures over a bad network, in about ten mi
 bench: $(VENV)/.installed  ## the speeds, side by side with their bounds and with other tools
 	$(RUN) benchmarks/bench.py $(ARGS)
 
-lint: $(VENV)/.installed  ## ruff and mypy
+lint: $(VENV)/.installed  ## ruff, mypy and, if make test has fetched it, TypeScript's checker
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	@if [ -x $(TSC) ]; then $(TSC) -p web && $(TSC) -p web/tsconfig.worker.json; \
+		else echo 'The JavaScript is not checked: make test fetches TypeScript from npm.' >&2; fi
 
 download: $(VENV)/.small  ## Scryfall's card pictures into image_cache/
 	$(RUN) download_images.py $(ARGS)
@@ -58,16 +67,23 @@ query: $(VENV)/.small  ## name the cards in a photo: make query IMG=photo.jpg
 validate: $(VENV)/.small  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
-# From npm: the program that runs the model in the page, and wabt, with which a test assembles web/scores.wat. Neither
-# is in the repository. wabt stays in web/node_modules, because pages are deployed with web/vendor.
+# From npm, not in the repository: the programs that the page runs. Pages are deployed with web/vendor.
 web: web/vendor/.installed  ## what the page needs to run the model, from npm
 
 web/vendor/.installed: web/package-lock.json
 	@command -v npm >/dev/null || { echo 'make web needs npm, which comes with Node.js.' >&2; exit 1; }
-	npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	$(NPM_CI) --omit=dev
 	mkdir -p web/vendor
-	cp $(RUNTIME:%=web/node_modules/onnxruntime-web/dist/%) web/vendor/
-	find web/node_modules -mindepth 1 -maxdepth 1 ! -name wabt -exec rm -rf {} +
+	cp $(RUNTIME:%=web/node_modules/%) web/vendor/
+	cp web/node_modules/leven/index.js web/vendor/leven.js
+	$(UNCHECKED) web/node_modules/idb/build/index.js > web/vendor/idb.js
+	$(UNCHECKED) web/node_modules/d3-dsv/dist/d3-dsv.min.mjs > web/vendor/d3-dsv.min.mjs
+	rm -rf web/node_modules
+	@touch $@
+
+# What the tests and the linter need besides: the types of those programs, TypeScript, wabt and axe-core.
+web/node_modules/.installed: web/vendor/.installed
+	$(NPM_CI)
 	@touch $@
 
 serve: $(VENV)/.small  ## the page that searches the index in a browser

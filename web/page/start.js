@@ -3,10 +3,10 @@
 
 (function () {
   var SILENT_SECONDS = 20; // without anything new: then a person wonders what is wrong
-  var timer = null;
+  var timer = /** @type {number | undefined} */ (undefined);
 
   function at(id) {
-    return document.getElementById(id);
+    return /** @type {HTMLElement} */ (document.getElementById(id));
   }
 
   function say(message) {
@@ -35,7 +35,7 @@
       at("progress").hidden = true;
       say("The page could not start in this browser: " + event.message);
     }
-    if (event.target && event.target.tagName === "SCRIPT") {
+    if (event.target && /** @type {Element} */ (event.target).tagName === "SCRIPT") {
       at("about").textContent = "No cards";
       at("progress").hidden = true;
       say("The page could not start: its programs are missing on the server, or the server sends them as another type "
@@ -48,7 +48,7 @@
       at("progress").hidden = true;
       return say("This browser is too old for this page: it runs no JavaScript modules.");
     }
-    new MutationObserver(watch).observe(document.querySelector("header"),
+    new MutationObserver(watch).observe(/** @type {Element} */ (document.querySelector("header")),
       { attributes: true, childList: true, characterData: true, subtree: true });
     watch();
   });

@@ -1,0 +1,174 @@
+// The page: opens the index and the lists, and shows what the address asks for.
+
+import { abilities } from "../abilities.js";
+import { openIndex } from "../search.js";
+import { addressed, go, onAddress, searchAddress } from "./address.js";
+import { cardView } from "./card_view.js";
+import { at, counted, number, say, showError, toast } from "./dom.js";
+import { entryOf, entryOfPrinting, openKept } from "./kept.js";
+import { listView } from "./list_view.js";
+import { startOffline } from "./offline.js";
+import { photoView } from "./photo_view.js";
+import { scanView } from "./scan_view.js";
+import { searchView } from "./search_view.js";
+import { startView } from "./start_view.js";
+
+const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", model: "Loading what names pictures" };
+const TYPING_MS = 150; // after the last key: then the results are shown
+const { lacking } = abilities();
+
+let index = /** @type {any} */ (null);
+let shown = /** @type {any} */ (null);
+let views = /** @type {Record<string, any>} */ ({});
+let noLists = ""; // why this browser keeps no lists
+
+async function open() {
+  showError("");
+  try {
+    index = await openIndex("./", showProgress);
+  } catch (error) {
+    showLoaded();
+    return showError(error.message);
+  }
+  showLoaded();
+  const kept = await openKept(index.about.collection).catch((error) => {
+    noLists = error.message; // the rest of the page goes on
+    return null;
+  });
+  const choosePhoto = () => setTimeout(() => views.photo.choose());
+  views = {
+    start: startView({ choosePhoto }),
+    search: searchView(index),
+    card: cardView(index, { addToList: ({ row, record }, printing) =>
+      add(kept, [entryOfPrinting({ ...record, row }, printing)]) }),
+    photo: photoView(index, { addCards: (cards) => add(kept, cards.map((card) => entryOf(card))),
+      addMatch: (card, match) => add(kept, [card.accepted && match === card.matches[0] ? entryOf(card)
+        : { ...entryOfPrinting(match, match), decided: false }]) }),
+  };
+  if (kept) {
+    Object.assign(views, { scan: scanView(index, kept), list: listView(index, kept) });
+    kept.onChange(() => showBadge(kept));
+    await showBadge(kept);
+  }
+  const typed = text.value; // while the cards were loading
+  onAddress(render);
+  if (typed.trim()) {
+    text.value = typed;
+    search(false);
+  }
+  if (lacking) showError(lacking);
+}
+
+async function add(kept, entries) {
+  if (!kept) return showError(noLists);
+  try {
+    await kept.addAll(entries);
+    const what = entries.length === 1 ? `${entries[0].printing.name} is` : `${counted(entries.length, "card")} are`;
+    toast(`${what} on “${kept.current().name}”.`, { label: "Show the list", run: () => go("#list") });
+    await showBadge(kept);
+  } catch (error) {
+    showError(error.message);
+  }
+}
+
+function render() {
+  const address = addressed();
+  const view = views[address.view] ?? views.start;
+  if (view === views.start && noLists && address.view !== "start") showError(noLists);
+  if (view !== shown) {
+    shown?.hide();
+    at("main").replaceChildren(view.element);
+    if (shown) at("main").focus({ preventScroll: true });
+    shown = view;
+    scrollTo(0, 0);
+  }
+  const text = /** @type {HTMLInputElement} */ (at("text"));
+  if (document.activeElement !== text) text.value = address.q;
+  for (const link of document.querySelectorAll("nav [data-view]")) {
+    const mine = /** @type {HTMLElement} */ (link).dataset.view;
+    const isHere = mine === address.view || (mine === "start" && ["search", "card"].includes(address.view));
+    if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  Promise.resolve(view.show(address)).then(() => { document.title = view.title; });
+}
+
+async function showBadge(kept) {
+  await kept.refresh();
+  const { count, waiting } = kept.current();
+  at("badge").hidden = !(count + waiting);
+  at("badge").textContent = number.format(count + waiting);
+}
+
+function showProgress({ what, part }) {
+  if (at("error").dataset.waiting) showError(""); // start.js said that nothing arrives
+  if (index && part === 1) return showLoaded();
+  /** @type {HTMLProgressElement} */ (at("progress")).value = part;
+  at("loading").hidden = false;
+  if (at("about").textContent !== LOADING[what]) at("about").textContent = LOADING[what];
+}
+
+function showLoaded() {
+  at("loading").hidden = true;
+  at("about").textContent = "";
+  if (index) at("summary").textContent = `${counted(index.about.cards, "card picture")} · ${index.about.model}`;
+}
+
+function lookAt(file) {
+  if (!file || !index) return;
+  if (!index.about.pictures) {
+    return showError(lacking || "Pictures cannot be searched: the index was exported without its model.");
+  }
+  views.photo.look(file);
+}
+
+const text = /** @type {HTMLInputElement} */ (at("text"));
+let typing = 0;
+const search = (replace) => {
+  clearTimeout(typing);
+  const q = text.value.trim();
+  if (index) go(q ? searchAddress({ ...addressed(), page: 1, q }) : "./", { replace });
+};
+at("search-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  search(false);
+});
+text.addEventListener("input", () => {
+  clearTimeout(typing);
+  // The first key makes a new entry in the history, the next ones change it.
+  typing = window.setTimeout(() => search(addressed().view === "search"), TYPING_MS);
+});
+document.addEventListener("dragover", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return; // dragged text may go into the search box
+  event.preventDefault();
+  document.body.classList.add("dropping");
+});
+document.addEventListener("dragleave", ({ relatedTarget }) => {
+  if (!relatedTarget) document.body.classList.remove("dropping");
+});
+document.addEventListener("drop", (event) => {
+  if (!event.dataTransfer?.files.length) return;
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  lookAt(event.dataTransfer.files[0]);
+});
+document.addEventListener("paste", ({ clipboardData }) => lookAt(clipboardData?.files[0]));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && location.hash === "#scan" && !document.querySelector("dialog[open]")) go("./");
+  if (event.key === "/" && document.activeElement === document.body) {
+    event.preventDefault();
+    text.focus();
+  }
+});
+
+await open();
+if (index) {
+  startOffline({
+    onUpdate(load, cards) {
+      at("update").hidden = false;
+      at("update-what").textContent = cards ? "There are new cards." : "There is a new version of this page.";
+      at("update-now").onclick = load;
+    },
+    onReady: () => say("This page now also works without a network."),
+  });
+}
