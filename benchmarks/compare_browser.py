@@ -46,7 +46,7 @@ QUERIES = """async () => {
     return took.sort((one, other) => one - other)[times >> 1];
   };
   const ours = await median(20, () => index.nearest(query));
-  const names = await median(20, () => index.find("of the"));
+  const names = await median(20, () => index.search("of the"));
   index.close();
   const rows = new Int8Array(await (await fetch("embeddings.i8bin")).arrayBuffer());
   const scores = new Float32Array(cards);

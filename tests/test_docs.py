@@ -142,6 +142,8 @@ def test_the_tree_names_every_module_and_nothing_else():
     modules = [path for path in (ROOT / "mtg_image_db").rglob("*.py")
                if path.name != "__init__.py" or path.parent.name == "mtg_image_db"]
     modules += [*ROOT.glob("*.py"), *(ROOT / "scripts").glob("*.py")]
+    modules += [path for path in (ROOT / "web").rglob("*.js")
+                if not {"vendor", "node_modules"} & set(path.relative_to(ROOT).parts)]
     assert {str(path.relative_to(ROOT)) for path in modules} <= {str(path.relative_to(ROOT)) for path in named}
 
 

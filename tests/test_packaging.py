@@ -5,6 +5,7 @@ import ast
 import functools
 import importlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -185,6 +186,33 @@ def test_the_version_is_that_of_the_package_and_stands_first_in_the_changelog():
     versions = re.findall(r"^## \[(\S+)\] - (?:unreleased|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert versions[0] == mtg_image_db.__version__
     assert versions == sorted(versions, key=Version, reverse=True)
+
+
+def test_the_npm_package_has_the_version_and_what_another_page_needs():
+    import mtg_image_db
+
+    web = ROOT / "web"
+    described, locked = (json.loads((web / name).read_text()) for name in ("package.json", "package-lock.json"))
+    assert described["version"] == locked["version"] == locked["packages"][""]["version"] == mtg_image_db.__version__
+    pins = [*described["dependencies"].values(), *described["devDependencies"].values()]
+    assert all(pin[0].isdigit() for pin in pins), "one exact version of each"
+    if shutil.which("npm") is None:
+        pytest.skip("no npm on this machine")
+    done = subprocess.run(["npm", "pack", "--dry-run", "--json", "--ignore-scripts"], cwd=web, check=True,
+                          capture_output=True, text=True, timeout=60)
+    packed = json.loads(done.stdout)
+    files = {file["path"] for file in (packed if isinstance(packed, list) else [*packed.values()])[0]["files"]}
+    needed, seen = {"search.js", "worker.js"}, set()
+    while needed - seen:  # what a file imports, and what that imports
+        name = (needed - seen).pop()
+        seen.add(name)
+        if not name.startswith("vendor/"):
+            needed |= {os.path.normpath(Path(name).parent / found) for found in
+                       re.findall(r'^(?:im|ex)port .*?"(\.[^"]+)";', (web / name).read_text(), re.M | re.S)}
+    vendor = {f"vendor/{path.name}" for path in (web / "vendor").glob("[!.]*")}
+    assert {name for name in needed if not name.startswith("vendor/")} | vendor <= files
+    assert {name for name in files if name.startswith("vendor/")} == vendor
+    assert not {"page", "node_modules", "tsconfig.json"} & {name.partition("/")[0] for name in files}
 
 
 def test_every_folder_of_code_is_part_of_the_package():

@@ -16,7 +16,7 @@ import pytest
 from conftest import Workspace, assert_three_lines
 from web_site import fetched, served
 
-from mtg_image_db.browser.server import network_name
+from mtg_image_db.browser.addresses import network_name
 
 
 def test_the_server_packs_the_metadata_and_gives_nothing_else_away(site):

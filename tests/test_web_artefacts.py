@@ -87,7 +87,9 @@ def test_the_export_with_the_model_only_adds_to_what_clients_check(site, tmp_pat
         assert meta["version"] == "1.0" and meta["quantization"]["dtype"] == "int8"
         assert meta["quantization"]["scale_factor"] == 127 and len(meta["records"]) == rows
         assert (folder / "embeddings.i8bin").stat().st_size == rows * dimension
-    for one in (*with_model["embedding"]["models"], with_model["recognition"]["hashes"]):
+    recognition = with_model["recognition"]
+    assert recognition["networks"].keys() == {"corners", "refiner"}
+    for one in (*with_model["embedding"]["models"], recognition["hashes"], *recognition["networks"].values()):
         data = (site.workspace.out / one["file"]).read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (one["bytes"], one["sha256"])
     assert not (tmp_path / "model.onnx").exists()

@@ -1,105 +1,143 @@
-"""The page in a real browser: what a person types, sees and holds up to the camera."""
+"""The page in a real browser: its ways in, search, addresses, a card's own view, and whether everybody can use it."""
 from __future__ import annotations
 
 import json
+import re
 
-from web_site import HELD, alert, as_served, needs_runtime
+import pytest
+from conftest import ROOT
+from web_site import CARDS, alert, as_served, needs_runtime, shown
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+SEARCH = "Search for cards"
+VIEWS = {"start": "./", "search": "./?q=the", "photo": "./#photo", "list": "./#list"}
 
 
-def test_cards_are_found_by_name_set_and_number(tab, site):
-    tab.page.get_by_text("53 cards · efficientnet-lite0").wait_for()
-    box = tab.page.get_by_role("searchbox", name="Name, set or collector number")
+def search(tab, text: str):
+    box = tab.page.get_by_role("searchbox", name=SEARCH)
+    box.fill(text)
+    box.press("Enter")
+    return box
+
+
+def test_the_start_offers_three_ways_and_words_become_results(tab, site):
+    tab.page.get_by_text(f"{CARDS} card pictures").wait_for()
+    for way in ("Scan cards", "Look at a photo", "Search"):
+        assert tab.page.locator(".way", has_text=way).is_visible()
+    tab.shown("start")
     card = next(card for card in site.meta if "é" in card["name"])
-    box.press_sequentially(card["name"].upper().replace("É", "E")[:9])
-    tab.heading("1 card with")
-    item = tab.page.locator("#cards li")
+    box = tab.page.get_by_role("searchbox", name=SEARCH)
+    box.press_sequentially(card["name"].upper().replace("É", "E")[:9])  # without Enter
+    tab.heading("1 card")
+    tile = tab.page.locator(".tile")
     assert tab.names() == [card["name"]]
-    assert item.locator(".set").inner_text() == f"{card['set'].upper()} {card['collector_number']}"
-    assert card["artist"] in item.inner_text()
-    link = item.get_by_role("link", name=f"{card['name']} on Scryfall")
-    assert link.get_attribute("href") == card["scryfall_uri"]
-    picture = item.get_by_role("img", name=card["name"])
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
-    box.fill(f"{card['set']} {card['collector_number']}")
-    tab.heading(f"with “{card['set']} {card['collector_number']}")
-    assert tab.names()[0] == card["name"] and len(tab.names()) > 1
-    tab.shown("search")
-    word = site.meta[0]["name"].split()[-1]
-    box.fill(word)
-    tab.heading(f"with “{word}”")
-    assert all(word in name for name in tab.names())
-    box.fill("no such card")
-    tab.heading("No cards with")
-    assert tab.names() == []
+    assert f"{card['set'].upper()} {card['collector_number']}" in tile.inner_text()
+    assert tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
+    search(tab, "no such card at all")
+    tab.heading("No card has this")
+    search(tab, "o:draw t:creature")
+    assert "o:" in tab.page.locator(".notes").inner_text()
+
+
+def test_every_state_has_an_address_and_back_works(tab, site):
+    names = [card["name"] for card in site.meta]
+    name = next(name for name in names if sum(name in other for other in names) == 1)
+    search(tab, f'"{name}"')
+    tab.heading("1 card")
+    tab.page.locator(".tile a").first.click()
+    tab.heading(name)
+    address = tab.page.url
+    assert "#card=" in address
+    tab.page.go_back()
+    tab.heading("1 card")
+    tab.page.reload()
+    tab.heading("1 card")
+    assert tab.page.get_by_role("searchbox").input_value() == f'"{name}"'
+    tab.page.goto("about:blank")
+    tab.page.goto(address)
+    tab.heading(name)
+    assert tab.page.title().startswith(name)
+    tab.page.goto(f"{site.address}/#card=none")
+    assert "no such card" in alert(tab)
+
+
+def test_results_are_sorted_and_paged(tab, site):
+    meta = json.loads((site.workspace.out / "meta.json").read_bytes())
+    for number, record in enumerate(meta["records"]):
+        record |= {"name": f"Sorted {number:03d}", "released_at": f"{2000 + number % 7}-01-01"}
+    as_served(tab.page, "meta.json", json.dumps(meta).encode())
+    tab.page.goto(f"{site.address}/?q=sorted&sort=name&order=reverse")
+    tab.page.locator(".tile").first.wait_for()
+    assert tab.names() == sorted((record["name"] for record in meta["records"]), reverse=True)[:60]
+    tab.page.get_by_role("combobox", name="Sort by").select_option("newest")
+    tab.page.wait_for_url(lambda url: url.endswith("/?q=sorted&sort=newest"))
+
+
+def test_a_card_has_its_own_view(tab, site):
+    card = next(card for card in site.meta if card["artist"])
+    tab.page.goto(f"{site.address}/#card={card['face_id']}")
+    tab.heading(card["name"])
+    assert tab.page.get_by_role("link", name="Open on Scryfall").get_attribute("href") == card["scryfall_uri"]
+    assert tab.page.locator(".large img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
+    assert tab.page.get_by_role("heading", name="Cards that look alike").is_visible()
+    tab.page.locator(".similar .tile").nth(11).wait_for()
+    assert card["name"] not in tab.page.locator(".similar .name").all_inner_texts()
+    tab.shown("card")
+    tab.page.get_by_role("button", name="Add to the list").click()
+    tab.page.locator("#badge", has_text="1").wait_for()
+    tab.page.get_by_role("link", name=card["artist"]).click()
+    tab.page.wait_for_url(lambda url: "?q=a%3A" in url)
+    assert card["name"] in tab.names()
 
 
 def test_markup_in_a_name_stays_text(tab, site):
     meta = json.loads((site.workspace.out / "meta.json").read_bytes())
     meta["records"][0] |= {"name": "<img src=x onerror=alert(1)> Zzyzx", "scryfall_uri": "javascript:alert(1)"}
     as_served(tab.page, "meta.json", json.dumps(meta).encode())
-    tab.page.reload()
-    tab.page.get_by_role("searchbox").fill("zzyzx")
-    tab.heading("1 card with")
+    tab.page.goto(f"{site.address}/?q=zzyzx")
+    tab.heading("1 card")
     assert tab.names() == [meta["records"][0]["name"]]
-    assert tab.page.locator("#cards a[href^='javascript']").count() == 0
-    assert tab.page.locator("#cards img").count() == 1
+    tab.page.locator(".tile a").click()
+    tab.heading("Zzyzx")
+    assert tab.page.locator("a[href^='javascript']").count() == 0
 
 
-def test_a_phone_and_a_dark_screen_show_it_whole(tab, site):
-    tab.page.set_viewport_size({"width": 360, "height": 740})
-    tab.page.get_by_role("searchbox").fill("of")
-    tab.heading("cards with “of”")
-    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    colours = []
-    for scheme in ("light", "dark"):
-        tab.page.emulate_media(color_scheme=scheme)
-        tab.shown(f"phone-{scheme}")
-        colours.append(tab.page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert colours[0] != colours[1]
+@pytest.mark.skipif(not AXE.exists(), reason="web/node_modules is not there: make test fetches it with npm")
+@pytest.mark.parametrize("width, scheme", [(390, "dark"), (1280, "light")])
+def test_nothing_hinders_anyone(browser, site, width, scheme):
+    """axe-core finds nothing (WCAG 2.2 AA), and nothing is wider than the screen."""
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    card = site.meta[0]
+    for name, address in (VIEWS | {"card": f"./#card={card['face_id']}"}).items():
+        page.goto(f"{site.address}/{address}")
+        page.locator("main > *").wait_for()
+        if name == "card":
+            page.get_by_role("button", name="Add to the list").click()
+        page.wait_for_timeout(200)
+        if name == "search" and scheme == "dark":
+            shown(page, "phone-dark")
+        page.add_script_tag(path=AXE)
+        found = page.evaluate("async () => (await axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', "
+                              "'best-practice'] })).violations.map(({ id, nodes }) => id + ': ' + nodes[0].html)")
+        assert found == [], name
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    page.goto(f"{site.address}/#list")
+    page.get_by_role("button", name=re.compile("^Change")).click()
+    page.add_script_tag(path=AXE)
+    assert page.evaluate("async () => (await axe.run()).violations.map(({ id, nodes }) => id + nodes[0].html)") == []
+    context.close()
 
 
 @needs_runtime
-def test_the_camera_names_a_card_and_stops_with_the_tab(tab, site):
-    start = tab.page.get_by_role("button", name="Use the camera")
-    start.click()
-    tab.page.get_by_text(f"Recognised: {site.meta[HELD]['name']}").wait_for()
-    assert tab.page.locator("#best h3").inner_text() == site.meta[HELD]["name"]
-    assert float(tab.page.locator("#best .score span").inner_text()) > 0.8
-    tab.shown("camera")
-    running = "document.getElementById('video').srcObject?.active ?? false"
-    assert tab.page.evaluate(running) is True
-    tab.page.keyboard.press("Escape")
-    assert tab.page.evaluate(running) is False and start.is_visible()
-    start.click()
-    tab.page.get_by_text("Recognised").wait_for()
-    tab.page.evaluate("""() => { Object.defineProperty(document, "hidden", { value: true });
-                                 document.dispatchEvent(new Event("visibilitychange")); }""")
-    assert "stopped while the page was hidden" in alert(tab)
-    assert tab.page.evaluate(running) is False
-
-
-def test_a_camera_that_is_allowed_too_late_is_not_used(tab):
-    start = tab.page.get_by_role("button", name="Use the camera")
-    start.wait_for()
-    tab.page.evaluate("""() => { const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-        navigator.mediaDevices.getUserMedia = async (...wanted) => {
-            await new Promise(allow => { window.allow = allow; });
-            window.stream = await real(...wanted);
-            return window.stream; }; }""")
-    start.click()
-    tab.page.get_by_text("Waiting for the camera").wait_for()
-    tab.page.keyboard.press("Escape")
-    tab.page.evaluate("window.allow()")
-    tab.page.evaluate("""async () => {
-        while (!window.stream || window.stream.active) await new Promise(later => setTimeout(later, 20)); }""")
-    assert tab.page.locator("#camera").is_hidden()
-
-
-def test_without_a_camera_the_page_says_so_and_goes_on(tab, site):
-    tab.page.get_by_role("button", name="Use the camera").wait_for()
-    tab.page.evaluate("""() => { navigator.mediaDevices.getUserMedia = () =>
-        Promise.reject(new DOMException("no", "NotAllowedError")); }""")
-    tab.page.get_by_role("button", name="Use the camera").click()
-    assert alert(tab) == "The camera was not allowed. Choose a picture instead."
-    tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
-    tab.heading("1 card with")
+def test_a_keyboard_alone_reaches_everything(tab, site):
+    tab.page.keyboard.press("Tab")
+    assert tab.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    tab.page.keyboard.press("/")
+    tab.page.get_by_role("searchbox", name=SEARCH).focus()
+    search(tab, site.meta[0]["name"])
+    tab.page.locator(".tile").first.wait_for()
+    tab.page.locator(".tile a").first.press("Enter")
+    tab.heading(site.meta[0]["name"])
+    assert tab.page.evaluate("document.activeElement.id") == "main"

@@ -23,9 +23,12 @@ import pytest
 from conftest import ROOT, Workspace
 from PIL import Image
 
+from mirror.drawn_scenes import scene
 from mtg_image_db.artefacts import cache_name
 
 CAMERA = "--use-fake-device-for-media-stream"
+CARDS = 53  # faces of the index
+FRAMES_EACH = 30  # of a place of that card: a second
 HELD = 5  # the row of the card that is held into the camera
 RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"
 
@@ -57,17 +60,14 @@ class Tab:
         self.page.get_by_role("heading", name=text).wait_for()
 
     def shown(self, state: str) -> None:
-        """A picture of this state for the README, where MTG_SCREENSHOTS names a folder for them."""
-        if folder := os.environ.get("MTG_SCREENSHOTS"):
-            self.page.wait_for_load_state("networkidle")
-            self.page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=70)
+        shown(self.page, state)
 
     def names(self) -> list[str]:
-        return self.page.locator("#cards h3").all_inner_texts()
+        return self.page.locator(".tile .name").all_inner_texts()
 
-    def ask(self, script: str, picture: Path) -> object:
+    def ask(self, script: str, picture: bytes) -> object:
         """Run JavaScript that has `index`, as an app author would open it, and the picture as the Blob `file`."""
-        as_served(self.page, "asked", picture.read_bytes())
+        as_served(self.page, "asked", picture)
         return self.page.evaluate("async () => { const { openIndex } = await import('./search.js');"
                                   "window.index ??= await openIndex(); const index = window.index;"
                                   "const file = await (await fetch('asked')).blob();" + script + "}")
@@ -96,7 +96,7 @@ def served(workspace: Workspace, *flags: object) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(site, tmp_path_factory):
-    """Chromium with a camera that sees a card on a table, a little askew in the frame."""
+    """Chromium with a camera that sees a card on a table, turned and moving."""
     from playwright.sync_api import sync_playwright
 
     from benchmarks.compare_browser import QUIET, find_chromium
@@ -105,21 +105,26 @@ def browser(site, tmp_path_factory):
     if chromium is None:
         pytest.skip("no Chromium on this machine")
     film = tmp_path_factory.mktemp("film") / "card.mjpeg"
-    table = Image.effect_noise((640, 480), 40).convert("RGB")
-    card = Image.open(site.picture(HELD)).convert("RGB").resize((286, 400))
-    table.paste(card.rotate(2, Image.Resampling.BICUBIC), (180, 44), Image.new("L", card.size, 255).rotate(2))
-    frame = io.BytesIO()
-    table.save(frame, "JPEG", quality=90)
-    film.write_bytes(frame.getvalue() * 3)
+    film.write_bytes(b"".join(_seen(site.picture(HELD), turn) * FRAMES_EACH for turn in (20, 24, 28, 24)))
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=[
             *QUIET, CAMERA, "--use-fake-ui-for-media-stream", f"--use-file-for-fake-video-capture={film}"])
 
 
+def _seen(card: Path, turn: float) -> bytes:
+    """What the camera sees: the card on a table, turned by so many degrees and moved a little, as JPEG."""
+    photo, _ = scene([Image.open(card).convert("RGB")], "cloth", seed=2, size=(640, 480), share=0.7, turn=turn,
+                     shift=((turn - 24) / 200, 0))
+    data = io.BytesIO()
+    photo.save(data, "JPEG", quality=90)
+    return data.getvalue()
+
+
 @pytest.fixture
 def tab(site, browser) -> Iterator[Tab]:
     """A new page; at its end nothing may have gone wrong in it, or been asked of another machine."""
-    context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5)
+    context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5,
+                                  service_workers="block")  # it would answer for the server
     tab = Tab(context.new_page())
     tab.page.set_default_timeout(20_000)
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
@@ -130,6 +135,13 @@ def tab(site, browser) -> Iterator[Tab]:
     context.close()
     assert tab.errors == []
     assert {urlsplit(f"//{host}").hostname for host in tab.hosts if host} == {"localhost"}
+
+
+def shown(page, state: str) -> None:
+    """A picture of this state for the documentation, where MTG_SCREENSHOTS names a folder for them."""
+    if folder := os.environ.get("MTG_SCREENSHOTS"):
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=70)
 
 
 def as_served(page, name: str, body: bytes, status: int = 200) -> None:

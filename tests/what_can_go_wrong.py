@@ -107,7 +107,8 @@ ROWS = (
         NOTHING),
     Row("formats",
         "A picture is HEIC or AVIF, or has the wrong suffix; or it is no picture: SVG, PDF, a video, a web page",
-        "HEIC and AVIF are read. The bytes decide, not the name. Any other file is named for what it is.",
+        "HEIC and AVIF are read. The bytes decide, not the name. Any other file is named for what it is. The page "
+        "reads what the browser reads, and says so of HEIC.",
         "Save it as JPEG or PNG."),
     Row("metadata",
         "The metadata of a PNG are damaged or very large (EXIF, a colour profile, text), or the EXIF of a JPEG or WEBP",
@@ -120,7 +121,8 @@ ROWS = (
         NOTHING),
     Row("mirrored",
         "The picture shows the card in a mirror, as many webcams do",
-        "If no card is recognised, `query_index.py` reads the picture a second time, reversed. The answer says so.",
+        "If no card is recognised, `query_index.py` reads the picture a second time, reversed. The answer says so. The "
+        "page does it with photos, not with the pictures of its camera.",
         NOTHING),
     Row("any-name",
         "A file name has bytes that are no UTF-8",
