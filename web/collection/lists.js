@@ -6,27 +6,17 @@
 //     lists.onChange(async () => show(await lists.entries(id)));       // also after a change in another tab
 //     await lists.undo();                                              // what this tab changed last
 //
-// An entry is {id, list, state, count, printing, finish, condition, lang, row, image_url, decided, candidates,
+// An entry is {id, list, state, count, printing, finish, condition, lang, face, image_url, decided, candidates,
 // added_at}. state is "kept", or "review" where a person has to say which of the candidates it is. A kept entry counts
-// up where its printing, finish, condition and language are added again.
-// A change is made completely or not at all. Every error is an Error whose message is a sentence for the person.
+// up where its printing, finish, condition and language are added again, and are as sure as before.
+// A change is made completely or not at all. One that comes too late, because its entry is gone, does nothing.
+// Every error is an Error whose message is a sentence for the person.
 // Reads and writes  the IndexedDB database "mtg-lists"
 
+import { inWords, NAME, openDatabase, STORES } from "./lists_database.js";
 import { takenBack } from "./undoing.js";
 
-const PROGRAM = new URL("../vendor/idb.js", import.meta.url);
-const NAME = "mtg-lists"; // of the database and of the channel
-const VERSION = 1;
-const STORES = ["lists", "entries"];
-const SAME = ["list", "state", "printing.scryfall_id", "finish", "condition", "lang"];
 const STEPS = 100; // that can be undone. They are in memory, each with the records that it changed
-
-const WORDS = {
-  QuotaExceededError: "There is no room left for the lists in this browser. Nothing was changed. Export a list and "
-    + "remove it, or free space on the device.",
-  InvalidStateError: "The browser has closed the lists. Load the page again.",
-  VersionError: "Another tab shows a newer version of this page. Load the page again.",
-};
 
 /**
  * @typedef {object} Entry
@@ -38,24 +28,24 @@ const WORDS = {
  * @property {string} finish "nonfoil", "foil" or "etched"
  * @property {string} condition "near_mint", "lightly_played", "moderately_played", "heavily_played" or "damaged"
  * @property {string} lang
- * @property {number} [row]
+ * @property {string | null} [face] the face_id of its row in the index; null where the index had no such name
  * @property {string} [image_url]
- * @property {boolean} [decided]
+ * @property {boolean} [decided] a person or a reading has said which printing it is
  * @property {any[]} [candidates]
  * @property {number} added_at when it was added or counted up, in ms
  */
 
 /** Opens the lists of this browser. */
 export async function openLists() {
-  const db = await opened();
+  const db = await openDatabase();
   const channel = new BroadcastChannel(NAME);
   const listeners = new Set();
   const steps = [];
   channel.onmessage = () => tell();
 
   return {
-    lists, create, rename, removeList, entries, add, addAll, change, remove, undo, canUndo: () => steps.length > 0,
-    onChange, persistence, askToPersist, close,
+    lists, ensure, create, rename, removeList, entries, entry, add, addAll, change, changeOne, remove, undo,
+    canUndo: () => steps.length > 0, onChange, close,
   };
 
   /** @returns {Promise<{id: number, name: string, count: number, waiting: number}[]>} by name; waiting: to review */
@@ -71,21 +61,29 @@ export async function openLists() {
     return found.sort((one, other) => one.name.localeCompare(other.name) || one.id - other.id);
   }
 
+  /** Makes a list of this name if there is none at all. It is no change of the person's: it cannot be undone. */
+  async function ensure(name) {
+    await transact(async (made) => {
+      if (await made.count("lists") === 0) await made.put("lists", { name });
+    });
+  }
+
   function create(name) {
     return write("create", async (made) => (await made.put("lists", { name: checkedName(name) })).id);
   }
 
   function rename(id, name) {
     return write("rename", async (made) => {
-      await made.put("lists", { ...await existing(made, "lists", id), name: checkedName(name) });
+      await made.put("lists", { ...await existingList(made, id), name: checkedName(name) });
     });
   }
 
-  /** Removes a list with its entries. */
-  function removeList(id) {
+  /** Removes a list with its entries. If it was the last one, there is an empty list named `instead`. */
+  function removeList(id, instead) {
     return write("removeList", async (made) => {
       for (const entry of await made.all("entries", "list", id)) await made.delete("entries", entry);
-      await made.delete("lists", await existing(made, "lists", id));
+      await made.delete("lists", await existingList(made, id));
+      if (await made.count("lists") === 0) await made.put("lists", { name: instead });
     });
   }
 
@@ -97,6 +95,13 @@ export async function openLists() {
     return found.sort((one, other) => other.added_at - one.added_at || other.id - one.id);
   }
 
+  /** @returns {Promise<Entry | null>} the entry as it is now; null if it is gone */
+  async function entry(id) {
+    return await db.get("entries", id).catch((error) => {
+      throw inWords(error);
+    }) ?? null;
+  }
+
   /** @returns {Promise<number>} the id of the entry, which may have been there before */
   async function add(listId, entry) {
     return (await addAll(listId, [entry]))[0];
@@ -105,13 +110,12 @@ export async function openLists() {
   /** Adds entries as one change, which one undo() takes back. */
   function addAll(listId, added) {
     return write("add", async (made) => {
-      await existing(made, "lists", listId);
+      await existingList(made, listId);
       const ids = [];
       for (const entry of added) {
         const fresh = { count: 1, ...entry, list: listId, added_at: Date.now() };
         delete fresh.id;
-        const before = await sameAs(made, fresh);
-        ids.push((await made.put("entries", before ? countedUp(before, fresh) : fresh)).id);
+        ids.push(await putMerged(made, fresh));
       }
       return ids;
     });
@@ -119,21 +123,38 @@ export async function openLists() {
 
   /**
    * Changes an entry. If it is then the same card as another one, the two become one. A count of 0 removes it.
-   * @returns {Promise<number | null>} the id of what is left
+   * @returns {Promise<number | null>} the id of what is left, or null
    */
   function change(id, fields) {
     return write("change", async (made) => {
-      const entry = await existing(made, "entries", id);
-      const changed = { ...entry, ...fields, id };
-      const other = changed.count > 0 ? await sameAs(made, changed) : null;
-      if (!other && changed.count > 0) return (await made.put("entries", changed)).id;
-      await made.delete("entries", entry);
-      return other && (await made.put("entries", countedUp(other, changed))).id;
+      const entry = await made.get("entries", id);
+      return entry ? putChanged(made, entry, { ...entry, ...fields, id }) : null;
     });
   }
 
+  /**
+   * Changes one copy of an entry. The others stay as they are.
+   * @returns {Promise<number | null>} the id of the entry that has this copy now, or null
+   */
+  function changeOne(id, fields) {
+    return write("change", async (made) => {
+      const entry = await made.get("entries", id);
+      if (!entry) return null;
+      const one = { ...entry, ...fields, count: 1 };
+      if (entry.count === 1) return putChanged(made, entry, one);
+      delete one.id;
+      await made.put("entries", { ...entry, count: entry.count - 1 });
+      return putMerged(made, one);
+    });
+  }
+
+  /** Removes an entry. Its id, or null if it was gone. */
   function remove(id) {
-    return write("remove", async (made) => made.delete("entries", await existing(made, "entries", id)));
+    return write("remove", async (made) => {
+      const entry = await made.get("entries", id);
+      if (entry) await made.delete("entries", entry);
+      return entry ? id : null;
+    });
   }
 
   /** Takes back this tab's last change, and keeps what other tabs did since. What it was, or null. */
@@ -145,7 +166,7 @@ export async function openLists() {
         for (const { store, before, after } of [...step.changes].reverse()) {
           const { id } = before ?? after;
           const left = takenBack(await made.get(store, id), before, after);
-          if (left && store === "entries") await existing(made, "lists", left.list);
+          if (left && store === "entries") await existingList(made, left.list);
           if (left) await made.put(store, left);
           else if (store === "lists" && (await made.all("entries", "list", id)).length) continue; // another tab's
           else await made.delete(store, { id });
@@ -174,7 +195,7 @@ export async function openLists() {
   // Makes a change that can be undone.
   async function write(what, work) {
     const { result, changes } = await transact(work);
-    steps.push({ what, changes });
+    if (changes.length) steps.push({ what, changes });
     steps.splice(0, steps.length - STEPS);
     return result;
   }
@@ -189,6 +210,7 @@ export async function openLists() {
       done.catch(() => {}); // it is awaited below, if the work comes so far
       const made = {
         get: (store, id) => transaction.objectStore(store).get(id),
+        count: (store) => transaction.objectStore(store).count(),
         all: (store, index, value) => transaction.objectStore(store).index(index).getAll(value),
         async put(store, record) {
           const before = record.id === undefined ? null : await made.get(store, record.id) ?? null;
@@ -213,8 +235,10 @@ export async function openLists() {
     } catch (error) {
       throw inWords(error);
     }
-    channel.postMessage("changed");
-    tell();
+    if (changes.length) {
+      channel.postMessage("changed");
+      tell();
+    }
     return { result, changes };
   }
 
@@ -232,67 +256,38 @@ export async function openLists() {
   }
 }
 
-/**
- * How safe the lists are. persisted: the browser does not remove them by itself. canAsk: askToPersist() may help.
- * used and quota are in bytes, or null where the browser does not say.
- */
-async function persistence() {
-  const { storage } = navigator; // on https and localhost only
-  const persisted = Boolean(await storage?.persisted?.());
-  const { usage = null, quota = null } = await storage?.estimate?.() ?? {};
-  return { persisted, canAsk: !persisted && Boolean(storage?.persist), used: usage, quota };
-}
-
-/** Asks the browser not to remove the lists by itself. True if it agrees. */
-async function askToPersist() {
-  return Boolean(await navigator.storage?.persist?.());
-}
-
-// idb (ISC, 12 KB) gives IndexedDB's requests as promises. It is imported here, so that the page starts without it.
-async function opened() {
-  const { openDB } = await import(PROGRAM.href).catch(() => {
-    throw new Error("What keeps the lists is not installed: make web");
-  });
-  try {
-    const db = await openDB(NAME, VERSION, {
-      upgrade(empty) {
-        empty.createObjectStore("lists", { keyPath: "id", autoIncrement: true });
-        const entries = empty.createObjectStore("entries", { keyPath: "id", autoIncrement: true });
-        entries.createIndex("list", "list");
-        entries.createIndex("same", SAME);
-      },
-      blocking: () => db.close(), // a newer version of the page opens the lists in another tab
-    });
-    return db;
-  } catch (error) {
-    if (WORDS[error.name]) throw inWords(error);
-    throw new Error("This browser keeps no lists for this page, as in a private window. Export what you scan.",
-      { cause: error });
-  }
-}
-
 async function sameAs(made, entry) {
-  const { list, state, printing, finish, condition, lang } = entry;
+  const { list, state, printing, finish, condition, lang, decided = false } = entry;
   if (state !== "kept" || !printing?.scryfall_id) return null;
   const found = await made.all("entries", "same", [list, state, printing.scryfall_id, finish, condition, lang]);
-  return found.find(({ id }) => id !== entry.id) ?? null;
+  return found.find((other) => other.id !== entry.id && (other.decided ?? false) === decided) ?? null;
+}
+
+// Puts an entry, or counts up the one that is the same card.
+async function putMerged(made, entry) {
+  const other = await sameAs(made, entry);
+  return (await made.put("entries", other ? countedUp(other, entry) : entry)).id;
+}
+
+// Puts what an entry has become. Where another one is the same card, that one is counted up instead.
+async function putChanged(made, entry, changed) {
+  const other = changed.count > 0 ? await sameAs(made, changed) : null;
+  if (!other && changed.count > 0) return (await made.put("entries", changed)).id;
+  await made.delete("entries", entry);
+  return other && (await made.put("entries", countedUp(other, changed))).id;
 }
 
 function countedUp(entry, { count }) {
   return { ...entry, count: entry.count + count, added_at: Date.now() };
 }
 
-async function existing(made, store, id) {
-  const record = await made.get(store, id);
-  if (!record) throw new Error(store === "lists" ? "This list was removed." : "This card was removed from the list.");
-  return record;
+async function existingList(made, id) {
+  const list = await made.get("lists", id);
+  if (!list) throw new Error("This list was removed.");
+  return list;
 }
 
 function checkedName(name) {
   if (!name.trim()) throw new Error("A list needs a name.");
   return name.trim();
-}
-
-function inWords(error) {
-  return WORDS[error.name] ? new Error(WORDS[error.name], { cause: error }) : error;
 }

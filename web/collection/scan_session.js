@@ -10,7 +10,8 @@
 //     review       it is likely, and lies still: a person has to say
 //     unknown      something lies still that is no card of the index
 //     printing     the printing of a recognised card was decided later: event.printing
-// Another copy counts if both are seen at once, if the first was gone, or if another card lay on it.
+// Another copy counts if both are seen at once, if the first was gone, or if another card lay on it. A card that is
+// laid on another one is an event of its own, and what the lower one was stays listed.
 // Reads and writes  nothing. It has no clock: times are given
 
 import { LIKELY, RECOGNISED, STATES, TITLE_ALONE, UNKNOWN } from "../recognition/cards.js";
@@ -32,8 +33,9 @@ const STILL_PLACE = 0.8; // the same, of what lies still
  * @param {{settle?: number, still?: number, goneFrames?: number, goneMs?: number}} [options]
  */
 export function createSession({ settle = SETTLE, still = STILL, goneFrames = GONE_FRAMES, goneMs = GONE_MS } = {}) {
-  // What lies there: {id, card, frames, told, decided, missed, seenAt, coveredAt}. frames: those in a row that agree.
-  // told: the last event's type. missed: the frames since one showed it, without those in which it may be covered.
+  // What lies there: {id, card, frames, told, names, decided, missed, seenAt, coveredAt}. frames: those in a row that
+  // agree. told: the last event's type. names: of the matches of a review, the cards that it may be. missed: the frames
+  // since one showed it, without those in which it may be covered.
   let tracks = [];
   let last = 0;
   return { see };
@@ -49,13 +51,14 @@ export function createSession({ settle = SETTLE, still = STILL, goneFrames = GON
     const known = assigned(seen, tracks);
     const events = [];
     for (const card of seen) {
-      const track = known.get(card) ?? { id: ++last, card, frames: 0, told: "", decided: false, coveredAt: 0 };
+      const track = known.get(card) ?? { id: ++last, card, frames: 0, told: "", names: [], decided: false,
+        coveredAt: 0 };
       if (!known.has(card)) tracks.push(track);
       take(track, card);
       Object.assign(track, { missed: 0, seenAt: now });
       events.push(...told(track, card));
     }
-    const laid = events.filter(({ type }) => type === RECOGNISED).map(({ card }) => card);
+    const laid = events.filter(({ type }) => type !== "printing");
     tracks = tracks.filter((track) => track.seenAt === now || stays(track, laid, seen, now));
     return events;
   }
@@ -86,12 +89,15 @@ export function createSession({ settle = SETTLE, still = STILL, goneFrames = GON
     const type = track.card.state === LIKELY ? "review" : UNKNOWN;
     if (frames < still || track.told === type || track.told === "review") return [];
     track.told = type;
+    track.names = track.card.matches.map((match) => match.card_name || match.name);
     return [{ type, id, card: track.card }];
   }
 
-  // Whether a track stays that was not seen in this frame. laid: the cards that are new in it.
+  // Whether a track stays that was not seen in this frame. laid: the events of cards that are new in it.
   function stays(track, laid, seen, now) {
-    if (!track.told || laid.some((card) => overlap(card.quad, track.card.quad) >= SAME_PLACE)) return false;
+    const isCovered = laid.some(({ type, card }) => overlap(card.quad, track.card.quad) >= SAME_PLACE
+      && (type === RECOGNISED || (type === "review" && track.told === "review")));
+    if (!track.told || isCovered) return false;
     // Something lies at its place that is not recognised. It may be this card, with a glare on it.
     const hides = seen.some((card) => !isSure(card) && overlap(card.quad, track.card.quad) >= SAME_PLACE);
     if (track.told === RECOGNISED && hides) {
@@ -130,12 +136,15 @@ function withoutDoubles(cards) {
 
 // A map of the cards that were there before, to their tracks. Sure answers come first, and near places.
 function assigned(cards, tracks) {
-  const isOpen = (track) => track.told !== RECOGNISED;
+  // Whether a track may become this card. What waits for review may only become one of its matches: another card lies
+  // on it. What is not known may be the same card, in a worse picture.
+  const isOpenTo = (track, card) => track.told !== RECOGNISED && (track.told !== "review" || card.state === UNKNOWN
+    || track.names.includes(nameOf(card)));
   const rules = [
     (card, track, near) => near && isSure(card) && isSure(track.card) && isSame(card, track.card),
     (card, track) => isSure(card) && isSure(track.card) && isSame(card, track.card), // it was moved, or the camera
-    (card, track, near) => near && !isOpen(track) && !isSure(card) && nameOf(card) === nameOf(track.card),
-    (card, track, near) => near && isOpen(track),
+    (card, track, near) => near && track.told === RECOGNISED && !isSure(card) && nameOf(card) === nameOf(track.card),
+    (card, track, near) => near && isOpenTo(track, card),
   ];
   const pairs = cards.flatMap((card) => tracks.map((track) => ({ card, track,
     near: overlap(card.quad, track.card.quad) }))).sort((one, other) => other.near - one.near);

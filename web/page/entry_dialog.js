@@ -3,8 +3,8 @@
 //     await openEntry(engine, kept, entry);
 
 import { printingText } from "./card_tile.js";
-import { make, showError, toast } from "./dom.js";
-import { defaultFinish } from "./kept.js";
+import { attempt, field, make, toast } from "./dom.js";
+import { factsOf, finishIn, isSamePrinting, printingsOf } from "./kept.js";
 
 const FINISHES = ["nonfoil", "foil", "etched"];
 const CONDITIONS = ["near_mint", "lightly_played", "moderately_played", "heavily_played", "damaged"];
@@ -13,20 +13,21 @@ const WORDS = { nonfoil: "Not foil", foil: "Foil", etched: "Etched foil", near_m
   damaged: "Damaged" };
 
 /**
- * @param {{printings: (row: number) => Promise<any[]>}} engine
+ * @param {{card: (faceId: string) => Promise<any>, printings: (row: number) => Promise<any[]>}} engine
  * @param {any} kept
  * @param {any} entry
  */
 export async function openEntry(engine, kept, entry) {
-  const known = entry.row === null ? [] : await engine.printings(entry.row).catch(() => []);
-  const printings = known.length ? withFirst(known, entry.printing) : [entry.printing];
-  let printing = entry.printing;
+  const printings = await printingsOf(engine, entry.face, entry.printing);
+  let [printing] = printings;
   const filter = /** @type {HTMLInputElement} */ (make("input", { type: "search", placeholder: "Set, number or year",
     "aria-label": "Search the printings" }));
   const list = make("ul", { class: "printings", role: "list" });
-  const finish = choice(FINISHES);
-  const lang = choice(Object.keys(kept.languages), kept.languages);
-  const condition = choice(CONDITIONS);
+  // What an entry has stays among the choices, also if it is not among the usual ones.
+  const finish = choice([...new Set([...FINISHES, entry.finish])], entry.finish);
+  const lang = choice([...new Set([...Object.keys(kept.languages), entry.lang])], entry.lang, kept.languages);
+  const condition = choice(CONDITIONS, entry.condition);
+  const problem = make("p", { class: "notice bad", role: "alert", hidden: true }); // the page's own lies behind
   const count = /** @type {HTMLInputElement} */ (make("input", { type: "number", min: 1, max: 9999, value: entry.count,
     inputmode: "numeric" }));
   const dialog = /** @type {HTMLDialogElement} */ (make("dialog", { "aria-labelledby": "entry-title", class: "wide" },
@@ -35,10 +36,12 @@ export async function openEntry(engine, kept, entry) {
       printings.length > 6 && filter, list),
     make("div", { class: "fields" }, field("Count", count), field("Finish", finish), field("Language", lang),
       field("Condition", condition)),
+    problem,
     make("div", { class: "actions" },
-      make("button", { type: "button", class: "main", onclick: save }, "Save"),
+      make("button", { type: "button", class: "main", onclick: () => attempt(save, complain) }, "Save"),
       make("button", { type: "button", onclick: () => dialog.close() }, "Cancel"),
-      make("button", { type: "button", class: "plain", onclick: remove }, "Remove from the list"))));
+      make("button", { type: "button", class: "plain", onclick: () => attempt(remove, complain) },
+        "Remove from the list"))));
 
   function showPrintings() {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -47,7 +50,7 @@ export async function openEntry(engine, kept, entry) {
       return words.every((word) => text.includes(word));
     });
     list.replaceChildren(...shown.map((one) => make("li", {}, make("label", {},
-      make("input", { type: "radio", name: "printing", checked: isSame(one, printing), onchange: () => choose(one) }),
+      make("input", { type: "radio", name: "printing", checked: one === printing, onchange: () => choose(one) }),
       make("span", {}, make("b", {}, printingText(one)), ` ${one.set_name || ""}`,
         make("span", { class: "quiet" }, ` ${(one.released_at || "").slice(0, 4)}`,
           one.lang === "en" ? "" : ` ${kept.languages[one.lang] ?? one.lang}`))))));
@@ -55,56 +58,47 @@ export async function openEntry(engine, kept, entry) {
 
   function choose(one) {
     printing = one;
-    const exists = one.finishes?.length ? one.finishes : FINISHES;
-    for (const option of finish.options) option.disabled = !exists.includes(option.value);
-    if (!exists.includes(finish.value)) finish.value = defaultFinish(one.finishes) in WORDS ? exists[0] : "nonfoil";
-    if (known.length) lang.value = one.lang in kept.languages ? one.lang : lang.value;
+    finish.value = finishIn(one, finish.value);
+    showFinishes();
+    if ([...lang.options].some(({ value }) => value === one.lang)) lang.value = one.lang;
+  }
+
+  function showFinishes() {
+    const exists = printing.finishes?.length ? printing.finishes : FINISHES;
+    for (const option of finish.options) option.disabled = !option.selected && !exists.includes(option.value);
   }
 
   async function save() {
-    try {
-      await kept.change(entry.id, { printing, lang: lang.value, finish: finish.value, condition: condition.value,
-        count: Math.max(1, Math.trunc(Number(count.value)) || 1), decided: true });
-      dialog.close();
-    } catch (error) {
-      showError(error.message);
-    }
+    const isOther = !isSamePrinting(printing, entry.printing);
+    await kept.change(entry.id, {
+      printing: isOther ? factsOf(printing) : entry.printing, decided: entry.decided || isOther,
+      lang: lang.value, finish: finish.value, condition: condition.value,
+      count: Math.max(1, Math.trunc(Number(count.value)) || 1),
+    });
+    dialog.close();
   }
 
   async function remove() {
     await kept.remove(entry.id);
     dialog.close();
-    toast(`${entry.printing.name} was removed.`, { label: "Undo", run: () => kept.undo() });
+    toast(`${entry.printing.name} was removed.`, { label: "Undo", run: () => attempt(kept.undo) });
+  }
+
+  function complain(why) {
+    problem.textContent = why;
+    problem.hidden = false;
   }
 
   filter.addEventListener("input", showPrintings);
-  finish.value = entry.finish;
-  choose(entry.printing);
-  finish.value = entry.finish;
-  lang.value = entry.lang;
-  condition.value = entry.condition;
+  showFinishes();
   showPrintings();
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
 }
 
-function isSame(one, other) {
-  return one.scryfall_id === other.scryfall_id && one.lang === other.lang;
-}
-
-// The printings, with the entry's own first: it may be of another list of printings.
-function withFirst(printings, first) {
-  const same = printings.find((one) => isSame(one, first)) ?? first;
-  return [same, ...printings.filter((one) => one !== same)];
-}
-
 /** @returns {HTMLSelectElement} */
-function choice(values, words = WORDS) {
-  return /** @type {HTMLSelectElement} */ (make("select", {}, ...values.map((value) => make("option", { value },
-    words[value]))));
-}
-
-function field(label, input) {
-  return make("label", { class: "field" }, make("span", {}, label), input);
+function choice(values, chosen, words = WORDS) {
+  return /** @type {HTMLSelectElement} */ (make("select", {}, ...values.map((value) => make("option", { value,
+    selected: value === chosen }, words[value] ?? value))));
 }

@@ -1,23 +1,23 @@
 // The options of a scan, in a dialog: the list, the set and the language that are meant, sound, vibration, the camera.
 //
-//     openOptions(kept, camera, { useCamera, whenDone });
+//     openOptions(kept, camera, { useCamera, whenDone, complain });
 
-import { make } from "./dom.js";
+import { attempt, field, make } from "./dom.js";
 import { setting } from "./settings.js";
 import { sound, vibration } from "./signals.js";
 
 /**
  * @param {any} kept
  * @param {any} camera
- * @param {{useCamera: (id: string) => void, whenDone: () => void}} actions
+ * @param {{useCamera: (id: string) => void, whenDone: () => void, complain: (why: string) => void}} actions
  */
-export async function openOptions(kept, camera, { useCamera, whenDone }) {
+export async function openOptions(kept, camera, { useCamera, whenDone, complain }) {
   const [set, lang] = [setting("set", ""), setting("lang", "")];
   const lists = await kept.refresh();
   const dialog = /** @type {HTMLDialogElement} */ (make("dialog", { "aria-labelledby": "options-title" },
     make("h2", { id: "options-title" }, "Options"),
     field("List", select(lists.map(({ id, name }) => [String(id), name]), String(kept.current().id),
-      (id) => kept.use(id))),
+      (id) => attempt(() => kept.use(id), complain))),
     field("Only this set", make("input", { type: "text", value: set.get(), placeholder: "any, or a code: MH1",
       autocapitalize: "characters", spellcheck: "false",
       onchange: ({ target }) => set.set(target.value.trim().toLowerCase()) })),
@@ -33,10 +33,6 @@ export async function openOptions(kept, camera, { useCamera, whenDone }) {
   });
   document.body.append(dialog);
   dialog.showModal();
-}
-
-function field(label, input) {
-  return make("label", { class: "field" }, make("span", {}, label), input);
 }
 
 function select(choices, chosen, onChoose) {

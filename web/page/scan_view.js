@@ -3,12 +3,12 @@
 //     const view = scanView({ name }, kept);
 //     view.show();                             // asks for the camera
 
-import { choosePrinting, createSession } from "../collection/scan_session.js";
+import { createSession } from "../collection/scan_session.js";
 import { go } from "./address.js";
 import { openCamera } from "./camera.js";
 import { pictureOf, printingText } from "./card_tile.js";
-import { counted, icon, make, say, showError, toast } from "./dom.js";
-import { entryOf } from "./kept.js";
+import { attempt, counted, icon, make, oncePerFrame, replaceKeepingFocus, say, toast } from "./dom.js";
+import { entryOf, finishIn, locked } from "./kept.js";
 import { outlinesOver } from "./outlines.js";
 import { openOptions } from "./scan_options.js";
 import { signal } from "./signals.js";
@@ -16,8 +16,10 @@ import { setting } from "./settings.js";
 import { markOf } from "./states.js";
 
 const READINGS = 3; // frames in which the printing of a card is read, until it is decided
-const MATCHES = 3; // of a card: what a review chooses from
+const MATCHES = 10; // of a card: several may be printings of one, and a review shows three cards
 const RECENT = 30; // entries of the sheet
+const HINT_FRAMES = 5; // in a row that must want another hint: else it flickers
+const LAY = "Lay a card under the camera";
 
 /**
  * @param {{name: (picture: any, options: object) => Promise<any>}} engine
@@ -28,46 +30,62 @@ export function scanView(engine, kept) {
   video.muted = true;
   const outlines = outlinesOver();
   outlines.element.setAttribute("preserveAspectRatio", "xMidYMid slice"); // as the video covers its frame
-  const hint = make("p", { class: "hint", role: "status" });
+  const hint = make("p", { class: "hint" });
   const light = tool("torch", "Light", () => toggleLight());
   const turn = tool("turn", "Other camera", () => nextCamera());
   const tally = make("a", { href: "#list", class: "tally" });
   const latest = make("div", { class: "latest" });
-  const undo = make("button", { type: "button", class: "plain", onclick: () => kept.undo() }, "Undo");
+  const undo = make("button", { type: "button", class: "plain", onclick: () => attempt(kept.undo, complain) },
+    "Undo");
   const recent = make("ul", { class: "recent", role: "list" });
   const element = make("section", { class: "scan", "aria-label": "Scan" },
     make("div", { class: "view" }, video, outlines.element,
       make("div", { class: "overlay" }, tool("close", "Stop scanning", () => go("./")), hint, turn, light,
-        tool("options", "Options", () => openOptions(kept, camera, { useCamera, whenDone: update })))),
+        tool("options", "Options", () => attempt(() => openOptions(kept, camera,
+          { useCamera, whenDone: redraw, complain }), complain)))),
     make("div", { class: "sheet" }, latest, make("div", { class: "totals" }, tally, undo), recent));
-  kept.onChange(() => element.isConnected && update());
+  const redraw = oncePerFrame(() => element.isConnected && attempt(draw, complain));
+  kept.onChange(redraw);
   const cameraId = setting("camera", "");
-  const [lockedSet, lockedLang] = [setting("set", ""), setting("lang", "")];
+  // One for all starts of the camera: a card that still lies there is not listed again.
+  const session = createSession();
+  const added = new Map(); // by the session's number of a card: the id of its entry
+  const undecided = new Map(); // by the same: how many more frames its printing is read in
+  let watched = 0; // ms, the session's time: it stands still while the camera is off
   let camera = /** @type {any} */ (null);
   let turnOf = 0; // counts the starts: permission may come late, and only the last start counts
   let isLit = false;
-  let added = new Map(); // by the session's number of a card: its entry
-  let undecided = new Map(); // by the same: how many more frames its printing is read in
+  let waits = false; // the page was hidden: the camera starts again when it is seen
+  let frame = 0;
+  let wanted = { text: "", frames: 0 };
+  document.addEventListener("visibilitychange", () => {
+    if (waits && !document.hidden) useCamera(cameraId.get());
+  });
 
-  async function show() {
+  function show() {
     document.body.classList.add("scanning");
-    await useCamera(cameraId.get());
+    useCamera(cameraId.get());
   }
 
   function hide() {
-    turnOf += 1;
-    camera?.close();
-    camera = null;
+    release();
     document.body.classList.remove("scanning");
   }
 
-  async function useCamera(id) {
-    const mine = ++turnOf;
+  function release() {
+    turnOf += 1;
+    waits = false;
     camera?.close();
     camera = null;
-    hint.textContent = "Waiting for the camera";
+    light.hidden = turn.hidden = true;
+  }
+
+  async function useCamera(id) {
+    release();
+    const mine = turnOf;
+    setHint("Waiting for the camera");
     outlines.show([], { width: 1, height: 1 });
-    update();
+    redraw();
     try {
       const opened = await openCamera(video, { id, onEnd: (why) => mine === turnOf && stopped(why) });
       if (mine !== turnOf) return opened.close();
@@ -76,25 +94,26 @@ export function scanView(engine, kept) {
       light.hidden = !opened.hasLight;
       turn.hidden = opened.cameras.length < 2;
       isLit = false;
-      hint.textContent = "Lay a card under the camera";
+      light.setAttribute("aria-pressed", "false");
+      setHint(LAY);
       await watch(mine);
     } catch (error) {
       if (mine === turnOf) stopped(error.message);
     }
   }
 
+  // The view stays, and says why there is no picture.
   function stopped(why) {
-    hide();
-    hint.textContent = why;
-    showError(why);
-    go("./", { replace: true });
-    showError(why);
+    release();
+    waits = document.hidden;
+    complain(why);
+    hint.append(" ", make("button", { type: "button", class: "plain", onclick: () => useCamera(cameraId.get()) },
+      "Start again"));
   }
 
   // Looks at one picture after the other.
   async function watch(mine) {
-    const session = createSession();
-    [added, undecided] = [new Map(), new Map()];
+    const begun = performance.now() - watched;
     let near = [];
     while (mine === turnOf) {
       const bitmap = await camera.frame();
@@ -104,72 +123,93 @@ export function scanView(engine, kept) {
       near = cards.map(({ quad }) => quad);
       undecided.forEach((tries, id) => undecided.set(id, tries - 1));
       outlines.show(cards, { width, height });
-      for (const event of session.see(cards, performance.now())) await take(event);
+      watched = performance.now() - begun;
+      for (const event of session.see(cards, watched)) await take(event);
+      if (mine !== turnOf) return;
       showHint(cards);
+      outlines.element.dataset.frame = String(++frame);
       await new Promise((next) => requestAnimationFrame(next));
     }
   }
 
   /** @param {import("../collection/scan_session.js").SeenEvent} event */
-  async function take({ type, id, card, printing }) {
+  async function take({ type, id, card }) {
     if (type === "unknown") {
       signal("unknown");
       return say("This card is not known.");
     }
-    const locked = { set: lockedSet.get(), lang: lockedLang.get() };
+    const entry = entryOf(card, locked());
+    const before = added.has(id) ? await kept.entry(added.get(id)) : null; // null also where the person removed it
     if (type === "printing") {
       undecided.delete(id);
-      if (!added.has(id) || locked.set) return;
-      added.set(id, await kept.change(added.get(id), changedBy(entryOf(card, printing))));
-      return update();
+      // What the person has said stays: the printing of this entry, and that all cards are of a set.
+      if (!before || before.decided || !entry.decided) return;
+      note(id, await kept.changeOne(before.id, changedBy(entry, before)));
+      return;
     }
-    const entry = entryOf(card, choosePrinting(card, locked));
-    if (locked.lang) entry.lang = locked.lang;
-    if (locked.set && entry.printing.set === locked.set) entry.decided = true;
-    if (added.has(id)) await kept.remove(added.get(id)); // it waited for review, and is recognised now
-    added.set(id, await kept.add(entry));
+    if (before?.state === "kept") { // the person has said what it was that waited for review
+      added.delete(id);
+      return;
+    }
+    note(id, before ? await kept.changeOne(before.id, entry) : await kept.add(entry));
     if (type === "recognised" && !card.printing_decided && card.printings_known > 1) undecided.set(id, READINGS);
     signal(type);
     const { name } = entry.printing;
     say(type === "review" ? `Perhaps ${name}. It waits for your review.` : `${name} is on the list.`);
-    return update(card);
+    setHint("");
+    latest.replaceChildren(pictureOf(card.matches[0]), make("div", {}, make("b", {}, card.matches[0].name),
+      markOf(card.state)));
+  }
+
+  function note(id, entryId) {
+    if (entryId === null) added.delete(id);
+    else added.set(id, entryId);
   }
 
   function showHint(cards) {
-    const text = !cards.length ? "Lay a card under the camera"
-      : cards.every(({ state }) => state === "unknown") ? "Hold still. Not known yet." : "";
-    if (hint.textContent !== text) hint.textContent = text;
+    const isUnknown = cards.every(({ state }) => state === "unknown");
+    const text = !cards.length ? LAY : isUnknown ? "Hold still. Not known yet." : "";
+    wanted = { text, frames: text === wanted.text ? wanted.frames + 1 : 1 };
+    if (wanted.frames === HINT_FRAMES) setHint(text);
+  }
+
+  function setHint(text) {
+    hint.textContent = text;
     hint.hidden = !text;
   }
 
-  async function update(card) {
+  // Errors stand here: the page's own lie behind the camera.
+  function complain(why) {
+    setHint(why);
+    say(why);
+  }
+
+  async function draw() {
     await kept.refresh();
     const entries = await kept.entries();
     const { name, count, waiting } = kept.current();
     tally.replaceChildren(make("b", {}, counted(count, "card")), ` on “${name}”`,
       waiting ? ` · ${waiting} to review` : "");
     undo.toggleAttribute("disabled", !kept.canUndo());
-    recent.replaceChildren(...entries.slice(0, RECENT).map(line));
-    if (card) latest.replaceChildren(pictureOf(card.matches[0]), make("div", {}, make("b", {}, card.matches[0].name),
-      markOf(card.state)));
+    replaceKeepingFocus(recent, ...entries.slice(0, RECENT).map(line));
   }
 
   function line(entry) {
-    const change = (by) => async () => {
-      if (entry.count + by < 1) {
-        await kept.remove(entry.id);
-        toast(`${entry.printing.name} was removed.`, { label: "Undo", run: () => kept.undo() });
-      } else await kept.change(entry.id, { count: entry.count + by });
-      update();
-    };
     const { name } = entry.printing;
+    const change = (by) => () => attempt(async () => {
+      if (entry.count + by > 0) return kept.change(entry.id, { count: entry.count + by });
+      await kept.remove(entry.id);
+      return toast(`${name} was removed.`, { label: "Undo", run: () => attempt(kept.undo, complain) });
+    }, complain);
     return make("li", {}, pictureOf({ ...entry, name }),
       make("span", { class: "text" }, make("b", {}, name), make("span", { class: "quiet" },
         entry.state === "review" ? "To review" : printingText(entry.printing))),
       make("span", { class: "stepper" },
-        make("button", { type: "button", onclick: change(-1), "aria-label": `One ${name} less` }, "−"),
+        make("button", { type: "button", onclick: change(-1), "aria-label": `One ${name} less`,
+          "data-key": `${entry.id} −` }, "−"),
         make("output", {}, String(entry.count)),
-        make("button", { type: "button", onclick: change(1), "aria-label": `One more ${name}` }, "+")));
+        make("button", { type: "button", onclick: change(1), "aria-label": `One more ${name}`,
+          "data-key": `${entry.id} +` }, "+")));
   }
 
   async function toggleLight() {
@@ -194,6 +234,7 @@ function tool(symbol, label, onclick) {
   return make("button", { type: "button", class: "tool", "aria-label": label, title: label, onclick }, icon(symbol));
 }
 
-function changedBy({ printing, lang, finish, decided }) {
-  return { printing, lang, finish, decided };
+// What a reading changes of an entry: the finish only where the printing does not exist in it.
+function changedBy({ printing, lang, decided }, { finish }) {
+  return { printing, lang, decided, finish: finishIn(printing, finish) };
 }

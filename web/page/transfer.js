@@ -10,6 +10,7 @@ import { entryOfPrinting } from "./kept.js";
 import { setting } from "./settings.js";
 
 const SHOWN_PROBLEMS = 5;
+const SAVING_MS = 60_000; // some browsers ask the person where to save, and read the file after that
 const chosen = setting("format", "manabox");
 
 /**
@@ -33,12 +34,12 @@ export function transferPanel(engine, kept) {
   const text = (name) => textOf(name, kept.collection, sure);
 
   function download() {
+    const [type, ending] = format.value === "text" ? ["text/plain", ".txt"] : ["text/csv", ".csv"];
     const link = /** @type {HTMLAnchorElement} */ (make("a", {
-      download: `${kept.current().name.replace(/[^\p{L}\p{N} _-]/gu, "").trim() || "cards"}-${format.value}`
-        + (format.value === "text" ? ".txt" : ".csv"),
-      href: URL.createObjectURL(new Blob([text(format.value)], { type: "text/plain;charset=utf-8" })) }));
+      download: `${kept.current().name.replace(/[^\p{L}\p{N} _-]/gu, "").trim() || "cards"}-${format.value}${ending}`,
+      href: URL.createObjectURL(new Blob([text(format.value)], { type: `${type};charset=utf-8` })) }));
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), SAVING_MS);
     say(`The list was saved as ${link.download}.`);
   }
 
@@ -53,6 +54,8 @@ export function transferPanel(engine, kept) {
 
   async function read(chosenFile) {
     file.value = "";
+    problems.replaceChildren(make("li", {}, `${chosenFile.name} is being read.`));
+    say("The list is being read.");
     try {
       const { readList } = await import("../collection/imports.js").catch(() => {
         throw new Error("What reads lists is not installed: make web");
@@ -67,6 +70,7 @@ export function transferPanel(engine, kept) {
       problems.replaceChildren(...why.slice(0, SHOWN_PROBLEMS).map((reason) => make("li", {}, reason)),
         ...(why.length > SHOWN_PROBLEMS ? [make("li", {}, `And ${why.length - SHOWN_PROBLEMS} more.`)] : []));
     } catch (error) {
+      problems.replaceChildren();
       showError(error.message);
     }
   }
@@ -87,9 +91,9 @@ export function transferPanel(engine, kept) {
 }
 
 // What the index does not know is kept as the file has it: nothing of a list is lost on the way.
-function entryOfLine({ line, row, record, printing }) {
+function entryOfLine({ line, record, printing }) {
   const { count, name, set, set_name, collector_number, scryfall_id, finish, condition, lang } = line;
   const facts = printing ?? { name, card_name: name, set, set_name, collector_number, scryfall_id, lang: lang || "en" };
-  const entry = entryOfPrinting({ ...record, row }, facts);
+  const entry = entryOfPrinting({ ...record }, facts);
   return { ...entry, count, finish, condition, lang: lang || entry.lang, decided: Boolean(printing && set) };
 }
