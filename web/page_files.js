@@ -7,8 +7,8 @@
 self.PAGE_FILES = [
   "./", "app.webmanifest", "icon.svg", "icon-192.png", "icon-512.png", "icon-maskable.png", "style.css",
   "abilities.js", "search.js", "worker.js",
-  "collection/formats.js", "collection/imports.js", "collection/lists.js", "collection/scan_session.js",
-  "collection/undoing.js",
+  "collection/formats.js", "collection/imports.js", "collection/lists.js", "collection/lists_database.js",
+  "collection/scan_session.js", "collection/undoing.js",
   "index/artefacts.js", "index/card_index.js", "index/card_search.js", "index/hash_search.js", "index/listed_cards.js",
   "index/names.js", "index/printings.js", "index/scores.js", "index/search_columns.js", "index/search_fields.js",
   "index/search_terms.js", "index/search_words.js", "index/sort_orders.js",

@@ -18,6 +18,7 @@
 //     camera  true: the picture is one of many, so that a few places are enough
 //     near    the corners of the cards in the picture before: with camera, they are looked for there
 //     read    false: nothing that is printed is read
+//     onFirst hears the answer before anything is read, if a card is recognised. Reading takes a second or two
 //
 // Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
 // To use the search in another page, copy the folders of .js files and vendor/.
@@ -38,18 +39,19 @@ export async function openIndex(base = "./", onProgress = () => {}) {
   const waiting = new Map();
   let last = 0;
 
-  const asked = (method, args, moved = []) => new Promise((resolve, reject) => {
-    waiting.set(++last, { resolve, reject });
+  const asked = (method, args, moved = [], onFirst = () => {}) => new Promise((resolve, reject) => {
+    waiting.set(++last, { resolve, reject, onFirst });
     worker.postMessage({ id: last, method, args }, moved);
   });
   const ask = (method, ...args) => asked(method, args);
-  const askPicture = async (method, picture, ...args) => {
+  const askPicture = async (method, picture, args = [], onFirst = () => {}) => {
     const { sent, moved } = await sendable(picture);
-    return asked(method, [sent, ...args], moved);
+    return asked(method, [sent, ...args], moved, onFirst);
   };
-  worker.onmessage = ({ data: { id, progress, result, error } }) => {
+  worker.onmessage = ({ data: { id, progress, first, result, error } }) => {
     if (progress) return onProgress(progress);
-    const { resolve, reject } = waiting.get(id);
+    const { resolve, reject, onFirst } = waiting.get(id);
+    if (first) return onFirst(first);
     waiting.delete(id);
     return error === undefined ? resolve(result) : reject(new Error(error));
   };
@@ -75,8 +77,9 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     like: (row, { k = MATCHES } = {}) => ask("like", row, k),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
     embed: (picture) => askPicture("embed", picture),
-    name: (picture, { k = CARD_MATCHES, quad = null, read = true, camera = false, near = [] } = {}) =>
-      askPicture("name", picture, { k, quad, read, camera, near }),
+    name: (picture, {
+      k = CARD_MATCHES, quad = null, read = true, camera = false, near = [], onFirst = () => {},
+    } = {}) => askPicture("name", picture, [{ k, quad, read, camera, near }], onFirst),
     close() {
       worker.terminate();
       for (const { reject } of waiting.values()) reject(new Error("The index was closed."));

@@ -5,13 +5,15 @@
 //
 // A page sends     { type: "look" }            keep what is missing, and see whether the server has anything new
 //                  { type: "take" }            use the new files from now on
+//                  { type: "failed" }          it did not start: use the new files from now on, if there are any
 // and is sent      { type: "kept" }            everything is on this device now: said once
 //                  { type: "update", cards }   something newer is on this device too, and waits. cards: also new cards
 //                  { type: "taken" }           the new files are used: load the page again
 //
 // It reads the files of the page and of the export, and keeps them in the browser under their SHA-256. A set is what
 // belongs together: { page: { path: SHA-256 }, cards: { path: SHA-256 } }. The set `now` is what pages get. A newer one
-// waits as `next`, so an open page never gets files of two exports. What is in neither is deleted.
+// waits as `next`, so an open page never gets files of two exports. What is in neither is deleted. Each opening of the
+// page also looks for new files: a page that does not start sends nothing.
 
 importScripts("page_files.js");
 const FILES = /** @type {{ PAGE_FILES: string[] }} */ (/** @type {unknown} */ (self)).PAGE_FILES;
@@ -26,6 +28,8 @@ let looking = /** @type {Promise<void> | null} */ (null);
 const openKept = () => caches.open(`kept for ${scope}`);
 const keyOf = (/** @type {string} */ path, /** @type {string} */ sha256) => new URL(`${path}?${sha256}`, scope).href;
 const placeOf = (/** @type {"now" | "next"} */ name) => `${scope}?set=${name}`;
+const isSame = (/** @type {unknown} */ one, /** @type {unknown} */ other) =>
+  JSON.stringify(one) === JSON.stringify(other);
 const pages = () => worker.clients.matchAll({ type: "window", includeUncontrolled: true });
 
 const tell = async (/** @type {object} */ message) => (await pages()).forEach((page) => page.postMessage(message));
@@ -70,17 +74,25 @@ function filesOf(/** @type {any} */ meta) {
   return files;
 }
 
-// What the server has now, kept. old is an earlier set.
-async function newestSet(/** @type {FileSet | undefined} */ old) {
-  const kept = await openKept();
+// The files of the page that the server has now, kept: { path: SHA-256 }. old is an earlier answer.
+async function keepPage(/** @type {Record<string, string>} */ old) {
   const page = /** @type {Record<string, string>} */ ({});
   for (const path of [META, ...FILES]) {
-    const sha256 = await keep(path, old?.page[path]);
+    const sha256 = await keep(path, old[path]);
     if (sha256) page[path] = sha256;
     if (path !== META || sha256) continue;
     await worker.registration.unregister(); // another program may be at this address now
     throw new Error("The server has no cards.");
   }
+  return page;
+}
+
+// What the server has now, kept. old is an earlier set.
+async function newestSet(/** @type {FileSet | undefined} */ old) {
+  const kept = await openKept();
+  const page = await keepPage(old?.page ?? {});
+  // Files of two releases do not fit together. If some are new, all are asked for again: they have not changed since.
+  if (!isSame(page, old?.page) && !isSame(page, await keepPage(page))) throw new Error("A release is under way.");
   if (old && page[META] === old.page[META]) return { page, cards: old.cards };
   const cards = filesOf(await (await kept.match(keyOf(META, page[META])))?.json());
   for (const [path, sha256] of Object.entries(cards)) {
@@ -93,7 +105,7 @@ async function newestSet(/** @type {FileSet | undefined} */ old) {
 async function look() {
   const newest = await newestSet(await readSet("next") ?? await readSet("now"));
   const now = await readSet("now"); // a person may have taken a newer one meanwhile
-  const isNow = !now || JSON.stringify(newest) === JSON.stringify(now);
+  const isNow = !now || isSame(newest, now);
   await writeSet(isNow ? "now" : "next", newest);
   const kept = await openKept();
   const used = new Set([placeOf("now"), placeOf("next")]);
@@ -105,14 +117,22 @@ async function look() {
   else if (!isNow) await tell({ type: "update", cards: newest.page[META] !== now.page[META] });
 }
 
+// One look at a time. Without a network, or without room for the files, nothing changes, and the next look tries again.
+function lookOnce() {
+  looking ??= look().catch(() => {}).finally(() => { looking = null; });
+  return looking;
+}
+
+// Resolves to true if there were new files.
 async function take() {
   const next = await readSet("next");
   if (next) await writeSet("now", next);
+  return Boolean(next);
 }
 
 // The kept file, or the server's answer. A page that is opened while no other is open gets the newest files.
 async function answer(/** @type {Request} */ request, /** @type {string} */ path) {
-  if (request.mode === "navigate" && !(await pages()).length) await take();
+  if (request.mode === "navigate" && !(await pages()).length) await take().catch(() => {}); // there may be no room
   const now = await readSet("now");
   const sha256 = now?.page[path] ?? now?.cards[path];
   return (sha256 && await (await openKept()).match(keyOf(path, sha256))) || fetch(request);
@@ -125,7 +145,7 @@ async function picture(/** @type {Request} */ request) {
   if (before) return before;
   const response = await fetch(request.url, { mode: "cors", credentials: "omit" }).catch(() => null);
   if (!response?.ok) return fetch(request);
-  await pictures.put(request.url, response.clone());
+  await pictures.put(request.url, response.clone()).catch(() => {}); // without room, it is only shown
   const [oldest, ...others] = await pictures.keys();
   if (others.length >= PICTURES_KEPT) await pictures.delete(oldest);
   return response;
@@ -134,10 +154,11 @@ async function picture(/** @type {Request} */ request) {
 worker.addEventListener("install", () => worker.skipWaiting());
 worker.addEventListener("activate", (event) => event.waitUntil(worker.clients.claim()));
 worker.addEventListener("message", (event) => {
-  if (event.data.type === "take") event.waitUntil(take().then(() => tell({ type: "taken" })));
-  if (event.data.type !== "look") return;
-  looking ??= look().catch(() => {}).finally(() => { looking = null; }); // without a network: the next look tries again
-  event.waitUntil(looking);
+  const { type } = event.data;
+  const taken = () => tell({ type: "taken" });
+  if (type === "look") event.waitUntil(lookOnce());
+  if (type === "take") event.waitUntil(take().then(taken));
+  if (type === "failed") event.waitUntil(lookOnce().then(take).then((isNew) => (isNew ? taken() : undefined)));
 });
 worker.addEventListener("fetch", (event) => {
   const { request } = event;
@@ -147,4 +168,5 @@ worker.addEventListener("fetch", (event) => {
   const isElsewhere = origin !== worker.location.origin;
   if (path === "picture" || (isElsewhere && request.destination === "image")) event.respondWith(picture(request));
   else if (path) event.respondWith(answer(request, path));
+  if (path && request.mode === "navigate") event.waitUntil(lookOnce());
 });

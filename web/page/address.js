@@ -15,13 +15,22 @@ const VIEWS = ["photo", "scan", "list"];
  */
 export function addressed() {
   const query = new URLSearchParams(location.search);
-  const [name, id = ""] = decodeURIComponent(location.hash.slice(1)).split("=");
+  const [name, id = ""] = location.hash.slice(1).split("=").map(decoded);
   const q = query.get("q") ?? "";
   const view = name === "card" && id ? "card" : VIEWS.includes(name) ? name : q ? "search" : "start";
   return {
     view, id, q, sort: query.get("sort") ?? "best", descending: query.get("order") === "reverse",
     page: Math.max(1, Math.trunc(Number(query.get("page"))) || 1),
   };
+}
+
+/** @param {string} part */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return ""; // "#50%" is no address of this page
+  }
 }
 
 /**
@@ -43,17 +52,20 @@ export function searchAddress({ q, sort = "best", descending = false, page = 1 }
 export function go(address, { replace = false } = {}) {
   const { pathname, search } = location;
   const to = address.startsWith("#") ? pathname + search + address : address;
+  if (!replace) history.replaceState({ top: scrollY }, "");
   history[replace ? "replaceState" : "pushState"](null, "", to);
   dispatchEvent(new Event("addresschange"));
 }
 
 /**
- * Calls render now, and when the address changes. Links within the page change it without loading the page again.
- * @param {() => void} render
+ * Calls render(top) now, and when the address changes. top says how far the page was scrolled down, if a person comes
+ * back to this address, else 0. Links within the page change the address without loading the page again.
+ * @param {(top: number) => void} render
  */
 export function onAddress(render) {
-  addEventListener("popstate", render);
-  addEventListener("addresschange", render);
+  history.scrollRestoration = "manual"; // the results that were there come later than the browser scrolls
+  addEventListener("popstate", ({ state }) => render(state?.top ?? 0));
+  addEventListener("addresschange", () => render(0));
   document.addEventListener("click", (event) => {
     const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
     if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -62,5 +74,5 @@ export function onAddress(render) {
     event.preventDefault();
     go(to);
   });
-  render();
+  render(history.state?.top ?? 0);
 }

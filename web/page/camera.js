@@ -19,10 +19,12 @@ export async function openCamera(video, { id = "", onEnd }) {
   const stream = await asked(id);
   const [track] = stream.getVideoTracks();
   let isOpen = true;
+  let awake = /** @type {WakeLockSentinel | null} */ (null); // a phone above a table would go to sleep
   const close = () => {
     isOpen = false;
     for (const running of stream.getTracks()) running.stop();
-    video.srcObject = null;
+    if (video.srcObject === stream) video.srcObject = null; // else another start has the picture already
+    awake?.release();
     document.removeEventListener("visibilitychange", hidden);
   };
   const end = (why) => {
@@ -40,7 +42,9 @@ export async function openCamera(video, { id = "", onEnd }) {
     close();
     throw new Error("The camera gives no picture. Choose a photo instead.");
   }
-  const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+  awake = await navigator.wakeLock?.request("screen").catch(() => null) ?? null;
+  const devices = await navigator.mediaDevices.enumerateDevices().catch(() => []);
+  const cameras = devices.filter(({ kind }) => kind === "videoinput");
   /** @type {any} */
   const abilities = track.getCapabilities?.() ?? {};
   return {

@@ -38,7 +38,6 @@ export function cardView(engine, { addToList }) {
           printings),
         similar);
       say(record.name);
-      showError("");
       fill(printings, await engine.printings(row), { row, record });
       if (mine !== asked || !engine.about.similar) return;
       const matches = await engine.like(row, { k: SIMILAR });

@@ -7,6 +7,7 @@ export const at = (/** @type {string} */ id) => /** @type {HTMLElement} */ (docu
 export const number = new Intl.NumberFormat("en");
 
 const TOAST_SECONDS = 5;
+let lacking = "";
 
 /**
  * An element with attributes and children. An attribute that begins with "on" is a listener. true gives an empty
@@ -51,9 +52,7 @@ export function counted(count, one) {
  * @param {string} text
  */
 export function say(text) {
-  const said = at("said");
-  if (said.textContent === text) said.textContent = ""; // else the same words would not be read again
-  said.textContent = text;
+  at("said").replaceChildren(make("p", {}, text)); // a new element: else the same words would not be read again
 }
 
 /**
@@ -70,12 +69,75 @@ export function toast(text, action) {
 }
 
 /**
- * Shows an error above the page, or nothing for "".
+ * Replaces the children of an element. The control that had the focus has it again, if there is one with its data-key.
+ * @param {Element} parent
+ * @param {...(Node | string)} children
+ */
+export function replaceKeepingFocus(parent, ...children) {
+  const focused = document.activeElement;
+  const key = focused && parent.contains(focused) ? /** @type {HTMLElement} */ (focused).dataset.key : "";
+  parent.replaceChildren(...children);
+  if (key) /** @type {HTMLElement | null} */ (parent.querySelector(`[data-key="${CSS.escape(key)}"]`))?.focus();
+}
+
+/**
+ * Runs something that a person asked for. Shows why, if it cannot be done: above the page, or where `show` says it.
+ * @template T
+ * @param {() => T | Promise<T>} run
+ * @param {(why: string) => void} [show]
+ */
+export async function attempt(run, show = showError) {
+  try {
+    return await run();
+  } catch (error) {
+    show(error.message);
+    return undefined;
+  }
+}
+
+/**
+ * A function that runs `run` with the next frame of the page, once for all its calls until then.
+ * @param {() => void} run
+ */
+export function oncePerFrame(run) {
+  let isWaiting = false;
+  return () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    requestAnimationFrame(() => {
+      isWaiting = false;
+      run();
+    });
+  };
+}
+
+/**
+ * An input with its label above it.
+ * @param {string} label
+ * @param {Element} input
+ */
+export function field(label, input) {
+  return make("label", { class: "field" }, make("span", {}, label), input);
+}
+
+/**
+ * Shows an error above the page. Without a message, it shows what the browser lacks for good, or nothing.
  * @param {string} message
  */
 export function showError(message) {
   const shown = at("error");
+  const text = message || lacking;
   delete shown.dataset.waiting;
-  if (shown.textContent !== message) shown.textContent = message;
-  shown.hidden = !message;
+  if (shown.textContent !== text) shown.textContent = text;
+  shown.hidden = !text;
+  if (message) shown.scrollIntoView({ block: "nearest" });
+}
+
+/**
+ * From now on, this is shown as long as there is no other error.
+ * @param {string} message
+ */
+export function showLack(message) {
+  lacking = message;
+  showError("");
 }

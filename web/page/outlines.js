@@ -5,7 +5,10 @@
 //
 // A state is told by word, by the kind of line and by the shape of the mark, not by colour alone.
 
+import { replaceKeepingFocus } from "./dom.js";
+
 const SVG = "http://www.w3.org/2000/svg";
+const KEYS_MS = 300; // after the last arrow key: then the card is looked at
 const STEP = 0.005; // of the picture's longer side: how far an arrow key moves a corner
 const CORNERS = ["top left", "top right", "bottom right", "bottom left"];
 
@@ -14,12 +17,15 @@ const CORNERS = ["top left", "top right", "bottom right", "bottom left"];
  */
 export function outlinesOver({ onChoose, onMoved } = {}) {
   const svg = draw("svg", { class: "outlines", "aria-hidden": onChoose ? null : "true" });
+  let isDragged = false; // a corner: then nothing is drawn anew
+  let waiting = 0; // for the next arrow key
   let unit = 1; // pixels of the picture that are one pixel of the page
 
   function show(cards, { width, height }, chosen = -1) {
+    if (isDragged) return;
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     unit = 1 / (svg.getScreenCTM()?.a || 1);
-    svg.replaceChildren(...cards.flatMap((card, at) => outline(card, at, at === chosen)),
+    replaceKeepingFocus(svg, ...cards.flatMap((card, at) => outline(card, at, at === chosen)),
       ...(onMoved && cards[chosen] ? handles(cards[chosen], chosen, Math.max(width, height)) : []));
   }
 
@@ -27,7 +33,8 @@ export function outlinesOver({ onChoose, onMoved } = {}) {
     const shape = draw("polygon", { points: pointsOf(card.quad), "stroke-width": (isChosen ? 4 : 2.5) * unit,
       class: `outline ${card.state}${isChosen ? " chosen" : ""}`, "stroke-dasharray": dashes(card.state) });
     const name = card.state === "unknown" ? "unknown" : card.matches[0].name;
-    const button = draw("g", { class: "mark", role: onChoose ? "button" : null, tabindex: onChoose ? "0" : null,
+    const button = draw("g", { class: "mark", "data-key": `card ${at}`, role: onChoose ? "button" : null,
+      tabindex: onChoose ? "0" : null,
       "aria-label": `Card ${at + 1}: ${card.state}, ${name}`, "aria-pressed": onChoose ? String(isChosen) : null });
     const [x, y] = centre(card.quad);
     button.append(shape, badge(card.state, x, y, 15 * unit), label(String(at + 1), x, y, 15 * unit));
@@ -47,32 +54,39 @@ export function outlinesOver({ onChoose, onMoved } = {}) {
   }
 
   function handles(card, number, side) {
+    const quad = card.quad.map((point) => [...point]);
     return card.quad.map(([x, y], corner) => {
-      const handle = draw("circle", { class: "handle", cx: x, cy: y, r: 11 * unit, "stroke-width": 3 * unit,
-        tabindex: "0", role: "slider", "aria-label": `Corner at the ${CORNERS[corner]}`, "aria-valuenow": Math.round(x),
-        "aria-valuetext": `${Math.round(x)}, ${Math.round(y)}` });
-      const quad = card.quad.map((point) => [...point]);
+      // The disc that is seen is too small for a thumb: a larger one around it is not seen.
+      const discs = [draw("circle", { class: "grip", r: 24 * unit }), draw("circle", { r: 11 * unit })];
+      const handle = draw("g", { class: "handle", "stroke-width": 3 * unit, tabindex: "0", role: "slider",
+        "data-key": `corner ${corner}`, "aria-label": `Corner at the ${CORNERS[corner]}` });
+      handle.append(...discs);
       const move = (to) => {
         quad[corner] = to;
-        handle.setAttribute("cx", String(to[0]));
-        handle.setAttribute("cy", String(to[1]));
-        handle.parentNode?.querySelector(".chosen")?.setAttribute("points", pointsOf(quad));
+        for (const disc of discs) setAll(disc, { cx: to[0], cy: to[1] });
+        setAll(handle, { "aria-valuenow": Math.round(to[0]), "aria-valuetext": to.map(Math.round).join(", ") });
+        svg.querySelector(".chosen")?.setAttribute("points", pointsOf(quad));
       };
+      const drop = () => {
+        handle.onpointermove = handle.onpointerup = handle.onpointercancel = null;
+        isDragged = false;
+        onMoved?.(number, quad);
+      };
+      move([x, y]);
       handle.addEventListener("pointerdown", (event) => {
         event.preventDefault();
         handle.setPointerCapture(event.pointerId);
+        isDragged = true;
         handle.onpointermove = (moved) => move(inPicture(moved));
-        handle.onpointerup = () => {
-          handle.onpointermove = handle.onpointerup = null;
-          onMoved?.(number, quad);
-        };
+        handle.onpointerup = handle.onpointercancel = drop;
       });
       handle.addEventListener("keydown", (event) => {
         const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
         if (!by) return;
         event.preventDefault();
         move([quad[corner][0] + by[0] * STEP * side, quad[corner][1] + by[1] * STEP * side]);
-        onMoved?.(number, quad);
+        clearTimeout(waiting);
+        waiting = window.setTimeout(() => onMoved?.(number, quad), KEYS_MS);
       });
       return handle;
     });
@@ -115,7 +129,10 @@ function centre(quad) {
 }
 
 function draw(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
+  return setAll(document.createElementNS(SVG, tag), attributes);
+}
+
+function setAll(element, attributes) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== undefined) element.setAttribute(name, String(value));
   }

@@ -4,7 +4,7 @@ import { abilities } from "../abilities.js";
 import { openIndex } from "../search.js";
 import { addressed, go, onAddress, searchAddress } from "./address.js";
 import { cardView } from "./card_view.js";
-import { at, counted, number, say, showError, toast } from "./dom.js";
+import { at, attempt, counted, number, showError, showLack, toast } from "./dom.js";
 import { entryOf, entryOfPrinting, openKept } from "./kept.js";
 import { listView } from "./list_view.js";
 import { startOffline } from "./offline.js";
@@ -31,6 +31,7 @@ async function open() {
     return showError(error.message);
   }
   showLoaded();
+  if (lacking) showLack(lacking);
   const kept = await openKept(index.about.collection).catch((error) => {
     noLists = error.message; // the rest of the page goes on
     return null;
@@ -56,41 +57,49 @@ async function open() {
     text.value = typed;
     search(false);
   }
-  if (lacking) showError(lacking);
 }
 
 async function add(kept, entries) {
   if (!kept) return showError(noLists);
-  try {
+  await attempt(async () => {
     await kept.addAll(entries);
     const what = entries.length === 1 ? `${entries[0].printing.name} is` : `${counted(entries.length, "card")} are`;
     toast(`${what} on “${kept.current().name}”.`, { label: "Show the list", run: () => go("#list") });
     await showBadge(kept);
-  } catch (error) {
-    showError(error.message);
-  }
+  });
 }
 
-function render() {
+async function render(/** @type {number} */ top) {
   const address = addressed();
   const view = views[address.view] ?? views.start;
-  if (view === views.start && noLists && address.view !== "start") showError(noLists);
-  if (view !== shown) {
+  const isNew = view !== shown;
+  if (isNew) {
     shown?.hide();
     at("main").replaceChildren(view.element);
-    if (shown) at("main").focus({ preventScroll: true });
     shown = view;
-    scrollTo(0, 0);
   }
-  const text = /** @type {HTMLInputElement} */ (at("text"));
-  if (document.activeElement !== text) text.value = address.q;
-  for (const link of document.querySelectorAll("nav [data-view]")) {
-    const mine = /** @type {HTMLElement} */ (link).dataset.view;
-    const isHere = mine === address.view || (mine === "start" && ["search", "card"].includes(address.view));
+  if (view === views.start && noLists && address.view !== "start") showError(noLists);
+  else if (isNew) showError("");
+  if (document.activeElement !== text) {
+    text.value = address.q;
+    if (isNew || address.page > 1) at("main").focus({ preventScroll: true });
+  }
+  markWay(address.view);
+  scrollTo(0, 0);
+  await attempt(() => view.show(address));
+  if (view !== shown) return;
+  document.title = view.title;
+  if (top) scrollTo(0, top);
+}
+
+// Marks the way in that led here, for eyes and screen readers.
+function markWay(/** @type {string} */ view) {
+  for (const link of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("nav [data-view]"))) {
+    const mine = link.dataset.view;
+    const isHere = mine === view || (mine === "start" && ["search", "card"].includes(view));
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  Promise.resolve(view.show(address)).then(() => { document.title = view.title; });
 }
 
 async function showBadge(kept) {
@@ -115,7 +124,7 @@ function showLoaded() {
 }
 
 function lookAt(file) {
-  if (!file || !index) return;
+  if (!file || !views.photo) return;
   if (!index.about.pictures) {
     return showError(lacking || "Pictures cannot be searched: the index was exported without its model.");
   }
@@ -162,13 +171,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 await open();
-if (index) {
-  startOffline({
-    onUpdate(load, cards) {
-      at("update").hidden = false;
-      at("update-what").textContent = cards ? "There are new cards." : "There is a new version of this page.";
-      at("update-now").onclick = load;
-    },
-    onReady: () => say("This page now also works without a network."),
-  });
-}
+startOffline({ // also where the cards could not be opened: a mended page is found then
+  onUpdate(load, cards) {
+    at("update").hidden = false;
+    at("update-what").textContent = cards ? "There are new cards." : "There is a new version of this page.";
+    at("update-now").onclick = load;
+  },
+  onReady: () => toast("This page now also works without a network."),
+});

@@ -5,7 +5,7 @@
 
 import { go } from "./address.js";
 import { cardAddress, pictureOf, printingText } from "./card_tile.js";
-import { counted, icon, make, say, showError } from "./dom.js";
+import { counted, icon, make, replaceKeepingFocus, say, showError } from "./dom.js";
 import { outlinesOver } from "./outlines.js";
 import { detailsOf, markOf, nameOf, printingOf } from "./states.js";
 
@@ -20,8 +20,8 @@ export function photoView(engine, { addCards, addMatch }) {
     class: "unseen" }));
   const image = /** @type {HTMLImageElement} */ (make("img", { alt: "Your photo" }));
   const outlines = outlinesOver({ onChoose: choose, onMoved: judgeAt });
-  const stage = make("div", { class: "stage", hidden: true }, image, outlines.element,
-    make("p", { class: "working" }, "Looking for cards"));
+  const working = make("p", { class: "working" });
+  const stage = make("div", { class: "stage", hidden: true }, image, outlines.element, working);
   const heading = make("h1", { class: "count", tabindex: "-1" }, "Look at a photo");
   const list = make("ol", { class: "found", role: "list" });
   const actions = make("div", { class: "actions" });
@@ -31,7 +31,8 @@ export function photoView(engine, { addCards, addMatch }) {
     make("p", { class: "quiet" }, "It stays on this device."));
   const element = make("section", { class: "photo", "aria-label": "Photo" }, file, drop, stage,
     make("div", { class: "side" }, heading, actions, list));
-  let asked = 0;
+  let asked = 0; // counts the photos: only the answer to the last one is shown
+  let judging = 0; // the same, for corners that were moved
   let shown = { picture: /** @type {Blob | null} */ (null), width: 1, height: 1, chosen: -1,
     cards: /** @type {import("../recognition/cards.js").Card[]} */ ([]) };
 
@@ -43,7 +44,7 @@ export function photoView(engine, { addCards, addMatch }) {
   addEventListener("resize", () => stage.isConnected && draw());
 
   async function look(picture) {
-    const mine = ++asked;
+    const [mine, judged] = [++asked, judging];
     go("#photo", { replace: location.hash === "#photo" });
     URL.revokeObjectURL(image.src);
     image.src = URL.createObjectURL(picture);
@@ -51,23 +52,35 @@ export function photoView(engine, { addCards, addMatch }) {
     drop.classList.add("small");
     stage.hidden = false;
     stage.classList.add("busy");
+    working.textContent = "Looking for cards";
     heading.textContent = "Looking for cards";
     list.replaceChildren();
     actions.replaceChildren();
     outlines.show([], { width: 1, height: 1 });
     showError("");
     try {
-      const { cards, width, height } = await engine.name(picture, { k: MATCHES });
+      const answer = await engine.name(picture, { k: MATCHES, onFirst(first) {
+        working.textContent = "Reading what is printed on the cards";
+        take(mine, first);
+      } });
+      if (judging === judged) take(mine, answer); // else a person has moved corners meanwhile: that answer stays
       if (mine !== asked) return;
-      shown = { picture, cards, width, height, chosen: cards.length === 1 ? 0 : -1 };
       stage.classList.remove("busy");
-      fill();
+      const { cards } = shown;
       say(`${heading.textContent}. ${cards.map((card, at) => `${at + 1}: ${nameOf(card)}, ${card.state}`).join(". ")}`);
     } catch (error) {
       if (mine !== asked) return;
       reset();
       showError(error.message);
     }
+  }
+
+  // Shows an answer to the picture. A card that a person has chosen meanwhile stays chosen.
+  function take(mine, { cards, width, height }) {
+    if (mine !== asked) return;
+    const chosen = cards[shown.chosen] ? shown.chosen : cards.length === 1 ? 0 : -1;
+    shown = { ...shown, cards, width, height, chosen };
+    fill();
   }
 
   function reset() {
@@ -88,15 +101,15 @@ export function photoView(engine, { addCards, addMatch }) {
 
   // The card at corners that the person has set.
   async function judgeAt(number, quad) {
-    const mine = asked;
+    const [mine, photo] = [++judging, asked];
     try {
       const { cards: [card] } = await engine.name(shown.picture, { k: MATCHES, quad });
-      if (mine !== asked || !card) return;
+      if (mine !== judging || photo !== asked || !card) return;
       shown.cards = shown.cards.map((other, at) => (at === number ? card : other));
       fill();
       say(`${nameOf(card)}, ${card.state}`);
     } catch (error) {
-      if (mine === asked) showError(error.message);
+      if (mine === judging && photo === asked) showError(error.message);
     }
   }
 
@@ -107,7 +120,7 @@ export function photoView(engine, { addCards, addMatch }) {
     actions.replaceChildren(...(sure.length ? [make("button", { type: "button", class: "main",
       onclick: () => addCards(sure) }, cards.length === 1 ? "Add it to the list"
       : `Add the ${sure.length} recognised`)] : []));
-    list.replaceChildren(...cards.map((card, at) => entry(card, at)));
+    replaceKeepingFocus(list, ...cards.map((card, at) => entry(card, at)));
     draw();
   }
 
@@ -119,7 +132,8 @@ export function photoView(engine, { addCards, addMatch }) {
     const isChosen = at === shown.chosen;
     const [best] = card.matches;
     return make("li", { class: isChosen ? "chosen" : "" },
-      make("button", { type: "button", class: "row", "aria-expanded": String(isChosen), onclick: () => choose(at) },
+      make("button", { type: "button", class: "row", "data-key": `row ${at}`, "aria-expanded": String(isChosen),
+        onclick: () => choose(at) },
         make("span", { class: "number" }, String(at + 1)),
         card.state === "unknown" ? make("span", { class: "picture empty" }, "?") : pictureOf(best),
         make("span", { class: "text" }, make("b", {}, nameOf(card)), markOf(card.state),

@@ -40,8 +40,7 @@ export function searchView({ search }) {
       const { total, matches, notes: said } = await search(address.q, {
         sort: sort.value, descending: address.descending, offset: (address.page - 1) * PAGE, limit: PAGE });
       if (mine !== asked) return;
-      showError("");
-      heading.textContent = total ? counted(total, "card") : "No card has this";
+      heading.textContent = total ? counted(total, "card") : "No card fits";
       notes.replaceChildren(...said.map((text) => make("li", {}, text)));
       grid.replaceChildren(...matches.map((match) => tileOf(match)));
       showPages(total);

@@ -23,6 +23,7 @@ export function signal(what) {
 
 function play(tones) {
   audio ??= new AudioContext();
+  audio.resume(); // browsers stop it until the first tap
   tones.forEach((tone, at) => {
     const [source, volume] = [audio.createOscillator(), audio.createGain()];
     source.frequency.value = tone;

@@ -29,26 +29,26 @@
     }, SILENT_SECONDS * 1000);
   }
 
+  function end(message) {
+    at("about").textContent = "No cards";
+    at("progress").hidden = true;
+    say(message);
+    var worker = navigator.serviceWorker && navigator.serviceWorker.controller;
+    if (worker) worker.postMessage({ type: "failed" }); // the kept page gives way to what the server has now
+  }
+
   window.addEventListener("error", function (event) {
-    if (event.target === window && waiting()) {
-      at("about").textContent = "No cards";
-      at("progress").hidden = true;
-      say("The page could not start in this browser: " + event.message);
-    }
+    if (event.target === window && waiting()) end("The page could not start in this browser: " + event.message);
     if (event.target && /** @type {Element} */ (event.target).tagName === "SCRIPT") {
-      at("about").textContent = "No cards";
-      at("progress").hidden = true;
-      say("The page could not start: its programs are missing on the server, or the server sends them as another type "
+      end("The page could not start: its programs are missing on the server, or the server sends them as another type "
         + "than JavaScript (text/javascript). python scripts/serve.py sends the right one.");
     }
   }, true);
   document.addEventListener("DOMContentLoaded", function () {
     if (!("noModule" in HTMLScriptElement.prototype)) {
-      at("about").textContent = "No cards";
-      at("progress").hidden = true;
-      return say("This browser is too old for this page: it runs no JavaScript modules.");
+      return end("This browser is too old for this page: it runs no JavaScript modules.");
     }
-    new MutationObserver(watch).observe(/** @type {Element} */ (document.querySelector("header")),
+    new MutationObserver(watch).observe(at("loading"),
       { attributes: true, childList: true, characterData: true, subtree: true });
     watch();
   });

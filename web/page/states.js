@@ -38,7 +38,7 @@ export function printingOf(card) {
 export function detailsOf(card) {
   const rows = [["Similarity of the art, which decides", card.confidence], ["Similarity of the complete card",
     card.similarity], ["Lead over the next card", card.margin], ["Cosine of the embeddings", card.matches[0]?.cosine],
-  ["Turned by", `${card.rotation}°`], ["Known by", REASONS[card.by] ?? "the picture"],
+  ["Turned by", `${card.rotation}°`], ["Named by", REASONS[card.by] ?? "the picture"],
   ["Read on the card", card.printings[0]?.read || "nothing"]];
   return make("details", { class: "numbers" }, make("summary", {}, "Details"),
     make("dl", {}, ...rows.flatMap(([term, value]) => [make("dt", {}, term), make("dd", {},

@@ -20,9 +20,6 @@ import { glimpseOf, viewsOf } from "./retrieval.js";
 const VIEWS_FITTED = 2; // at most this many views of one place: candidates overlap
 const MAX_PLACES_FITTED = 40;
 const PROMISING = 0.25; // similarity of the art before any corner is moved. Unknown cards rarely have more
-// A less confident place is a card's only if the hashes say so. Of the 129 cards that Python knows in 207 photos, two
-// are the complete photo, and have PROMISING art. The others lie at places of 0.4 and more.
-const WORTH_A_VECTOR = 0.35;
 const MIRROR_VIEWS = 12; // guesses that are tried in a mirror first: if none is recognised, the photo is none
 
 /**
@@ -40,27 +37,37 @@ export async function nameCards(photo, question, places) {
   const glimpses = places.map((place) => glimpseOf(place, photo, question))
     .sort((one, other) => other.evidence - one.evidence);
   const found = [];
-  const isKnown = ({ quad }) => found.some((other) => other.card.accepted && samePlace(quad, other.quad));
-  const judgedViews = new Map();
-  const promising = glimpses.filter(({ art }) => art >= PROMISING);
-  for (const glimpse of promising) {
-    if (isKnown(glimpse)) continue;
+  const cardAt = (quad) => found.find((other) => other.card.accepted && samePlace(quad, other.quad));
+  const seen = new Map(); // glimpse -> its view, with the answer of judged()
+  for (const glimpse of glimpses) {
+    if (glimpse.art < PROMISING || cardAt(glimpse.quad)) continue;
     const [view] = await viewsOf([glimpse], photo, question);
     if (!view) continue;
     const answer = await judged(view, photo, question);
     if (answer.card.accepted) found.push(answer);
-    judgedViews.set(view, answer);
+    seen.set(glimpse, { ...view, answer });
   }
-  const others = glimpses.filter((glimpse, at) => glimpse.art < PROMISING && !isKnown(glimpse)
-    && (glimpse.place.confidence >= WORTH_A_VECTOR || at === 0));
-  const views = [...judgedViews.keys(), ...await viewsOf(others, photo, question)]
+  const others = glimpses.filter((glimpse) => !seen.has(glimpse));
+  const views = [...seen.values(), ...await otherViews(others, cardAt, photo, question)]
     .sort((one, other) => other.best - one.best);
   for (const view of byPlace(views, VIEWS_FITTED).slice(0, VIEWS_FITTED * MAX_PLACES_FITTED)) {
-    if (isKnown(view)) continue;
-    found.push(judgedViews.get(view) ?? await judged(view, photo, question));
+    if (!cardAt(view.quad)) found.push(view.answer ?? await judged(view, photo, question));
   }
   found.sort(({ card: one }, { card: other }) => byState(one, other));
   return cardsOf(found).map(({ card }) => card);
+}
+
+// The views of the places that are still open, and what stands for those at a recognised card. These are not judged,
+// but they are the best views of other places too. The complete photo is at every place: so it is embedded if any is
+// open. The rest is ranked by the cosine of the card.
+async function otherViews(glimpses, cardAt, photo, question) {
+  const open = glimpses.filter(({ quad }) => !cardAt(quad));
+  if (open.length === 0) return [];
+  const isComplete = ({ place }) => place.confidence === 0; // nothing has looked at it
+  const hidden = glimpses.filter((glimpse) => !open.includes(glimpse) && !isComplete(glimpse));
+  const chosen = glimpses.filter((glimpse) => !hidden.includes(glimpse));
+  return [...await viewsOf(chosen, photo, question), ...hidden.map(({ quad, evidence }) =>
+    ({ quad, best: (evidence + cardAt(quad).card.matches[0].cosine) / 3 }))];
 }
 
 // The best card of each place. An unknown card counts only where one surely lies, beside the others.
@@ -80,11 +87,13 @@ function cardsOf(found) {
  * @param {Question} question
  * @param {Place[]} places
  * @param {CardReader | null} [reader]
+ * @param {(cards: Card[]) => void} [tell] hears the cards before anything is read, if one is recognised
  * @returns {Promise<Card[]>}
  */
-export async function namePhoto(photo, question, places, reader = null) {
+export async function namePhoto(photo, question, places, reader = null, tell = () => {}) {
   let cards = await nameCards(photo, question, places);
-  if (!cards.some((card) => card.accepted)) {
+  if (cards.some((card) => card.accepted)) tell(inReadingOrder(cards));
+  else {
     const mirrored = await inMirror(photo, question, places, reader);
     if (mirrored.length) return inReadingOrder(mirrored);
   }

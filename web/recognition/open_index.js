@@ -98,18 +98,25 @@ export async function openIndex(base, onProgress = () => {}) {
 
     // Names the cards in a picture: {cards, width, height, seconds}. The cards are in reading order, as the JSON of
     // query_index.py has them. search.js explains the options.
-    async name(source, { k, quad, read, camera, near }) {
+    async name(source, { k, quad, read, camera, near }, tell = (/** @type {any} */ _answer) => {}) {
       const { model, decision, places, reader } = await loaded();
       const began = performance.now();
       const { picture, scale, width, height } = await decode(source);
       const photo = photoOf(picture);
       const question = { index, model, decision, k };
       const used = read ? reader : null;
+      const answered = (cards) => ({
+        cards: scale === 1 ? cards : cards.map((card) => ({ ...card, quad: scaled(card.quad, 1 / scale) })),
+        width, height, seconds: (performance.now() - began) / 1000,
+      });
       try {
-        const cards = camera ? await nameFrame(photo, question, places, near.map((other) => scaled(other, scale)), used)
-          : await namePhoto(photo, question, quad ? turnsOf(scaled(quad, scale)) : await places.guesses(photo), used);
-        const inFile = scale === 1 ? cards : cards.map((card) => ({ ...card, quad: scaled(card.quad, 1 / scale) }));
-        return { cards: inFile, width, height, seconds: (performance.now() - began) / 1000 };
+        if (camera) {
+          const before = near.map((other) => scaled(other, scale));
+          return answered(await nameFrame(photo, question, places, before, used));
+        }
+        if (quad) return answered(await nameAt(photo, question, scaled(quad, scale), used));
+        return answered(await namePhoto(photo, question, await places.guesses(photo), used,
+          (cards) => used && tell(answered(cards))));
       } finally {
         photo.close();
       }
@@ -122,6 +129,12 @@ async function nameFrame(photo, question, places, near, reader) {
   const seen = (await places.quickPlaces(photo, near)).slice(0, QUICK_PLACES);
   const cards = await nameCards(photo, question, inTurns(seen));
   return inReadingOrder(reader ? await reader.withPrintings(cards, photo) : cards);
+}
+
+// The card at corners that a person has set: one card, whatever else the photo shows.
+async function nameAt(photo, question, quad, reader) {
+  const cards = (await nameCards(photo, question, turnsOf(quad))).slice(0, 1);
+  return reader ? reader.withPrintings(cards, photo) : cards;
 }
 
 function scaled(quad, by) {
@@ -139,6 +152,10 @@ function turnsOf(quad) {
 async function loadRecognition(base, index, onProgress) {
   const { embedding, recognition, size, fit } = index.meta;
   if (!embedding) throw new Error("This index was exported without its model (--with-model).");
+  if (!recognition?.networks) {
+    throw new Error("The index was exported by an earlier version. Run python export_for_browser.py --with-model "
+      + "again.");
+  }
   const decision = readDecision(recognition);
   const fetched = ({ file, bytes, sha256 }, onPart) =>
     readBytes(new URL(file, base), new Uint8Array(bytes), sha256, onPart);

@@ -22,6 +22,9 @@ import { grown } from "./quads.js";
 /** @typedef {ReturnType<typeof viewOfRows>} View */
 /** @typedef {import("../index/card_index.js").Measured} Measured */
 
+// Pixels of the longer side with which a complete photo is hashed. Indexed pictures are hashed as they are: they have
+// at most 1,040. For a photo of 12 million pixels, this takes 8 ms instead of 34.
+const HASHED_WHOLE = 1024;
 const MIN_STRAIGHTENED = 244; // smallest width in pixels of a straightened card, as in retrieval.py
 
 /**
@@ -75,7 +78,7 @@ export async function embedded(photo, places, model) {
   const vectors = [];
   for (let start = 0; start < places.length; start += model.batch) {
     vectors.push(...await model.embed(places.slice(start, start + model.batch).map(({ quad }) =>
-      (isFrame(quad, photo) ? pictureOf(photo.colour)
+      (isFrame(quad, photo) ? pictureOf(photo.colour, 2 * model.inputSize)
         : straighten(photo.colour, quad, width, Math.round(width / CARD_RATIO))))));
   }
   return vectors;
@@ -123,8 +126,9 @@ export function signsAt(quad, photo, { sizes, art }) {
   };
   if (isFrame(quad, photo)) { // as the index hashes its pictures, so that an indexed picture has the same bits
     const at = sizes.indexOf(0);
-    signs.complete[at] = pictureHash(photo.grey.near(1).mat);
-    signs.art[at] = artHash(photo.colour.near(1).mat, art);
+    const scale = HASHED_WHOLE / Math.max(photo.width, photo.height);
+    signs.complete[at] = pictureHash(photo.grey.near(scale).mat);
+    signs.art[at] = artHash(photo.colour.near(scale).mat, art);
   }
   return signs;
 }
@@ -134,8 +138,8 @@ function isFrame(quad, { width, height }) {
   return String(quad) === String([[0, 0], [width, 0], [width, height], [0, height]]);
 }
 
-// A pyramid's picture itself.
-function pictureOf(pyramid) {
-  const { mat } = pyramid.near(1);
+// A pyramid's picture: the smallest size of which no side is shorter than this.
+function pictureOf(pyramid, side) {
+  const { mat } = pyramid.near(side / Math.min(pyramid.width, pyramid.height));
   return { width: mat.cols, height: mat.rows, channels: mat.channels(), data: mat.data };
 }
