@@ -68,7 +68,7 @@ validate: $(VENV)/.small  ## check every picture in the cache
 	$(RUN) scripts/validate_cache.py $(ARGS)
 
 # From npm, not in the repository: the programs that the page runs. Pages are deployed with web/vendor.
-web: web/vendor/.installed  ## what the page needs to run the model, from npm
+web: web/vendor/.installed  ## the programs that the page runs, from npm
 
 web/vendor/.installed: web/package-lock.json
 	@command -v npm >/dev/null || { echo 'make web needs npm, which comes with Node.js.' >&2; exit 1; }
@@ -87,7 +87,7 @@ web/node_modules/.installed: web/vendor/.installed
 	@touch $@
 
 serve: $(VENV)/.small  ## the page that searches the index in a browser
-	@$(MAKE) --silent web || echo 'The page will search names, not pictures.' >&2
+	@$(MAKE) --silent web || echo 'The page will find cards by words without typos. It will name no pictures and keep no lists.' >&2
 	$(RUN) scripts/serve.py $(ARGS)
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.

@@ -24,7 +24,15 @@ sys.path.insert(0, str(ROOT))
 import mtg_image_db
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, web_origin
 from mtg_image_db.artefacts import BUILD_MANIFEST, MODEL, load_manifest
-from mtg_image_db.browser.addresses import EVERYWHERE, LOOPBACK, is_this_machine_only, names_of, show_code, shown_host
+from mtg_image_db.browser.addresses import (
+    EVERYWHERE,
+    LOOPBACK,
+    is_this_machine_only,
+    names_of,
+    reached_host,
+    show_code,
+    shown_host,
+)
 from mtg_image_db.browser.site import Site, export_for, has_model, needs_export
 from mtg_image_db.console import EXIT_OK, SuiteError, entry_point, require_directory, say, unwritable
 from mtg_image_db.recognition.card_reader import AUTO, READ
@@ -105,13 +113,13 @@ def main(argv: list[str] | None = None) -> int:
             why = why if MODEL in manifest["outputs"] else f": it has no {MODEL}. The next build writes it"
             say(f"The index was exported without its model{why}. The page searches names, not pictures.")
         elif not RUNTIME.exists():
-            say("The program that runs the model is not in web/vendor. `make web` puts it there. Until then, the page "
-                "searches names, not pictures.")
+            say("The programs that the page runs are not in web/vendor. `make web` puts them there. Until then, the "
+                "page finds cards by words without typos. It names no pictures and keeps no lists.")
         index = opened_index(args.index_dir, args.read)
-        names = names_of(host)
-        kept = certificate_for(names, user_folder()) if args.https else None
+        names, reached = names_of(host), reached_host(host)
+        kept = certificate_for(names, reached, user_folder()) if args.https else None
         scheme, port = "https" if kept else "http", listening.getsockname()[1]
-        address, elsewhere = f"{scheme}://{shown_host(host)}:{port}", f"{scheme}://{names[-1]}:{port}"
+        address, elsewhere = f"{scheme}://{shown_host(host)}:{port}", f"{scheme}://{reached}:{port}"
         app = application(site, index, names, args.allow_origin, kept.authority if kept else b"")
         try:
             if not is_this_machine_only(host):

@@ -38,10 +38,22 @@ def network_name() -> str:
     return "localhost"
 
 
+def reached_host(host: str) -> str:
+    """The name (in ASCII) or address under which other devices reach a server that listens at host."""
+    return network_name() if host == EVERYWHERE else _ascii(host)
+
+
 def names_of(host: str) -> list[str]:
-    """The names and addresses under which a server that listens at host is reached."""
-    names = ["localhost", LOOPBACK, socket.gethostname(), network_name() if host == EVERYWHERE else host]
-    return list(dict.fromkeys(names))
+    """The names and addresses under which a server that listens at host is reached, as certificates and browsers write
+    them: in ASCII. A name that cannot be written so is left out."""
+    names = map(_ascii, (socket.gethostname(), reached_host(host)))
+    return list(dict.fromkeys(name for name in ("localhost", LOOPBACK, *names) if name))
+
+
+def _ascii(name: str) -> str:
+    with contextlib.suppress(UnicodeError):  # of more than 63 letters between two dots, or not of the system's coding
+        return name.encode("idna").decode()
+    return ""
 
 
 def show_code(address: str) -> None:

@@ -1,11 +1,12 @@
 """The certificate of scripts/serve.py --https, and the authority that signs it.
 
-    kept = certificate_for(["localhost", "127.0.0.1", "192.168.1.7"], user_folder())
+    kept = certificate_for(["localhost", "127.0.0.1", "192.168.1.7"], "192.168.1.7", user_folder())
     serve(app, listening, kept.server)
 
 A phone warns of the certificate, or does not if a person installs the authority on it. So the authority stays: it signs
 the next certificate when one expires, or when this machine has a new address. What it signs is valid for the addresses
-of private networks and for this machine's names only. A thief of its key cannot pretend to be another site.
+of private networks and for this machine's names only. A thief of its key cannot pretend to be another site. A name that
+the machine got later (macOS takes one from the network) is left out, unless it is the one that devices are to open.
 
 cryptography (Apache-2.0 or BSD, 17 MB with what it needs, a release each month) makes both. trustme, which needs it
 too, has no authority of limited names, and is made for tests.
@@ -60,15 +61,17 @@ def user_folder() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "mtg-image-db"
 
 
-def certificate_for(names: Sequence[str], folder: Path) -> Certificate:
-    """A certificate for these names and addresses: the kept one if it serves. Raises OSError if the folder cannot be
-    written."""
+def certificate_for(names: Sequence[str], reached: str, folder: Path) -> Certificate:
+    """A certificate for these names and addresses, in ASCII: the kept one if it serves. reached is the one of them that
+    other devices open: if the authority may not sign it, there is a new authority. Raises OSError if the folder cannot
+    be written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted = [_general(name) for name in dict.fromkeys(names)]
     authority = _read(folder / AUTHORITY)
-    if authority is None or not _may_sign(authority.certificate, wanted):
+    if authority is None or not _may_sign(authority.certificate, [_general(reached)]):
         authority = _new_authority(wanted)
         _write(folder / AUTHORITY, authority)
+    wanted = [name for name in wanted if _may_sign(authority.certificate, [name])]
     server = _read(folder / SERVER)
     if server and not _is_signed_by(server.certificate, authority.certificate):
         server = None
@@ -80,7 +83,8 @@ def certificate_for(names: Sequence[str], folder: Path) -> Certificate:
 
 
 def _new_authority(wanted: Iterable[x509.GeneralName]) -> _Signed:
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"MTG image database on {platform.node()}"[:64])])
+    name = f"MTG image database on {platform.node()}".encode(errors="ignore")[:64].decode(errors="ignore")
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     key = ec.generate_private_key(ec.SECP256R1())
     limits = [x509.IPAddress(network) for network in PRIVATE]
     builder = (_builder(named, named, key, AUTHORITY_DAYS)

@@ -38,6 +38,10 @@ HEADERS = {
     "Cache-Control": "no-cache",  # ask each time: an export replaces the files
     # Browsers give threads to pages with these two only. Card pictures of other sites are asked for without cookies.
     "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "credentialless"}
+# Of the worker and of its threads: the page's own policy, in index.html, is not theirs. OpenCV.js makes functions of
+# text, so it needs 'unsafe-eval'.
+WORKER_HEADERS = {"Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self'"}
+WORKERS = {"worker.js", "vendor/ort-wasm-simd-threaded.mjs"}
 
 
 def page_of(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -52,7 +56,8 @@ def page_of(site: Site) -> Callable[[Request], Awaitable[Response]]:
         if name == PICTURE:
             return _file(request, site.cache / cache_name(unquote(request.url.query)))
         if name not in INDEX_FILES:
-            return _file(request, of_page.get(name, site.web / "none"))
+            headers = WORKER_HEADERS if name in WORKERS else None
+            return _file(request, of_page.get(name, site.web / "none"), headers)
         packed = site.exported / f"{name}.gz"
         if "gzip" in request.headers.get("Accept-Encoding", "") and packed.exists():
             return _file(request, packed, {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})

@@ -112,6 +112,8 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
         raise _refused(host, port, error) from error
+    except UnicodeError as error:  # of more than 63 letters between two dots
+        raise _refused(host, port, OSError(errno.EINVAL, "this can be no name of a machine")) from error
     with listening:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
