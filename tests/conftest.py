@@ -30,7 +30,8 @@ FEW = "--limit", 20  # faces of clip_index
 
 # Files of few but long tests. They come first: at the end, the other processes would wait for them.
 LONG = ["test_setup", "test_sample", "test_photos", "test_embedder", "test_runtimes", "test_web_decision",
-        "test_web_pictures", "test_interrupted_builds", "test_kills", "test_finder_tools", "test_service"]
+        "test_web_scan", "test_web_photos", "test_web_offline", "test_web_page", "test_web_reading",
+        "test_interrupted_builds", "test_kills", "test_finder_tools", "test_service"]
 
 
 def pytest_collection_modifyitems(items):
@@ -100,10 +101,20 @@ class Workspace:
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory) -> Path:
+def shared(tmp_path_factory) -> Path:
+    """A folder of all processes of the tests. The first one that holds a lock makes what all others read."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def drawn(shared) -> Path:
     """A mirror folder of drawn cards; tests that change it take a copy (own_mirror)."""
-    root = tmp_path_factory.mktemp("drawn")
-    write_mirror(root, CARDS)
+    root = shared / "drawn"
+    with hold(shared / "drawn.lock", wait=float("inf")):
+        if not root.exists():
+            write_mirror(shared / "drawing", CARDS)
+            (shared / "drawing").rename(root)
     return root
 
 
@@ -130,12 +141,10 @@ def workspace(tmp_path, mirror) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def finished(drawn, tmp_path_factory) -> Workspace:
+def finished(drawn, shared) -> Workspace:
     """A finished download and build, shared by every process of the tests: read only. `built` is a copy to change."""
-    base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    space = Workspace(base / "finished")
-    with hold(base / "finished.lock", wait=float("inf")):  # the first process builds it, the others wait
+    space = Workspace(shared / "finished")
+    with hold(shared / "finished.lock", wait=float("inf")):
         if not (space.out / "build_manifest.json").exists():
             space.path.mkdir()
             with Mirror(drawn) as server:
@@ -147,10 +156,10 @@ def finished(drawn, tmp_path_factory) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def clip_index(finished, tmp_path_factory) -> Workspace:
+def clip_index(finished, shared) -> Workspace:
     """An index of 20 of these faces by a vision transformer of open_clip with random weights (weights.pt), --fit pad.
     Shared by every process of the tests: read only."""
-    base = finished.path.parent / "clip"
+    base = shared / "clip"
     with hold(base.with_suffix(".lock"), wait=float("inf")):
         space = Workspace(base)
         if not (space.out / "build_manifest.json").exists():

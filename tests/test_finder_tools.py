@@ -22,8 +22,16 @@ from mtg_image_db.recognition.corner_refiner import HIGH, WIDE
     ("finder", (1, 3, SIDE, SIDE), (1, 9 * TURNS, SIDE // STRIDE, SIDE // STRIDE)),
     ("refiner", (5, 3, HIGH, WIDE), (5, 13))])
 def test_training_writes_a_network_that_opencv_reads(finished, tmp_path, network, pixels, answer):
+    """With batches of 8 from a pool of 16. The refiner would draw 1,000 samples before its first step."""
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "sitecustomize.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from mirror import corner_training, refiner_training\n"
+        "for module in corner_training, refiner_training:\n"
+        "    module.BATCH, module.POOL = 8, 16\n")
     done = finished.run("scripts/train_finder.py", "--cache", finished.cache, "--network", network,
-                        "--out", tmp_path / "net.onnx", "--steps", 2)
+                        "--out", tmp_path / "net.onnx", "--steps", 2, PYTHONPATH=str(tmp_path / "few"))
     assert "Step 2 of 2: corners off by" in done.stderr
     assert (tmp_path / "net.onnx").stat().st_size < 4e6, "it is part of the package"
     assert str(ROOT).encode() not in (tmp_path / "net.onnx").read_bytes(), "a path of this machine"

@@ -26,8 +26,10 @@ from conftest import ROOT
 from cryptography import x509
 
 from mtg_image_db.browser import certificate
-from mtg_image_db.browser.addresses import names_of, network_name
+from mtg_image_db.browser.addresses import names_of, network_name, reached_host
 from mtg_image_db.browser.certificate import AUTHORITY, SERVER, certificate_for
+from mtg_image_db.browser.server import bound
+from mtg_image_db.console import SuiteError
 
 ADDRESSES = ["localhost", "127.0.0.1", "192.168.1.7"]
 
@@ -87,39 +89,59 @@ def test_the_page_is_served_encrypted_for_every_address_and_the_certificate_stay
     assert kept.keys() == {AUTHORITY, SERVER}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    certificate_for(names_of("0.0.0.0"), folder)  # as the next start does
+    certificate_for(names_of("0.0.0.0"), network_name(), folder)  # as the next start does
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
 
 
 def test_a_new_address_needs_a_new_certificate_but_no_new_authority(tmp_path):
-    first = certificate_for(ADDRESSES, tmp_path)
-    moved = certificate_for([*ADDRESSES[:2], "10.0.0.9"], tmp_path)
+    first = certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path)
+    moved = certificate_for([*ADDRESSES[:2], "10.0.0.9"], "10.0.0.9", tmp_path)
     assert moved.authority == first.authority
     for name in (*ADDRESSES, "10.0.0.9"):
         greeted(moved.server, moved.authority, name)
     kept = moved.server.read_bytes()
-    assert certificate_for(ADDRESSES, tmp_path).server.read_bytes() == kept, "back in the first network"
+    assert certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path).server.read_bytes() == kept, "back in the first network"
     with pytest.raises(ssl.SSLCertVerificationError):
         greeted(moved.server, moved.authority, "10.0.0.10")
 
 
+def test_another_name_of_the_machine_needs_no_new_authority_unless_devices_open_it(tmp_path, monkeypatch):
+    """macOS takes its name from the network. A name may have letters that no certificate has."""
+    names = ["first", "second", "Büro-Rechner-der-Familie-Größenwahn-im-Erdgeschoß", "x" * 64, "bad\udcff"]
+    authorities = []
+    for name in names:
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        kept = certificate_for(names_of("192.168.1.7"), "192.168.1.7", tmp_path)
+        greeted(kept.server, kept.authority, "192.168.1.7")
+        authorities.append(kept.authority)
+    assert set(authorities) == {authorities[0]}
+    greeted(kept.server, kept.authority, "first")
+    for host in names[1:3]:
+        kept = certificate_for(names_of(host), reached_host(host), tmp_path)
+        greeted(kept.server, kept.authority, reached_host(host))
+        assert kept.authority not in authorities
+    with pytest.raises(SuiteError, match="no name of a machine"), bound("x" * 64, 0):
+        pass
+
+
 def test_what_is_damaged_or_ends_soon_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(certificate, "SERVER_DAYS", certificate.RENEW_DAYS - 1)
-    old = certificate_for(ADDRESSES, tmp_path)
+    old = certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path)
     before = old.server.read_bytes()
     monkeypatch.undo()
-    renewed = certificate_for(ADDRESSES, tmp_path)
+    renewed = certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path)
     assert renewed.server.read_bytes() != before and renewed.authority == old.authority
     for name in (SERVER, AUTHORITY):
         (tmp_path / name).write_text("damaged")
-        again = certificate_for(ADDRESSES, tmp_path)
+        again = certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path)
         greeted(again.server, again.authority, "localhost")
 
 
 def test_a_thief_of_the_key_cannot_pretend_to_be_another_site(tmp_path):
     """The authority's names are limited: what it signs for others is refused by clients that trust it."""
-    authority = certificate._read(certificate_for(ADDRESSES, tmp_path).server.with_name(AUTHORITY))
-    kept = certificate_for(ADDRESSES, tmp_path).authority
+    authority = certificate._read(certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path).server.with_name(AUTHORITY))
+    kept = certificate_for(ADDRESSES, ADDRESSES[-1], tmp_path).authority
     for number, name in enumerate(("scryfall.com", "8.8.8.8", "localhost")):
         general = certificate._general(name)
         certificate._write(tmp_path / str(number), certificate._new_server([general], authority))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import scene
-from mtg_image_db.artefacts import file_sha256
+from mtg_image_db.artefacts import cache_name, file_sha256
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import models, runtimes
 from mtg_image_db.embedding.embedder import Embedder
@@ -101,7 +101,8 @@ def test_both_runtimes_give_the_same_answers(finished, tmp_path):
         scene(shown, "wood", seed=number)[0].save(tmp_path / f"{number}.jpg")
     theirs, ours = (
         [[(card["state"], card["matches"][0]["face_id"]) for card in json.loads(line)["cards"]]
-         for line in finished.run("query_index.py", tmp_path, "--json", "--runtime", runtime).stdout.splitlines()]
+         for line in finished.query(tmp_path, "--json", "--read", "off", "--runtime", runtime,
+                                    find="auto").stdout.splitlines()]
         for runtime in ("torch", "onnx"))
     assert theirs == ours and len(ours) == 2
     assert sum(state == "recognised" for answer in ours for state, _ in answer) == 4
@@ -112,9 +113,13 @@ def test_a_clip_index_keeps_its_model_and_needs_no_weights(clip_index, tmp_path)
     manifest = clip_index.manifest()
     assert manifest["outputs"]["model.onnx"]["bytes"] == (clip_index.out / "model.onnx").stat().st_size
     assert manifest["statistics"]["onnx_cosine"] >= 0.999
-    path = clip_index.pictures()[0]
+    vectors = np.load(clip_index.out / "mtg_embeddings.npy")
+    assert vectors.shape == (20, 256) and np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-5
+    line = clip_index.lines("mtg_meta.jsonl")[5]
+    path = clip_index.cache / cache_name(line["image_url"])
     done = clip_index.run("query_index.py", path, "--find", "off", "--json", **without_torch(tmp_path))
-    assert json.loads(done.stdout)["matches"][0]["cosine"] >= 0.999 and "on ONNX Runtime" in done.stderr
+    match = json.loads(done.stdout)["matches"][0]
+    assert match["cosine"] >= 0.999 and match["face_id"] == line["face_id"] and "on ONNX Runtime" in done.stderr
     elsewhere = Workspace(tmp_path / "elsewhere")
     shutil.copytree(clip_index.out, elsewhere.out)
     built = manifest["parameters"]

@@ -83,7 +83,8 @@ def test_both_runtimes_name_real_photos_alike(real):
     theirs, ours = (
         [[(card["state"], card["matches"][0]["face_id"]) for card in json.loads(line)["cards"]
           if card["state"] != "unknown"]
-         for line in real.run("query_index.py", *photos, "--json", "--runtime", runtime).stdout.splitlines()]
+         for line in real.query(*photos, "--json", "--read", "off", "--runtime", runtime,
+                                find="auto").stdout.splitlines()]
         for runtime in ("torch", "onnx"))
     assert theirs == ours and sum(map(len, ours)) >= 3
 

@@ -34,7 +34,7 @@ def test_a_damaged_artefact_is_said_in_words(tab, site, name, change, words):
     as_served(tab.page, name, change(data) if change else b"", 200 if change else 404)
     tab.page.reload()
     assert words in alert(tab)
-    assert tab.page.get_by_role("searchbox").is_hidden()
+    assert tab.page.locator("#loading").is_hidden() and tab.page.locator("main > *").count() == 0
     tab.shown("damaged")
     tab.errors[:] = [error for error in tab.errors if change or "404" not in error]
 
@@ -46,13 +46,14 @@ def test_columns_say_what_the_records_say(tab, site, tmp_path):
     assert json.loads(compact)["version"] == "2.0", "a client of version 1.0 refuses it"
     as_served(tab.page, "meta.json", compact)
     records = tab.page.evaluate("""async () => {
-        const { readMeta } = await import("./artefacts.js");
+        const { readMeta } = await import("./index/artefacts.js");
         const { rows, record } = await readMeta(new URL("./", location.href));
         return Array.from({ length: rows }, (_, row) => record(row)); }""")
     assert records == site.meta
     tab.page.reload()
     tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
-    tab.heading("1 card with")
+    tab.heading("1 card")
+    assert tab.names() == [site.meta[0]["name"]]
     broken = json.loads(compact)
     broken["columns"]["name"]["values"].pop()
     as_served(tab.page, "meta.json", json.dumps(broken).encode())
@@ -72,7 +73,8 @@ def test_few_and_equal_values_are_written_in_columns_too(tab):
         head = {"version": "2.0", "quantization": {"dtype": "int8", "scale_factor": 127}, "shape": [len(records), 8]}
         as_served(tab.page, "meta.json", json.dumps(head | {"columns": json.loads(columns)}).encode())
         assert tab.page.evaluate("""async () => {
-            const { rows, record } = await (await import("./artefacts.js")).readMeta(new URL("./", location.href));
+            const { readMeta } = await import("./index/artefacts.js");
+            const { rows, record } = await readMeta(new URL("./", location.href));
             return Array.from({ length: rows }, (_, row) => record(row)); }""") == records
 
 

@@ -13,6 +13,7 @@ from mtg_image_db.recognition.printing_choice import printing_of
 
 VENDORED = ROOT / "web" / "vendor" / "idb.js"
 pytestmark = pytest.mark.skipif(not VENDORED.exists(), reason="web/vendor is not there: make web needs npm")
+OPENS = "/alone"  # not the page: that makes a list of its own
 
 CARDS = [Counted(printing_of(match(name, **other)), count) for name, count, other in (
     ("Lightning Bolt", 4, {}),
@@ -43,6 +44,7 @@ def run(tab: Tab, script: str, **given: object) -> object:
         const { readList } = await import("/collection/imports.js");
         const { createSession, choosePrinting } = await import("/collection/scan_session.js");
         const { openLists } = await import("/collection/lists.js");
+        const { entryOf, entryOfCandidate, entryOfPrinting, openKept, printingsOf } = await import("/page/kept.js");
         const formats = (await (await fetch("/meta.json")).json()).collection;
         const lists = window.lists ??= await openLists();
         const refused = (promise) => promise.then(() => "", (error) => error.message);
@@ -154,8 +156,8 @@ def test_changes_are_undone_one_by_one_and_equal_cards_become_one(tab):
         await note();
         await lists.remove(kept);
         await note();
-        await lists.removeList(id);
-        const gone = [await refused(lists.add(id, bolt)), (await lists.lists()).length];
+        await lists.removeList(id, "Cards");
+        const gone = [await refused(lists.add(id, bolt)), (await lists.lists()).map(({ name }) => name)];
         const undone = [];
         const back = [];
         while (lists.canUndo()) {
@@ -166,9 +168,70 @@ def test_changes_are_undone_one_by_one_and_equal_cards_become_one(tab):
                  none: await lists.undo() };""", bolt=BOLT, jace=JACE)
     assert [[entry["count"] for entry in state] for state in said["states"]] == [
         [], [4], [1, 4], [5], [1], [1, 4, 1, 1], [1, 4, 1]]
-    assert said["waiting"] == 1 and said["same"] and said["gone"] == ["This list was removed.", 0]
+    assert said["waiting"] == 1 and said["same"] and said["gone"] == ["This list was removed.", ["Cards"]]
     assert said["undone"] == ["removeList", "remove", "add", "change", "change", "add", "add", "create"]
     assert said["back"] == [*reversed(said["states"]), []] and said["left"] == 0 and said["none"] is None
+
+
+def test_there_is_always_a_list_and_undo_brings_the_last_one_back(tab):
+    said = run(tab, """const [one, two] = await Promise.all([openKept(), openKept()]); // two tabs
+        const names = async () => (await one.lists()).map(({ name, count }) => [name, count]);
+        for (const kept of [one, two]) kept.onChange(() => { kept.refresh(); kept.refresh(); });
+        const told = [await names(), one.canUndo(), two.canUndo()];
+        await one.rename(one.current().id, "Box");
+        await one.add(bolt);
+        await one.removeList(one.current().id);
+        await one.refresh();
+        told.push(one.current().name, await names());
+        await one.undo();
+        await one.refresh();
+        await two.refresh();
+        told.push(one.current().name, two.current().name, await names());
+        const twice = [await one.create("Album"), await one.undo()]; // a list that another one outlives
+        return [...told, await names(), two.canUndo()];""", bolt=BOLT)
+    assert said == [[["My cards", 0]], False, False, "My cards", [["My cards", 0]], "Box", "Box", [["Box", 4]],
+                    [["Box", 4]], False]
+
+
+def test_one_copy_is_changed_and_the_others_stay(tab):
+    sure = BOLT | {"decided": True, "finish": "nonfoil", "lang": "en"}
+    other = sure["printing"] | {"scryfall_id": "another", "set": "m10"}
+    said = run(tab, """const id = await lists.create("Box");
+        const state = async () => (await lists.entries(id))
+            .map(({ printing, count, decided }) => [printing.set, count, decided]).sort();
+        await lists.add(id, sure);
+        const scanned = { ...sure, count: 1, decided: false };
+        const first = await lists.add(id, scanned);
+        const told = [await lists.add(id, scanned) === first, await state()];
+        const read = await lists.changeOne(first, { printing: other, decided: true });
+        told.push(read !== first, await state());
+        told.push(await lists.changeOne(first, { decided: true }), await state()); // one of those set by hand now
+        await lists.undo();
+        await lists.undo();
+        told.push(await state(), await lists.entry(read));
+        await lists.remove(first);
+        const steps = [await lists.remove(first), await lists.change(first, { count: 2 }),
+                       await lists.changeOne(first, { count: 2 }), (await lists.undo()).what];
+        return [...told, steps, await state()];""", sure=sure, other=other)
+    set_ = sure["printing"]["set"]
+    scanned = [[set_, 2, False], [set_, 4, True]]
+    assert said[:4] == [True, scanned, True, [["m10", 1, True], [set_, 1, False], [set_, 4, True]]]
+    assert isinstance(said[4], int) and said[5] == [["m10", 1, True], [set_, 5, True]]
+    assert said[6:] == [scanned, None, [None, None, None, "remove"], scanned]
+
+
+def test_an_entry_leads_to_its_face_in_any_export(tab):
+    found = run(tab, """const face = { name: "Bolt", face_id: "face", row: 7, image_url: "i" };
+        const entry = entryOfPrinting(face, { ...printing, face_id: "face of a printing" });
+        const engine = { card: async (id) => ({ row: [...id].length }), printings: async (row) =>
+            (row === 4 ? [{ ...printing, scryfall_id: "another" }, { ...printing, released_at: "2020" }] : []) };
+        const gone = { ...engine, card: () => Promise.reject(new Error("gone")) };
+        const shown = async (from) => (await printingsOf(from, entry.face, entry.printing))
+            .map((one) => one.scryfall_id);
+        return [entry.face, "row" in entry, entryOfPrinting({}, printing).face, await shown(engine), await shown(gone)];
+        """, printing=BOLT["printing"])
+    own = BOLT["printing"]["scryfall_id"]
+    assert found == ["face", False, None, [own, "another"], [own]]
 
 
 def test_where_there_is_no_room_a_sentence_says_so_and_nothing_is_lost(tab, site):
@@ -177,10 +240,10 @@ def test_where_there_is_no_room_a_sentence_says_so_and_nothing_is_lost(tab, site
     said = run(tab, """const id = await lists.create("Box");
         await lists.add(id, bolt);
         const large = { ...jace, candidates: ["x".repeat(300_000)] };
-        return [await refused(lists.addAll(id, [bolt, large])), """ + COUNTS + """, await lists.persistence(),
+        return [await refused(lists.addAll(id, [bolt, large])), """ + COUNTS + """, await navigator.storage.estimate(),
                 (await lists.undo()).what, id];""", bolt=BOLT, jace=JACE)
     assert said[0].startswith("There is no room left") and said[1] == [["Lightning Bolt", 4]]
-    assert said[2]["quota"] > said[2]["used"] > 0 and not said[2]["persisted"] and said[3] == "add"
+    assert said[2]["quota"] > said[2]["usage"] > 0 and said[3] == "add"
     assert run(tab, f"await lists.add(id, jace); return {COUNTS};", id=said[4], jace=JACE) == [
         ["Jace, the Mind Sculptor", 1]]
     assert run(tab, """IDBFactory.prototype.open = () => { throw new DOMException("denied", "SecurityError"); };
@@ -244,9 +307,52 @@ def test_what_is_unsure_becomes_sure_under_the_same_id_and_a_printing_is_decided
     assert events(tab, [[card("a")], [card("b")], [card("a")], [], [card("a")]]) == []  # no two frames agree
 
 
+def test_a_card_on_a_likely_one_is_an_event_of_its_own(tab):
+    likely, other, glare = card("a", 0, "likely"), card("b", 0, "likely"), card("x", 9, "unknown")
+    # The same picture may be clearer later: b was among the matches. And a flicker makes no second review.
+    both = likely | {"matches": [*likely["matches"], *other["matches"]]}
+    assert events(tab, [*[[both]] * 4, *[[card("b")]] * 3]) == [(3, "review", "a", 1), (5, "recognised", "b", 1)]
+    for one in (glare, other):
+        told = events(tab, [*[[likely]] * 5, [one], [one], *[[likely]] * 9, *[[card("a")]] * 2])
+        assert told == [(3, "review", "a", 1), (17, "recognised", "a", 1)], one["state"]
+    for step in (100, 400):
+        told = events(tab, [*[[likely]] * 5, *[[other]] * 5, *[[likely]] * 5], step)
+        assert [(kind, name) for _, kind, name, _ in told] == [("review", "a"), ("review", "b"), ("review", "a")], step
+        assert len({id for *_, id in told}) == 3
+        told = events(tab, [*[[likely]] * 5, *[[card("b")]] * 2, *[[card("a")]] * 2], step)
+        assert [(kind, name) for _, kind, name, _ in told] == [
+            ("review", "a"), ("recognised", "b"), ("recognised", "a")], step
+        assert len({id for *_, id in told}) == 3
+
+
 def test_a_locked_set_or_language_chooses_among_the_printings_of_a_card(tab):
     printings = [{"set": "lea", "lang": "en"}, {"set": "mh1", "lang": "de"}, {"set": "mh1", "lang": "en"}]
     locks = [{}, {"set": "MH1"}, {"set": "mh1", "lang": "en"}, {"set": "xyz"}, {"lang": "de"}, {"lang": "ja"}]
     chosen = run(tab, "return [...locks.map((lock) => choosePrinting(a, lock)), choosePrinting(unknown)];", locks=locks,
                  a=card("a", printings=printings), unknown=card("a", 0, "unknown"))
     assert [printings.index(printing) for printing in chosen[:-1]] == [0, 1, 2, 0, 1, 0] and chosen[-1] is None
+
+
+def test_a_lock_wins_over_what_is_read_and_a_review_shows_three_cards(tab):
+    bolt = BOLT["printing"]
+    printings = [bolt | {"scryfall_id": code, "set": code, "collector_number": number, "lang": lang}
+                 for code, number, lang in (("lea", "161", "en"), ("mh1", "1", "en"), ("mh1", "2", "en"),
+                                            ("lea", "161", "de"), ("m10", "146", "en"))]
+    read = card("Lightning Bolt", printings=printings, matches=printings, printing_decided=True)
+    locks = [{}, {"set": "mh1"}, {"set": "m10"}, {"lang": "de"}, {"lang": "fr"}, {"set": "xyz"}]
+    chosen = run(tab, """return locks.map((lock) => {
+        const { printing, lang, decided } = entryOf(read, lock);
+        return [printing.set, printing.collector_number, lang, decided];
+    });""", read=read, locks=locks)
+    assert chosen == [["lea", "161", "en", True], ["mh1", "1", "en", False], ["m10", "146", "en", True],
+                      ["lea", "161", "de", True], ["lea", "161", "fr", True], ["lea", "161", "en", True]]
+    names = ["a", "a", "b", "a", "c", "d"]
+    alike = [printings[0] | {"name": name, "face_id": f"{name}{at}"} for at, name in enumerate(names)]
+    waiting, decided = run(tab, """const waiting = entryOf(likely);
+        return [waiting, entryOfCandidate(waiting.candidates[1], printings, { set: "m10" })];""",
+        likely=read | {"state": "likely", "matches": alike}, printings=printings)
+    assert [one["face"] for one in waiting["candidates"]] == ["a0", "b2", "c4"]
+    assert (waiting["state"], waiting["decided"]) == ("review", False)
+    assert (decided["state"], decided["face"], decided["printing"]["set"], decided["decided"]) == (
+        "kept", "b2", "m10", True)
+    assert decided["candidates"] == []

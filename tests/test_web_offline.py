@@ -15,24 +15,20 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import ROOT, Workspace
-from web_site import Site, fetched, served
+from web_site import Site, fetched, needs_runtime, served
 
 WEB = ROOT / "web"
-START = """async () => {
-    const { startOffline } = await import("./page/offline.js");
-    window.updates = [];
-    await startOffline({ onReady() {}, onUpdate: (load, cards) => updates.push({ load, cards }) });
-}"""
 KEPT = """async ([start, count]) => {
     const kept = await caches.open(`kept for ${location.origin}/`);
     let found = [];
-    for (let tries = 0; tries < 500; tries++) {
+    for (let tries = 0; tries < 3000; tries++) {
         found = (await kept.keys()).map(({ url }) => url.slice(location.origin.length));
         if (found.filter((path) => path.startsWith(start)).length === count) return;
         await new Promise((later) => setTimeout(later, 20));
     }
     throw new Error(found.join(" "));
 }"""  # until so many of the kept files begin so
+HEARD = "navigator.serviceWorker.addEventListener('message', ({ data }) => (window.heard ??= []).push(data.type))"
 SHOWN = """address => new Promise((shown) => {
     const image = new Image();
     image.onload = image.onerror = ({ type }) => shown(type === "load" ? image.naturalWidth : 0);
@@ -53,22 +49,45 @@ def own_site(site, tmp_path) -> Iterator[Site]:
 def visited(browser):
     """The page of an address after its first visit: everything is kept."""
     context = browser.new_context()
+    context.add_init_script(HEARD)
 
     def visit(address: str):
         page = context.new_page()
-        page.set_default_timeout(10_000)
         page.goto(address)
-        page.get_by_role("searchbox").wait_for()
-        start(page)
-        page.evaluate(KEPT, ["/?set=now", 1])
+        page.wait_for_function("() => window.heard?.includes('kept')", timeout=60_000)
         return page
 
     yield visit
     context.close()
 
 
-def start(page) -> None:
-    page.evaluate(START)
+def look(page) -> None:
+    """The page looks for new files, as it does when the network is back."""
+    page.evaluate("() => { window.heard = []; dispatchEvent(new Event('online')); }")
+
+
+def look_until(page, asked: list, count: int) -> None:
+    """Looks that begin during another are one with it, so one may not be enough."""
+    for _ in range(600):
+        if len(asked) >= count:
+            return
+        look(page)
+        page.wait_for_timeout(100)
+    raise AssertionError(asked)
+
+
+def told(page, words: str) -> None:
+    page.locator("#update-what", has_text=words).wait_for(timeout=60_000)
+
+
+def load_again(page) -> None:
+    with page.expect_navigation():
+        page.get_by_role("button", name="Load the page again").click()
+
+
+def allow(page, address: str, size: int) -> None:
+    """The browser keeps so many bytes of this address, at most."""
+    page.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", {"origin": address, "quotaSize": size})
 
 
 def rename(site: Site, row: int, name: str, **changes: object) -> None:
@@ -123,15 +142,10 @@ def test_a_new_export_is_told_and_taken_when_the_person_wants_it(visited, own_si
     for _ in range(2):
         page.reload()
         find(page, old)  # nothing changes under an open page
-        start(page)
-        page.wait_for_function("() => updates.length > 0")
-    assert page.evaluate("updates[0].cards") is True
-    with page.expect_navigation():
-        page.evaluate("() => { updates[0].load(); }")
-    page.get_by_role("searchbox").wait_for()
-    find(page, "Zzyzx, the New")
+        told(page, "There are new cards.")
     page.evaluate(KEPT, ["/meta.json", 2])
-    start(page)
+    load_again(page)
+    find(page, "Zzyzx, the New")
     page.evaluate(KEPT, ["/meta.json", 1])  # a look deletes what is old
 
 
@@ -141,19 +155,68 @@ def test_what_is_half_exported_is_not_taken(visited, own_site):
     vectors = np.load(own_site.workspace.out / "mtg_embeddings.npy")
     new = np.rint(vectors[::-1] * 127).astype(np.int8).tobytes()
     rename(own_site, 3, "Zzyzx, the New", vectors_sha256=hashlib.sha256(new).hexdigest())
-    for _ in range(2):  # the second time, too: what came is not kept as the new file
-        with page.context.expect_event("response", lambda answer: answer.url.endswith("embeddings.i8bin")):
-            start(page)
-    assert page.evaluate("updates.length") == 0
+    asked: list[str] = []
+    page.context.on("response", lambda answer: answer.url.endswith("embeddings.i8bin") and asked.append(answer.url))
+    look_until(page, asked, 2)  # the second time, too: what came is not kept as the new file
+    assert page.locator("#update").is_hidden()
     (own_site.workspace.out / "embeddings.i8bin").write_bytes(new)
-    start(page)
-    page.wait_for_function("() => updates.length > 0")
+    look(page)
+    told(page, "There are new cards.")
     context = page.context
     page.close()
     page = context.new_page()
     page.goto(own_site.address)
-    page.get_by_role("searchbox").wait_for()
     find(page, "Zzyzx, the New")
+
+
+def test_a_release_that_does_not_start_is_replaced_by_the_next(visited, own_site):
+    """Its page asks for nothing. Its files are not mixed with the next one's either."""
+    page, program = visited(own_site.address), "**/page/page.js"
+    page.context.route(program, lambda route: route.fulfill(body="throw new Error('broken');",
+                                                            content_type="text/javascript"))
+    look(page)
+    told(page, "There is a new version of this page.")
+    load_again(page)
+    page.get_by_role("alert").get_by_text("The page could not start in this browser").wait_for()
+    page.context.unroute(program)
+    page.reload()
+    page.wait_for_function("() => window.heard?.includes('taken')", timeout=60_000)
+    page.reload()
+    find(page, own_site.meta[3]["name"])
+
+
+def test_a_release_that_arrives_during_the_look_is_not_kept_in_halves(visited, own_site):
+    page, asked = visited(own_site.address), []
+
+    def changing(route) -> None:  # the first file of a new release; then the rest of it is there
+        asked.append(route.request.url)
+        route.fulfill(body=f"/* {min(len(asked), 3)} */", content_type="text/css")
+
+    page.context.route("**/style.css", changing)
+    look(page)
+    page.evaluate(KEPT, ["/style.css", 3])
+    assert page.locator("#update").is_hidden()
+    look_until(page, asked, 3)
+    told(page, "There is a new version of this page.")
+
+
+@needs_runtime
+def test_without_room_the_page_works_and_does_not_say_that_it_is_kept(visited, browser, site):
+    page = visited(site.address)
+    picture = f"picture?{site.meta[2]['image_url']}"
+    allow(page, site.address, 1)
+    assert page.evaluate(SHOWN, picture) > 0
+    page.reload()
+    find(page, site.meta[0]["name"])
+    page = browser.new_context().new_page()
+    allow(page, site.address, 1_000_000)
+    page.add_init_script(HEARD)
+    with page.context.expect_event("response", lambda answer: answer.url.endswith("opencv.js"), timeout=60_000):
+        page.goto(site.address)
+    find(page, site.meta[0]["name"])
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.heard ?? []") == []
+    page.context.close()
 
 
 def test_pages_get_threads_and_pictures_of_other_sites(site, tab):

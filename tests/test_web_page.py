@@ -34,7 +34,7 @@ def test_the_start_offers_three_ways_and_words_become_results(tab, site):
     assert f"{card['set'].upper()} {card['collector_number']}" in tile.inner_text()
     assert tile.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
     search(tab, "no such card at all")
-    tab.heading("No card has this")
+    tab.heading("No card fits")
     search(tab, "o:draw t:creature")
     assert "o:" in tab.page.locator(".notes").inner_text()
 
@@ -106,7 +106,8 @@ def test_markup_in_a_name_stays_text(tab, site):
 @pytest.mark.parametrize("width, scheme", [(390, "dark"), (1280, "light")])
 def test_nothing_hinders_anyone(browser, site, width, scheme):
     """axe-core finds nothing (WCAG 2.2 AA), and nothing is wider than the screen."""
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True)
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True,
+                                  device_scale_factor=1.5)
     page = context.new_page()
     page.set_default_timeout(20_000)
     card = site.meta[0]

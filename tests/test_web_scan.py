@@ -4,10 +4,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from PIL import Image
-from web_site import HELD, alert, as_served, needs_runtime
+from web_site import HELD, as_served, needs_runtime
 
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import scene
@@ -39,6 +40,14 @@ def show(tab, card: Image.Image | None, seed: int, path: Path) -> None:
     photo.save(path, "PNG", compress_level=1)
     as_served(tab.page, path.name, path.read_bytes())
     tab.page.evaluate("showScene", path.name)
+
+
+def wait_until_gone(tab) -> None:
+    """Until the camera has seen the table without the card for as long as a second copy needs."""
+    tab.page.locator(".view polygon").first.wait_for(state="detached")
+    seen = int(tab.page.locator(".outlines").get_attribute("data-frame"))
+    tab.page.wait_for_timeout(1100)  # GONE_MS, and a little
+    tab.page.wait_for_function("seen => document.querySelector('.outlines').dataset.frame >= seen + 4", arg=seen)
 
 
 @pytest.fixture(autouse=True)
@@ -80,8 +89,7 @@ def test_ten_cards_are_scanned_and_the_list_is_pythons(tab, site, tmp_path):
     for at, row in enumerate(SCANNED):
         if row == before:  # a second copy counts when the first is gone
             show(tab, None, 9, tmp_path / "table.png")
-            tab.page.locator(".view polygon").first.wait_for(state="detached")
-            tab.page.wait_for_timeout(1500)
+            wait_until_gone(tab)
         card = unknown if row is None else Image.open(site.picture(row)).convert("RGB")
         photos.append(tmp_path / f"{at:02d}.png")
         show(tab, card, 20 + at, photos[-1])
@@ -116,7 +124,8 @@ def test_a_likely_card_waits_for_review(tab, site, tmp_path):
     tab.page.wait_for_function("() => Boolean(window.showScene)")
     for waiting, row in enumerate((SCANNED[0], SCANNED[1]), 1):
         show(tab, None, 9, tmp_path / f"table{row}.png")
-        tab.page.wait_for_timeout(1500)
+        tab.page.locator(".outlines[data-frame]").wait_for(state="attached")
+        wait_until_gone(tab)
         show(tab, Image.open(site.picture(row)).convert("RGB"), row, tmp_path / f"{row}.png")
         tab.page.locator(".tally", has_text=f"{waiting} to review").wait_for()
     tab.page.locator(".tally").click()
@@ -127,6 +136,7 @@ def test_a_likely_card_waits_for_review(tab, site, tmp_path):
     tab.page.get_by_role("button", name=f"It was {name}").first.click()
     tab.heading("1 card to review")
     assert tab.page.locator(".entries b").all_inner_texts() == [name]
+    tab.page.get_by_role("link", name="Search for it").wait_for()
     tab.page.get_by_role("button", name="None of these").click()
     tab.page.locator(".review").wait_for(state="hidden")
     tab.page.get_by_role("button", name="Undo").first.click()
@@ -149,8 +159,12 @@ def test_a_card_is_changed_taken_back_and_kept_over_a_reload(tab, site):
     tab.page.reload()
     tab.heading("3 cards")
     assert "German · lightly played" in tab.page.locator(".entries").inner_text()
-    tab.page.get_by_role("button", name=f"One {card['name']} less").click()
+    assert unquote(tab.page.locator(".entries a").get_attribute("href")) == f"#card={card['face_id']}"
+    less = tab.page.get_by_role("button", name=f"One {card['name']} less")
+    less.focus()
+    tab.page.keyboard.press("Enter")
     tab.heading("2 cards")
+    assert less.evaluate("button => button === document.activeElement")
     tab.page.get_by_role("button", name="Undo").first.click()
     tab.heading("3 cards")
 
@@ -177,15 +191,39 @@ def test_without_a_camera_the_page_says_so_and_goes_on(tab, site, error, words):
     tab.page.evaluate(f"""() => {{ navigator.mediaDevices.getUserMedia = () =>
         Promise.reject(new DOMException("no", "{error}")); }}""")
     start(tab)
-    assert words in alert(tab)
+    tab.page.locator(".hint", has_text=words).wait_for()
+    tab.page.get_by_role("button", name="Start again").click()
+    tab.page.locator(".hint", has_text=words).wait_for()
+    assert words in tab.page.locator("#said").inner_text()
+    tab.page.get_by_role("button", name="Stop scanning").click()
     tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
     tab.heading("1 card")
 
 
+HIDE = """hidden => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+                      document.dispatchEvent(new Event("visibilitychange")); }"""
+
+
 @needs_runtime
-def test_the_camera_stops_when_the_page_is_hidden(tab):
+def test_a_hidden_page_looks_again_when_it_is_seen_and_counts_nothing_twice(tab, site):
     start(tab)
-    tab.page.locator(".latest b").wait_for()
-    tab.page.evaluate("""() => { Object.defineProperty(document, "hidden", { value: true });
-                                 document.dispatchEvent(new Event("visibilitychange")); }""")
-    assert "stopped while the page was hidden" in alert(tab)
+    name = site.meta[HELD]["name"]
+    tab.page.locator(".latest b", has_text=name).wait_for()
+    running = "document.querySelector('video')?.srcObject?.active ?? false"
+    tab.page.evaluate(HIDE, True)
+    assert tab.page.evaluate(running) is False
+    assert "stopped while the page was hidden" in tab.page.locator(".hint").inner_text()
+    tab.page.wait_for_timeout(1100)  # longer than a card may be gone
+    frame = int(tab.page.locator(".outlines").get_attribute("data-frame"))
+    tab.page.evaluate(HIDE, False)
+    tab.page.wait_for_function("seen => document.querySelector('.outlines').dataset.frame >= seen + 3", arg=frame)
+    assert tab.page.evaluate(running) is True
+    # What the person takes away during a scan does not end it, and another way in does not count the card again.
+    tab.page.get_by_role("button", name=f"One {name} less").click()
+    tab.page.locator(".tally b", has_text="0 cards").wait_for()
+    tab.page.locator(".tally").click()
+    tab.heading("0 cards")
+    tab.page.go_back()
+    frame = int(tab.page.locator(".outlines").get_attribute("data-frame"))
+    tab.page.wait_for_function("seen => document.querySelector('.outlines').dataset.frame >= seen + 3", arg=frame)
+    assert tab.page.locator(".recent li").count() == 0

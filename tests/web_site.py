@@ -30,6 +30,7 @@ CAMERA = "--use-fake-device-for-media-stream"
 CARDS = 53  # faces of the index
 FRAMES_EACH = 30  # of a place of that card: a second
 HELD = 5  # the row of the card that is held into the camera
+ALONE = '<!doctype html><link rel="icon" href="icon.svg">'  # without it, a browser asks for one that is not there
 RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"
 
 needs_runtime = pytest.mark.skipif(not RUNTIME.exists(), reason="web/vendor is not there: make web needs npm")
@@ -121,8 +122,9 @@ def _seen(card: Path, turn: float) -> bytes:
 
 
 @pytest.fixture
-def tab(site, browser) -> Iterator[Tab]:
-    """A new page; at its end nothing may have gone wrong in it, or been asked of another machine."""
+def tab(site, browser, request) -> Iterator[Tab]:
+    """A new page, or what the test's module OPENS: "/alone" has nothing of its own, and modules can be imported there.
+    At its end nothing may have gone wrong in it, or been asked of another machine."""
     context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5,
                                   service_workers="block")  # it would answer for the server
     tab = Tab(context.new_page())
@@ -130,7 +132,8 @@ def tab(site, browser) -> Iterator[Tab]:
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
     tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
     context.on("request", lambda request: tab.hosts.add(urlsplit(request.url).netloc))
-    tab.page.goto(site.address)
+    tab.page.route("**/alone", lambda route: route.fulfill(content_type="text/html", body=ALONE))
+    tab.page.goto(site.address + getattr(request.module, "OPENS", "/"))
     yield tab
     context.close()
     assert tab.errors == []
