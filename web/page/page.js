@@ -21,6 +21,7 @@ let index = /** @type {any} */ (null);
 let shown = /** @type {any} */ (null);
 let views = /** @type {Record<string, any>} */ ({});
 let noLists = ""; // why this browser keeps no lists
+let noScans = ""; // why no camera is used
 
 async function open() {
   showError("");
@@ -47,7 +48,9 @@ async function open() {
         : { ...entryOfPrinting(match, match), decided: false }]) }),
   };
   if (kept) {
-    Object.assign(views, { scan: scanView(index, kept), list: listView(index, kept) });
+    views.list = listView(index, kept);
+    if (index.about.pictures) views.scan = scanView(index, kept);
+    else noScans = noPictures();
     kept.onChange(() => showBadge(kept));
     await showBadge(kept);
   }
@@ -78,7 +81,7 @@ async function render(/** @type {number} */ top) {
     at("main").replaceChildren(view.element);
     shown = view;
   }
-  if (view === views.start && noLists && address.view !== "start") showError(noLists);
+  if (view === views.start && address.view !== "start") showError(noLists || noScans);
   else if (isNew) showError("");
   if (document.activeElement !== text) {
     text.value = address.q;
@@ -123,11 +126,14 @@ function showLoaded() {
   if (index) at("summary").textContent = `${counted(index.about.cards, "card picture")} · ${index.about.model}`;
 }
 
+// Why pictures cannot be named here.
+function noPictures() {
+  return lacking || "Pictures cannot be named: the index was exported without its model.";
+}
+
 function lookAt(file) {
   if (!file || !views.photo) return;
-  if (!index.about.pictures) {
-    return showError(lacking || "Pictures cannot be searched: the index was exported without its model.");
-  }
+  if (!index.about.pictures) return showError(noPictures());
   views.photo.look(file);
 }
 

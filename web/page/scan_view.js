@@ -6,18 +6,16 @@
 import { createSession } from "../collection/scan_session.js";
 import { go } from "./address.js";
 import { openCamera } from "./camera.js";
-import { pictureOf, printingText } from "./card_tile.js";
-import { attempt, counted, icon, make, oncePerFrame, replaceKeepingFocus, say, toast } from "./dom.js";
+import { attempt, icon, make, say, toast } from "./dom.js";
 import { entryOf, finishIn, locked } from "./kept.js";
 import { outlinesOver } from "./outlines.js";
 import { openOptions } from "./scan_options.js";
+import { scanSheet } from "./scan_sheet.js";
 import { signal } from "./signals.js";
 import { setting } from "./settings.js";
-import { markOf } from "./states.js";
 
 const READINGS = 3; // frames in which the printing of a card is read, until it is decided
 const MATCHES = 10; // of a card: several may be printings of one, and a review shows three cards
-const RECENT = 30; // entries of the sheet
 const HINT_FRAMES = 5; // in a row that must want another hint: else it flickers
 const LAY = "Lay a card under the camera";
 
@@ -33,19 +31,13 @@ export function scanView(engine, kept) {
   const hint = make("p", { class: "hint" });
   const light = tool("torch", "Light", () => toggleLight());
   const turn = tool("turn", "Other camera", () => nextCamera());
-  const tally = make("a", { href: "#list", class: "tally" });
-  const latest = make("div", { class: "latest" });
-  const undo = make("button", { type: "button", class: "plain", onclick: () => attempt(kept.undo, complain) },
-    "Undo");
-  const recent = make("ul", { class: "recent", role: "list" });
+  const sheet = scanSheet(kept, complain);
   const element = make("section", { class: "scan", "aria-label": "Scan" },
     make("div", { class: "view" }, video, outlines.element,
       make("div", { class: "overlay" }, tool("close", "Stop scanning", () => go("./")), hint, turn, light,
         tool("options", "Options", () => attempt(() => openOptions(kept, camera,
-          { useCamera, whenDone: redraw, complain }), complain)))),
-    make("div", { class: "sheet" }, latest, make("div", { class: "totals" }, tally, undo), recent));
-  const redraw = oncePerFrame(() => element.isConnected && attempt(draw, complain));
-  kept.onChange(redraw);
+          { useCamera, whenDone: sheet.redraw, complain }), complain)))),
+    sheet.element);
   const cameraId = setting("camera", "");
   // One for all starts of the camera: a card that still lies there is not listed again.
   const session = createSession();
@@ -85,7 +77,7 @@ export function scanView(engine, kept) {
     const mine = turnOf;
     setHint("Waiting for the camera");
     outlines.show([], { width: 1, height: 1 });
-    redraw();
+    sheet.redraw();
     try {
       const opened = await openCamera(video, { id, onEnd: (why) => mine === turnOf && stopped(why) });
       if (mine !== turnOf) return opened.close();
@@ -157,8 +149,7 @@ export function scanView(engine, kept) {
     const { name } = entry.printing;
     say(type === "review" ? `Perhaps ${name}. It waits for your review.` : `${name} is on the list.`);
     setHint("");
-    latest.replaceChildren(pictureOf(card.matches[0]), make("div", {}, make("b", {}, card.matches[0].name),
-      markOf(card.state)));
+    sheet.showLatest(card);
   }
 
   function note(id, entryId) {
@@ -182,34 +173,6 @@ export function scanView(engine, kept) {
   function complain(why) {
     setHint(why);
     say(why);
-  }
-
-  async function draw() {
-    await kept.refresh();
-    const entries = await kept.entries();
-    const { name, count, waiting } = kept.current();
-    tally.replaceChildren(make("b", {}, counted(count, "card")), ` on “${name}”`,
-      waiting ? ` · ${waiting} to review` : "");
-    undo.toggleAttribute("disabled", !kept.canUndo());
-    replaceKeepingFocus(recent, ...entries.slice(0, RECENT).map(line));
-  }
-
-  function line(entry) {
-    const { name } = entry.printing;
-    const change = (by) => () => attempt(async () => {
-      if (entry.count + by > 0) return kept.change(entry.id, { count: entry.count + by });
-      await kept.remove(entry.id);
-      return toast(`${name} was removed.`, { label: "Undo", run: () => attempt(kept.undo, complain) });
-    }, complain);
-    return make("li", {}, pictureOf({ ...entry, name }),
-      make("span", { class: "text" }, make("b", {}, name), make("span", { class: "quiet" },
-        entry.state === "review" ? "To review" : printingText(entry.printing))),
-      make("span", { class: "stepper" },
-        make("button", { type: "button", onclick: change(-1), "aria-label": `One ${name} less`,
-          "data-key": `${entry.id} −` }, "−"),
-        make("output", {}, String(entry.count)),
-        make("button", { type: "button", onclick: change(1), "aria-label": `One more ${name}`,
-          "data-key": `${entry.id} +` }, "+")));
   }
 
   async function toggleLight() {
