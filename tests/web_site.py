@@ -66,9 +66,9 @@ class Tab:
     def names(self) -> list[str]:
         return self.page.locator(".tile .name").all_inner_texts()
 
-    def ask(self, script: str, picture: bytes) -> object:
+    def ask(self, script: str, picture: bytes | Path) -> object:
         """Run JavaScript that has `index`, as an app author would open it, and the picture as the Blob `file`."""
-        as_served(self.page, "asked", picture)
+        as_served(self.page, "asked", picture.read_bytes() if isinstance(picture, Path) else picture)
         return self.page.evaluate("async () => { const { openIndex } = await import('./search.js');"
                                   "window.index ??= await openIndex(); const index = window.index;"
                                   "const file = await (await fetch('asked')).blob();" + script + "}")
