@@ -27,7 +27,8 @@ SCENES = [([3], "wood", {}), ([9], "black", {"shift": (0.25, 0.0), "share": 0.8}
 GREY, MIRRORED, SCAN = 1, 0, 12  # of the scenes: the first one is shown in a mirror too. The row of an indexed picture
 # Similarities and corners (in pixels): places that differ by some hundredths of a pixel may end a step apart. From the
 # same places, similarities of cards in 78 photos differ by 0.0002 at most.
-CLOSE, NEAR = 0.05, 8
+USUALLY_APART, MOST_APART = 0.01, 0.2  # of similarities
+NEAR = 8
 OTHER_NUMBERS = {"accepted": 1.1, "retrieved": 53, "retrieved_by_art": 53, "rivals": 1,
                  "sizes": [0.07], "moves": 1, "steps": [0.03], "hopeless": 1.0, "art_steps": [0.001],
                  "art_hopeless": 1.1, "art": [0.1, 0.5, 0.9, 0.9]}
@@ -106,7 +107,7 @@ def recognition_of(site: Site) -> dict[str, Any]:
 
 @needs_runtime
 def test_cards_are_named_as_python_names_them(tab, photos, question):
-    seen = []
+    seen, apart = [], []
     for path, _ in photos:
         answer = tab.ask("return index.name(file, { k: 2, read: false });", path)
         assert (answer["width"], answer["height"]) == Image.open(path).size
@@ -123,11 +124,12 @@ def test_cards_are_named_as_python_names_them(tab, photos, question):
             assert card["matches"][0]["face_id"] == python["matches"][0]["face_id"]
             assert card["matches"][0]["row"] == python["matches"][0]["row"]
             assert [one["face_id"] for one in card["printings"]] == [one["face_id"] for one in python["printings"]]
-            for key in ("confidence", "score", "similarity"):
-                assert abs(card[key] - python[key]) < CLOSE, (path, key, card[key], python[key])
+            apart += [abs(card[key] - python[key]) for key in ("confidence", "score", "similarity")]
             assert np.median(np.abs(np.subtract(card["quad"], python["quad"]))) < NEAR  # most of a cut-off card's too
             assert abs(card["rotation"] - python["rotation"]) <= 1
         seen.append({(card["matches"][0]["row"], card["mirrored"]) for card in found if card["accepted"]})
+    # A corner that is 0.1 pixels off may lead the fit to other corners: seldom, and never far.
+    assert np.median(apart) < USUALLY_APART and max(apart) < MOST_APART, sorted(apart)[-5:]
     assert seen == [*({(row, False) for row in rows if row >= 0} for rows, *_ in SCENES),
                     {(row, True) for row in SCENES[MIRRORED][0]}, {(SCAN, False)}]
 
