@@ -130,7 +130,10 @@ export function showError(message) {
   delete shown.dataset.waiting;
   if (shown.textContent !== text) shown.textContent = text;
   shown.hidden = !text;
-  if (message) shown.scrollIntoView({ block: "nearest" });
+  if (!message) return;
+  at("loading").hidden = true; // what was loading has failed, or it says so again
+  at("about").textContent = "";
+  shown.scrollIntoView({ block: "nearest" });
 }
 
 /**

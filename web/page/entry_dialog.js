@@ -71,7 +71,7 @@ export async function openEntry(engine, kept, entry) {
   async function save() {
     const isOther = !isSamePrinting(printing, entry.printing);
     await kept.change(entry.id, {
-      printing: isOther ? factsOf(printing) : entry.printing, decided: entry.decided || isOther,
+      printing: isOther ? factsOf(printing) : entry.printing, decided: true, // the person has seen it
       lang: lang.value, finish: finish.value, condition: condition.value,
       count: Math.max(1, Math.trunc(Number(count.value)) || 1),
     });

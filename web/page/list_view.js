@@ -5,7 +5,7 @@
 
 import { go } from "./address.js";
 import { cardAddress, pictureOf, printingText } from "./card_tile.js";
-import { attempt, counted, make, oncePerFrame, replaceKeepingFocus, say, toast } from "./dom.js";
+import { attempt, counted, make, oncePerFrame, replaceKeepingFocus, toast } from "./dom.js";
 import { openEntry } from "./entry_dialog.js";
 import { entryOfCandidate, locked, printingsOf } from "./kept.js";
 import { transferPanel } from "./transfer.js";
@@ -21,6 +21,11 @@ export function listView(engine, kept) {
   const heading = make("h1", { tabindex: "-1" });
   const chooser = /** @type {HTMLSelectElement} */ (make("select", { "aria-label": "List",
     onchange: () => go(`#list=${chooser.value}`) }));
+  const menu = /** @type {HTMLDetailsElement} */ (make("details", { class: "menu" }, make("summary", {}, "Lists"),
+    make("div", { onclick: () => { menu.open = false; } },
+      make("button", { type: "button", class: "plain", onclick: () => attempt(create) }, "New list"),
+      make("button", { type: "button", class: "plain", onclick: () => attempt(rename) }, "Rename this list"),
+      make("button", { type: "button", class: "plain", onclick: () => attempt(remove) }, "Delete this list"))));
   const undo = make("button", { type: "button", class: "plain", onclick: () => attempt(takeBack) }, "Undo");
   const notice = make("div");
   const review = make("section", { class: "review", "aria-labelledby": "review-title" });
@@ -35,10 +40,7 @@ export function listView(engine, kept) {
   const transfer = transferPanel(engine, kept);
   const element = make("section", { class: "list", "aria-label": "List" },
     make("div", { class: "tools" }, heading, make("div", { class: "sort" }, chooser, undo,
-      make("details", { class: "menu" }, make("summary", {}, "Lists"), make("div", {},
-        make("button", { type: "button", class: "plain", onclick: () => attempt(create) }, "New list"),
-        make("button", { type: "button", class: "plain", onclick: () => attempt(rename) }, "Rename this list"),
-        make("button", { type: "button", class: "plain", onclick: () => attempt(remove) }, "Delete this list"))))),
+      menu)),
     notice, transfer.element, review, entries, empty, more);
   let limit = PAGE;
   let shownId = /** @type {any} */ (null);
@@ -141,8 +143,7 @@ export function listView(engine, kept) {
   }
 
   async function takeBack() {
-    await kept.undo();
-    say("Taken back.");
+    if (await kept.undo()) toast("Undone.");
   }
 
   async function create() {

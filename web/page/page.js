@@ -78,6 +78,7 @@ async function render(/** @type {number} */ top) {
   const isNew = view !== shown;
   if (isNew) {
     shown?.hide();
+    at("toasts").replaceChildren(); // they were of the other view
     at("main").replaceChildren(view.element);
     shown = view;
   }

@@ -117,9 +117,12 @@ export function photoView(engine, { addCards, addMatch }) {
     const { cards } = shown;
     const sure = cards.filter((card) => card.accepted);
     heading.textContent = titleFor(cards);
-    actions.replaceChildren(...(sure.length ? [make("button", { type: "button", class: "main",
-      onclick: () => addCards(sure) }, cards.length === 1 ? "Add it to the list"
-      : `Add the ${sure.length} recognised`)] : []));
+    const add = make("button", { type: "button", class: "main", onclick: () => {
+      addCards(sure);
+      add.textContent = "Added";
+      add.setAttribute("disabled", "");
+    } }, cards.length === 1 ? "Add it to the list" : `Add the ${sure.length} recognised`);
+    actions.replaceChildren(...(sure.length ? [add] : []));
     replaceKeepingFocus(list, ...cards.map((card, at) => entry(card, at)));
     draw();
   }
@@ -142,7 +145,8 @@ export function photoView(engine, { addCards, addMatch }) {
         make("p", { class: "quiet" }, card.accepted ? "If an outline is wrong, drag its corners in the photo."
           : "Drag the corners in the photo to the corners of the card. Or is it one of these?"),
         make("ul", { class: "matches", role: "list" }, ...card.matches.map((match) => make("li", {},
-          make("a", { href: cardAddress(match) }, pictureOf(match)), make("span", { class: "name" }, match.name),
+          make("a", { href: cardAddress(match), "aria-label": match.name }, pictureOf(match)),
+          make("span", { class: "name" }, match.name),
           make("span", { class: "quiet" }, printingText(match)),
           make("button", { type: "button", class: "plain", onclick: () => addMatch(card, match),
             "aria-label": `Add ${match.name} to the list` }, "Add")))),

@@ -56,5 +56,10 @@ export function scanSheet(kept, complain) {
       markOf(card.state)));
   }
 
-  return { element, redraw, showLatest };
+  function showUnknown() {
+    latest.replaceChildren(make("span", { class: "picture empty" }, "?"), make("div", {}, make("b", {}, "Unknown card"),
+      markOf("unknown")));
+  }
+
+  return { element, redraw, showLatest, showUnknown };
 }

@@ -87,7 +87,7 @@ export function scanView(engine, kept) {
       turn.hidden = opened.cameras.length < 2;
       isLit = false;
       light.setAttribute("aria-pressed", "false");
-      setHint(LAY);
+      setHint("Getting ready"); // until the first answers
       await watch(mine);
     } catch (error) {
       if (mine === turnOf) stopped(error.message);
@@ -128,6 +128,7 @@ export function scanView(engine, kept) {
   async function take({ type, id, card }) {
     if (type === "unknown") {
       signal("unknown");
+      sheet.showUnknown();
       return say("This card is not known.");
     }
     const entry = entryOf(card, locked());

@@ -60,12 +60,16 @@ export function transferPanel(engine, kept) {
       const { readList } = await import("../collection/imports.js").catch(() => {
         throw new Error("What reads lists is not installed: make web");
       });
-      const { lines, problems: found } = readList(await chosenFile.text(), kept.collection);
-      const listed = await engine.listed(lines);
+      const text = await chosenFile.text();
+      if (/[\0\ufffd]/.test(text)) throw new Error(`${chosenFile.name} is no list: it is not text.`);
+      const { lines, problems: found } = readList(text, kept.collection);
+      const all = await engine.listed(lines);
+      const isCard = ({ row, line }) => row !== null || line.set || line.scryfall_id; // else any text would be one
+      const listed = all.filter(isCard);
       await kept.addAll(listed.map(entryOfLine));
       const why = [...found.map(({ line, why: reason }) => `Line ${line}: ${reason}`),
-        ...listed.filter(({ row }) => row === null).map(({ line }) => `${line.name} is not in this index. It was added `
-          + "as the file names it.")];
+        ...all.filter(({ row }) => row === null).map((one) => `${one.line.name} is not in this index. `
+          + (isCard(one) ? "It was added as the file names it." : "It was left out."))];
       toast(`${counted(listed.length, "line")} added.`);
       problems.replaceChildren(...why.slice(0, SHOWN_PROBLEMS).map((reason) => make("li", {}, reason)),
         ...(why.length > SHOWN_PROBLEMS ? [make("li", {}, `And ${why.length - SHOWN_PROBLEMS} more.`)] : []));
