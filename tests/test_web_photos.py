@@ -137,7 +137,7 @@ def test_vectors_are_pythons(tab, site):
     from mtg_image_db.embedding.models import describe_model
     from mtg_image_db.embedding.preparation import prepare, resize_with_torch
 
-    pictures = [site.picture(row).read_bytes() for row in range(12)] + [_changed(site, row) for row in range(12)]
+    pictures = [site.picture(row).read_bytes() for row in range(4)] + [_changed(site, row) for row in range(8)]
     spec = describe_model("efficientnet-lite0")
     prepared = np.stack([prepare(open_pixels(data), spec, resize_with_torch) for data in pictures])
     vectors = Embedder(spec, "cpu", "fp32").embed(prepared)
