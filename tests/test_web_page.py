@@ -23,7 +23,7 @@ def search(tab, text: str):
 def test_the_start_offers_three_ways_and_words_become_results(tab, site):
     tab.page.get_by_text(f"{CARDS} card pictures").wait_for()
     for way in ("Scan cards", "Look at a photo", "Search"):
-        assert tab.page.locator(".way", has_text=way).is_visible()
+        tab.page.locator(".way", has_text=way).wait_for()
     tab.shown("start")
     card = next(card for card in site.meta if "é" in card["name"])
     box = tab.page.get_by_role("searchbox", name=SEARCH)
@@ -126,11 +126,11 @@ def test_nothing_hinders_anyone(browser, site, width, scheme):
     assert hindrances(page) == []
     page.keyboard.press("Escape")
     if RUNTIME.exists():  # the views with outlines, on a picture and on the camera
-        page.get_by_role("link", name="Photo").click()
+        page.get_by_role("link", name="Photo", exact=True).click()
         page.locator("#file").set_input_files(site.picture(0))
         page.locator(".stage:not(.busy)").wait_for()
         assert hindrances(page) == []
-        page.get_by_role("link", name="Scan").click()
+        page.get_by_role("link", name="Scan", exact=True).click()
         page.locator(".latest b").wait_for()
         assert hindrances(page) == []
     context.close()
