@@ -59,11 +59,15 @@ onmessage = async ({ data: { what, value } }) => {
     }
 };
 """
+AS_WORKER = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "credentialless"}  # as the page has it
 ASK = """async ({ what, size: [width, height] }) => {
     window.finder ??= new Worker("./finding.js", { type: "module" });
     const data = new Uint8Array(await (await fetch("pixels")).arrayBuffer());
     finder.postMessage({ what, value: { width, height, data } });
-    const { answer, error } = await new Promise((done) => { finder.onmessage = ({ data }) => done(data); });
+    const { answer, error } = await new Promise((done, fail) => {
+        finder.onmessage = ({ data }) => done(data);
+        finder.onerror = () => fail(new Error("the worker did not start"));
+    });
     if (error) throw new Error(error);
     return answer; }"""
 
@@ -78,7 +82,7 @@ def ask(tab, what: str, photo: Image.Image) -> list:
     """What JavaScript answers of a photo."""
     as_served(tab.page, "pixels", photo.convert("RGBA").tobytes())
     tab.page.unroute("**/finding.js")
-    tab.page.route("**/finding.js", lambda route: route.fulfill(body=WORKER, content_type="text/javascript"))
+    tab.page.route("**/finding.js", lambda route: route.fulfill(body=WORKER, headers=AS_WORKER))
     return tab.page.evaluate(ASK, {"what": what, "size": photo.size})
 
 

@@ -53,10 +53,14 @@ async function answer({ printings, quad, width, height, names }) {
 onmessage = ({ data }) => answer(data).then((told) => postMessage({ told }), (error) =>
     postMessage({ error: error.stack }));
 """
+AS_WORKER = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "credentialless"}  # as the page has it
 ASK = """async (asked) => {
     const worker = new Worker("./asked.js", { type: "module" });
     worker.postMessage(asked);
-    const { told, error } = await new Promise((done) => { worker.onmessage = ({ data }) => done(data); });
+    const { told, error } = await new Promise((done, fail) => {
+        worker.onmessage = ({ data }) => done(data);
+        worker.onerror = () => fail(new Error("the worker did not start"));
+    });
     if (error) throw new Error(error);
     return told; }"""
 
@@ -96,7 +100,7 @@ def test_the_page_reads_a_printing_and_the_titles_as_python_does(tab, site):
     lines = reader.lines(pyramid, reader.find(pixels, 512))
     names = [card["name"], card["name"].upper()[:-1], card["name"][:-1], "Nobody's Card", "it deals 3 damage.", ""]
     as_served(tab.page, "pixels", photo.convert("RGBA").tobytes())
-    tab.page.route("**/asked.js", lambda route: route.fulfill(body=WORKER, content_type="text/javascript"))
+    tab.page.route("**/asked.js", lambda route: route.fulfill(body=WORKER, headers=AS_WORKER))
     page = tab.page.evaluate(ASK, {
         "printings": [asdict(printing) for printing in [*others, true]], "quad": np.float32(quad).tolist(),
         "width": photo.width, "height": photo.height, "names": names})
