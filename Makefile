@@ -8,12 +8,10 @@ IMG ?=
 
 RUNTIME := onnxruntime-web/dist/ort.wasm.min.mjs onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
 	onnxruntime-web/dist/ort-wasm-simd-threaded.wasm @techstark/opencv-js/dist/opencv.js \
-	minisearch/dist/es/SearchableMap.js
+	d3-dsv/dist/d3-dsv.min.mjs minisearch/dist/es/SearchableMap.js
 
 NPM_CI := npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 TSC := web/node_modules/.bin/tsc
-# TypeScript follows the imports of these two. It has no other way to leave a file unchecked.
-UNCHECKED := printf '// @ts-nocheck\n' | cat -
 
 .PHONY: help demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
 
@@ -75,9 +73,8 @@ web/vendor/.installed: web/package-lock.json
 	$(NPM_CI) --omit=dev
 	mkdir -p web/vendor
 	cp $(RUNTIME:%=web/node_modules/%) web/vendor/
+	cp web/node_modules/idb/build/index.js web/vendor/idb.js
 	cp web/node_modules/leven/index.js web/vendor/leven.js
-	$(UNCHECKED) web/node_modules/idb/build/index.js > web/vendor/idb.js
-	$(UNCHECKED) web/node_modules/d3-dsv/dist/d3-dsv.min.mjs > web/vendor/d3-dsv.min.mjs
 	rm -rf web/node_modules
 	@touch $@
 

@@ -42,13 +42,11 @@ export function cardAddress({ face_id: faceId }) {
 }
 
 /**
- * A card of a list of cards. note: a line below it.
+ * A card of a list of cards.
  * @param {{record: any}} match
- * @param {string} [note]
  */
-export function tileOf({ record }, note) {
+export function tileOf({ record }) {
   return make("li", { class: "tile" },
     make("a", { href: cardAddress(record) }, pictureOf(record), make("span", { class: "name" }, record.name)),
-    make("span", { class: "quiet" }, printingText(record), record.set_name ? ` · ${record.set_name}` : ""),
-    note && make("span", { class: "quiet" }, note));
+    make("span", { class: "quiet" }, printingText(record), record.set_name ? ` · ${record.set_name}` : ""));
 }

@@ -38,9 +38,7 @@ export async function openKept(collection) {
   }
 
   async function create(name) {
-    const id = await lists.create(name);
-    await use(id);
-    return lists.lists();
+    await use(await lists.create(name));
   }
 
   async function use(id) {

@@ -68,7 +68,6 @@ async function add(kept, entries) {
     await kept.addAll(entries);
     const what = entries.length === 1 ? `${entries[0].printing.name} is` : `${counted(entries.length, "card")} are`;
     toast(`${what} on “${kept.current().name}”.`, { label: "Show the list", run: () => go("#list") });
-    await showBadge(kept);
   });
 }
 

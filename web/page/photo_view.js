@@ -12,7 +12,7 @@ import { detailsOf, markOf, nameOf, printingOf } from "./states.js";
 const MATCHES = 3;
 
 /**
- * @param {{name: (picture: any, options: object) => Promise<any>, lacking: () => string}} engine
+ * @param {{name: (picture: any, options: object) => Promise<any>}} engine
  * @param {{addCards: (cards: any[]) => void, addMatch: (card: any, match: any) => void}} actions
  */
 export function photoView(engine, { addCards, addMatch }) {

@@ -34,7 +34,7 @@ export function searchView({ search }) {
     const mine = ++asked;
     shown = address;
     sort.value = address.sort in SORTS ? address.sort : "best";
-        order.setAttribute("aria-pressed", String(address.descending));
+    order.setAttribute("aria-pressed", String(address.descending));
     order.hidden = sort.value === "best";
     try {
       const { total, matches, notes: said } = await search(address.q, {
