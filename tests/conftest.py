@@ -1,6 +1,7 @@
 """Fixtures: the real scripts run by subprocess against a local mirror, on drawn cards."""
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -107,15 +108,27 @@ def shared(tmp_path_factory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+@contextlib.contextmanager
+def made_once(path: Path) -> Iterator[Path | None]:
+    """The folder in which the caller makes what every process of the tests then reads as path. None: it is there.
+    A folder whose making failed is not taken for a finished one, and the next process makes it anew."""
+    making = path.with_name(f"{path.name}.making")
+    with hold(path.with_suffix(".lock"), wait=float("inf")):
+        if path.exists():
+            yield None
+            return
+        shutil.rmtree(making, ignore_errors=True)
+        yield making
+        making.rename(path)
+
+
 @pytest.fixture(scope="session")
 def drawn(shared) -> Path:
     """A mirror folder of drawn cards; tests that change it take a copy (own_mirror)."""
-    root = shared / "drawn"
-    with hold(shared / "drawn.lock", wait=float("inf")):
-        if not root.exists():
-            write_mirror(shared / "drawing", CARDS)
-            (shared / "drawing").rename(root)
-    return root
+    with made_once(shared / "drawn") as folder:
+        if folder:
+            write_mirror(folder, CARDS)
+    return shared / "drawn"
 
 
 @pytest.fixture
@@ -143,38 +156,36 @@ def workspace(tmp_path, mirror) -> Workspace:
 @pytest.fixture(scope="session")
 def finished(drawn, shared) -> Workspace:
     """A finished download and build, shared by every process of the tests: read only. `built` is a copy to change."""
-    space = Workspace(shared / "finished")
-    with hold(shared / "finished.lock", wait=float("inf")):
-        if not (space.out / "build_manifest.json").exists():
-            space.path.mkdir()
+    with made_once(shared / "finished") as folder:
+        if folder:
+            folder.mkdir()
             with Mirror(drawn) as server:
-                space.api_url = server.url
+                space = Workspace(folder, server.url)
                 space.download()
                 space.build()
-            space.api_url = Workspace.api_url
-    return space
+    return Workspace(shared / "finished")
 
 
 @pytest.fixture(scope="session")
 def clip_index(finished, shared) -> Workspace:
-    """An index of 20 of these faces by a vision transformer of open_clip with random weights (weights.pt), --fit pad.
-    Shared by every process of the tests: read only."""
+    """An index of 20 of these faces, --fit pad, by a vision transformer of open_clip with random weights (clip.pt
+    beside the folder). Shared by every process of the tests: read only."""
     base = shared / "clip"
-    with hold(base.with_suffix(".lock"), wait=float("inf")):
-        space = Workspace(base)
-        if not (space.out / "build_manifest.json").exists():
+    with made_once(base) as folder:
+        if folder:
             import torch
 
             from mtg_image_db.embedding.open_clip_models import import_open_clip
 
-            shutil.copytree(finished.path, base, dirs_exist_ok=True, ignore=shutil.ignore_patterns("index_out"))
+            shutil.copytree(finished.path, folder, ignore=shutil.ignore_patterns("index_out"))
             torch.manual_seed(0)
             clip = import_open_clip().create_model("ViT-S-32-alt", pretrained=None)
-            torch.save(clip.state_dict(), base / "weights.pt")
-            done = space.run("build_embeddings.py", "--model", "ViT-S-32-alt", "--pretrained", base / "weights.pt",
-                             "--fit", "pad", "--precision", "fp32", *FEW)
+            torch.save(clip.state_dict(), base.with_suffix(".pt"))
+            done = Workspace(folder).run(
+                "build_embeddings.py", "--model", "ViT-S-32-alt", "--pretrained", base.with_suffix(".pt"),
+                "--fit", "pad", "--precision", "fp32", *FEW)
             assert "Writing ViT-S-32-alt as ONNX" in done.stderr and "has no model.onnx" not in done.stderr, done.stderr
-    return space
+    return Workspace(base)
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_mean_and_std_are_those_open_clip_publishes(any_file, model):
 def test_a_query_with_pytorch_notices_other_weights_in_the_same_place(clip_index, tmp_path):
     work, weights = Workspace(tmp_path / "work"), tmp_path / "weights.pt"
     shutil.copytree(clip_index.path, work.path)
-    shutil.copyfile(clip_index.path / "weights.pt", weights)
+    shutil.copyfile(clip_index.path.with_suffix(".pt"), weights)
     work.run("build_embeddings.py", "--pretrained", weights, *FEW)
     photo = work.pictures()[0]
     os.utime(weights)

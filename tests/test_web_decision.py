@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from web_site import Site, as_served, needs_runtime
+from web_site import Site, in_worker, needs_runtime
 
 from mirror.drawn_cards import draw_face
 from mirror.drawn_scenes import scene
@@ -51,7 +51,7 @@ async function opened() {
 }
 const opening = opened();
 
-onmessage = async ({ data: { pixels, quad, changed } }) => {
+async function answer(pixels, { quad, changed }) {
     const { index, model } = await opening;
     const answers = [];
     for (const numbers of changed) {
@@ -66,19 +66,9 @@ onmessage = async ({ data: { pixels, quad, changed } }) => {
         }
         photo.close();
     }
-    postMessage(answers);
-};
+    return answers;
+}
 """
-ASK = """async ({ size: [width, height], quad, changed }) => {
-    const worker = new Worker("./deciding.js", { type: "module" });
-    const data = new Uint8Array(await (await fetch("pixels")).arrayBuffer());
-    worker.postMessage({ pixels: { width, height, data }, quad, changed });
-    const { data: answers } = await new Promise((done, failed) => {
-        worker.onmessage = done;
-        worker.onerror = failed;
-    });
-    worker.terminate();
-    return answers; }"""
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +174,10 @@ def test_the_numbers_in_meta_json_are_pythons(site):
 @needs_runtime
 def test_every_number_in_meta_json_decides_and_a_missing_one_is_said(tab, photos):
     path, (quad,) = photos[0]
-    photo = Image.open(path).convert("RGBA")
-    as_served(tab.page, "pixels", photo.tobytes())
-    tab.page.route("**/deciding.js", lambda route: route.fulfill(body=WORKER, content_type="text/javascript"))
     changes = [{}, ONE_ROW, *((ONE_ROW if key in ONE_ROW else {}) | {key: value}
                               for key, value in OTHER_NUMBERS.items()), *({key: None} for key in OTHER_NUMBERS)]
     rough = np.add(quad, [[-8, 6], [10, 4], [6, -10], [-4, -8]])
-    asked = {"size": photo.size, "quad": rough.tolist()}
-    all_rows, one_row, *others = tab.page.evaluate(ASK, {**asked, "changed": changes})
+    all_rows, one_row, *others = in_worker(tab, WORKER, Image.open(path), {"quad": rough.tolist(), "changed": changes})
     assert all_rows["accepted"] and one_row["accepted"] and one_row["margin"] == 0
     for key, answer in zip(OTHER_NUMBERS, others[:len(OTHER_NUMBERS)], strict=True):
         assert answer != (one_row if key in ONE_ROW else all_rows), f"{key} decides nothing"

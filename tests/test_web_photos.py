@@ -188,7 +188,7 @@ def test_another_model_in_the_page_gives_pythons_vectors(tab, site, clip_index, 
     assert card["accepted"] and card["matches"][0]["name"] == site.meta[row]["name"]
     cosines = {}
     for fit in ("pad", "crop"):
-        spec = describe_model("ViT-S-32-alt", str(clip_index.path / "weights.pt"), fit)
+        spec = describe_model("ViT-S-32-alt", str(clip_index.path.with_suffix(".pt")), fit)
         python, = Embedder(spec, "cpu", "fp32").embed(prepare(open_pixels(data), spec, resize_with_torch)[None])
         cosines[fit] = np.dot(python, answer["vector"])
     assert cosines["pad"] > 0.999 > cosines["crop"]

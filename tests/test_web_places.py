@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from web_site import as_served, needs_runtime
+from web_site import in_worker, needs_runtime
 
 from mirror.drawn_scenes import scene
 from mtg_image_db.recognition.finder import intersection_over_union
@@ -17,7 +17,7 @@ SCENES = [([3], "wood", {}), ([9], "black", {"shift": (0.3, 0.1), "share": 0.8})
           ([5, 21], "clutter", {"size": (640, 480)}), (list(range(6)), "cloth", {"share": 0.9})]
 SAME = 0.95  # intersection over union. Of 517 places in 42 photos, all have more
 CLOSE = 0.03  # confidences and their threshold: the two run the networks with different programs
-# The page runs this in a worker too. OpenCV makes functions of text, which the page itself forbids.
+# The page runs this in a worker too.
 WORKER = """
 import { cv, loadOpenCv } from "./recognition/opencv.js";
 import { photoOf } from "./recognition/pictures.js";
@@ -51,25 +51,8 @@ async function seen(pixels, look) {
     return answer;
 }
 
-onmessage = async ({ data: { what, value } }) => {
-    try {
-        postMessage({ answer: await answers[what](await opened, value) });
-    } catch (error) {
-        postMessage({ error: error.stack });
-    }
-};
+const answer = async (pixels, what) => answers[what](await opened, pixels);
 """
-AS_WORKER = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "credentialless"}  # as the page has it
-ASK = """async ({ what, size: [width, height] }) => {
-    window.finder ??= new Worker("./finding.js", { type: "module" });
-    const data = new Uint8Array(await (await fetch("pixels")).arrayBuffer());
-    finder.postMessage({ what, value: { width, height, data } });
-    const { answer, error } = await new Promise((done, fail) => {
-        finder.onmessage = ({ data }) => done(data);
-        finder.onerror = () => fail(new Error("the worker did not start"));
-    });
-    if (error) throw new Error(error);
-    return answer; }"""
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +61,12 @@ def photos(site) -> list[tuple[Image.Image, list[np.ndarray]]]:
             for rows, table, options in SCENES]
 
 
-def ask(tab, what: str, photo: Image.Image) -> list:
-    """What JavaScript answers of a photo."""
-    as_served(tab.page, "pixels", photo.convert("RGBA").tobytes())
-    tab.page.unroute("**/finding.js")
-    tab.page.route("**/finding.js", lambda route: route.fulfill(body=WORKER, headers=AS_WORKER))
-    return tab.page.evaluate(ASK, {"what": what, "size": photo.size})
-
-
 @needs_runtime
 def test_javascript_finds_the_places_that_python_finds(tab, photos):
     for photo, quads in photos:
         expected = [(place.quad, place.confidence, place.sure) for place in guesses(np.asarray(photo))]
-        found = [(np.float32(place["quad"]), place["confidence"], place["sure"]) for place in ask(tab, "found", photo)]
+        found = [(np.float32(place["quad"]), place["confidence"], place["sure"])
+                 for place in in_worker(tab, WORKER, photo, "found")]
         assert len(expected) > len(quads)
         for these, others in ((expected, found), (found, expected)):
             for quad, confidence, sure in these:
@@ -105,10 +81,10 @@ def test_javascript_finds_the_places_that_python_finds(tab, photos):
 @needs_runtime
 def test_a_camera_finds_a_card_and_holds_it_and_frames_leave_no_memory_behind(tab, photos):
     photo, quads = photos[0]
-    found, held = ask(tab, "inFrames", photo)
+    found, held = in_worker(tab, WORKER, photo, "inFrames")
     shared = [max(intersection_over_union(place["quad"], quads[0]) for place in one) for one in (found, held)]
     assert shared[0] > 0.85 and shared[1] > 0.9, shared
-    first, *later = [ask(tab, "memory", photo) for _ in range(3)]
+    first, *later = [in_worker(tab, WORKER, photo, "memory") for _ in range(3)]
     assert later == [first, first], "OpenCV puts the next picture elsewhere: an earlier one is still there"
 
 

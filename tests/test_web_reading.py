@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from conftest import assert_three_lines
 from PIL import Image
-from web_site import as_served, needs_runtime
+from web_site import as_served, in_worker, needs_runtime
 
 from mirror import drawn_scenes
 from mtg_image_db.artefacts import PRINTINGS, load_manifest
@@ -25,7 +25,7 @@ from mtg_image_db.recognition.titles import Titles
 
 ROW = 37  # of the card whose printing is read
 READS = {"text_lines.onnx", "text_letters.onnx", "text_turns.onnx"}
-# The page runs this in a worker too. OpenCV makes functions of text, which the page itself forbids.
+# The page runs this in a worker too.
 WORKER = """
 import { readBytes } from "./index/artefacts.js";
 import { openCardIndex } from "./index/card_index.js";
@@ -36,33 +36,20 @@ import { choose } from "./recognition/printing_choice.js";
 import { openReader } from "./recognition/text_reader.js";
 import { openTitles } from "./recognition/titles.js";
 
-async function answer({ printings, quad, width, height, names }) {
+async function answer(pixels, { printings, quad, names }) {
     await loadOpenCv();
     const index = await openCardIndex(new URL("./", location.href));
     const rules = index.meta.recognition.reading;
     const reader = await openReader(({ file, bytes, sha256 }) =>
         readBytes(new URL(file, location.href), new Uint8Array(bytes), sha256), rules);
     const titles = await openTitles(index, rules.titles);
-    const photo = photoOf({ width, height, data: new Uint8Array(await (await fetch("pixels")).arrayBuffer()) });
+    const photo = photoOf(pixels);
     const found = await scored(printings, quad, photo.colour, reader);
     const lines = await reader.lines(photo.colour, await reader.find(photo.colour.near(1).mat, 512));
     return { found, choice: choose(found, false, rules.printings), lines, titles: titles.among(lines),
              names: names.map(titles.nameOf) };
 }
-
-onmessage = ({ data }) => answer(data).then((told) => postMessage({ told }), (error) =>
-    postMessage({ error: error.stack }));
 """
-AS_WORKER = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "credentialless"}  # as the page has it
-ASK = """async (asked) => {
-    const worker = new Worker("./asked.js", { type: "module" });
-    worker.postMessage(asked);
-    const { told, error } = await new Promise((done, fail) => {
-        worker.onmessage = ({ data }) => done(data);
-        worker.onerror = () => fail(new Error("the worker did not start"));
-    });
-    if (error) throw new Error(error);
-    return told; }"""
 
 
 def test_a_known_text_fits_as_in_python(tab):
@@ -99,11 +86,9 @@ def test_the_page_reads_a_printing_and_the_titles_as_python_does(tab, site):
     python = scored([*others, true], np.float32(quad), pyramid, reader)
     lines = reader.lines(pyramid, reader.find(pixels, 512))
     names = [card["name"], card["name"].upper()[:-1], card["name"][:-1], "Nobody's Card", "it deals 3 damage.", ""]
-    as_served(tab.page, "pixels", photo.convert("RGBA").tobytes())
-    tab.page.route("**/asked.js", lambda route: route.fulfill(body=WORKER, headers=AS_WORKER))
-    page = tab.page.evaluate(ASK, {
+    page = in_worker(tab, WORKER, photo, {
         "printings": [asdict(printing) for printing in [*others, true]], "quad": np.float32(quad).tolist(),
-        "width": photo.width, "height": photo.height, "names": names})
+        "names": names})
     assert [one["read"] for one in page["found"]] == [one.read for one in python]
     assert np.allclose([one["score"] for one in page["found"]], [one.score for one in python], atol=0.02)
     choice = choose(python, listed=False)

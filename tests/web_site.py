@@ -32,6 +32,26 @@ FRAMES_EACH = 30  # of a place of that card: a second
 HELD = 5  # the row of the card that is held into the camera
 ALONE = '<!doctype html><link rel="icon" href="icon.svg">'  # without it, a browser asks for one that is not there
 RUNTIME = ROOT / "web" / "vendor" / "ort.wasm.min.mjs"
+# A worker of a test. OpenCV makes functions of text, which the page itself forbids. Without its own header, the page's
+# policy blocks it.
+WORKER_HEADERS = {"Content-Type": "text/javascript", "Cross-Origin-Embedder-Policy": "credentialless"}
+WORKER_END = """
+onmessage = async ({ data: { width, height, asked } }) => {
+    try {
+        const data = new Uint8Array(await (await fetch("pixels")).arrayBuffer());
+        postMessage({ told: await answer({ width, height, data }, asked) });
+    } catch (error) {
+        postMessage({ error: error.stack });
+    }
+};
+"""
+ASK_WORKER = """message => new Promise((done, fail) => {
+    window.testWorker ??= new Worker("./asked.js", { type: "module" });
+    setTimeout(() => fail(new Error("the worker did not answer in two minutes")), 120_000);
+    testWorker.onmessage = ({ data: { told, error } }) => error ? fail(new Error(error)) : done(told);
+    testWorker.onerror = () => fail(new Error("the worker did not start"));
+    testWorker.postMessage(message);
+})"""
 
 needs_runtime = pytest.mark.skipif(not RUNTIME.exists(), reason="web/vendor is not there: make web needs npm")
 
@@ -72,6 +92,14 @@ class Tab:
         return self.page.evaluate("async () => { const { openIndex } = await import('./search.js');"
                                   "window.index ??= await openIndex(); const index = window.index;"
                                   "const file = await (await fetch('asked')).blob();" + script + "}")
+
+
+def in_worker(tab: Tab, program: str, photo: Image.Image, asked: object = None) -> object:
+    """What answer(pixels, asked) of this JavaScript says in a worker. A tab has one worker, which keeps its state."""
+    as_served(tab.page, "pixels", photo.convert("RGBA").tobytes())
+    tab.page.unroute("**/asked.js")
+    tab.page.route("**/asked.js", lambda route: route.fulfill(body=program + WORKER_END, headers=WORKER_HEADERS))
+    return tab.page.evaluate(ASK_WORKER, {"width": photo.width, "height": photo.height, "asked": asked})
 
 
 @pytest.fixture(scope="session")
