@@ -9,7 +9,7 @@ import pytest
 from conftest import Workspace
 from made_matches import match
 from PIL import Image
-from test_web_browsers import TYPED
+from test_web_search import TYPED
 
 from mirror.drawn_scenes import scene
 from mtg_image_db.artefacts import cache_name

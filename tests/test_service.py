@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import ROOT
 from web_site import Site, served
 
 from mtg_image_db.browser import api
@@ -159,13 +158,13 @@ def test_ctrl_c_answers_what_it_has(site):
     server = site.workspace.start("scripts/serve.py", "--port", 0, "--read", "off")
     line = next(line for line in server.stderr if "localhost" in line)
     address, statuses = re.search(r"http://localhost:\d+", line)[0], []
-    data = (ROOT / "docs" / "outlined.jpg").read_bytes()
-    clients = [threading.Thread(target=lambda: statuses.append(asked(address, "/api/name", data)[0])) for _ in range(2)]
+    data = site.picture(9).read_bytes()  # a photo of several cards may take longer than the server waits
+    clients = [threading.Thread(target=lambda: statuses.append(asked(address, "/api/name", data)[0])) for _ in range(3)]
     for client in clients:
         client.start()
-    time.sleep(0.5)
+    time.sleep(0.2)
     server.send_signal(signal.SIGINT)
     assert server.wait(30) == 0
     for client in clients:
         client.join(10)
-    assert statuses == [200, 200]
+    assert statuses == [200, 200, 200]

@@ -80,7 +80,7 @@ def found(page, text: str, **options: Any) -> list[str]:
     return page.evaluate(ALL, [text, options])[1]
 
 
-TYPED = [  # a name, and what people type for it
+TYPED = [  # a name, what people type for it, and whether they find it: in Python and in the page
     ("Urza's Tower", ["urza's tower", "urzas tower", "URZA’S TOWER", "tower urzas", "urza tow"], True),
     ("Lim-Dûl's Vault", ["lim-dul's vault", "lim duls vault", "limdul", "Lim-Dûl", "limduls vault"], True),
     ("Fire // Ice", ["fire // ice", "fire/ice", "fire//ice", "fire ice"], True),
@@ -91,22 +91,23 @@ TYPED = [  # a name, and what people type for it
     ("+2 Mace", ["+2 mace"], True), ("שלום עולם", ["שלום"], True),
     ("Circle of Protection: Red", ["protection: red"], True),
     ("Anything", ["[rtr 174★]", "rtr 174", "174★", "anything rtr"], True),
-    ("Darksteel Colossus", ["dark steel colossus", "darksteelcolossus"], True),
-    ("Urza's Tower", ["urza tower mine", "|", "'", "...", "", "(", "-", "or", "-urzas tower"], False)]
+    ("Urza's Tower", ["urza tower mine", "|", "'", "...", "", "(", "-", "or"], False)]
+TYPED_IN_THE_PAGE = [*TYPED, ("Darksteel Colossus", ["dark steel colossus", "darksteelcolossus"], True),
+                     ("Urza's Tower", ["-urzas tower"], False)]
 
 
 @pytest.mark.parametrize("version", FORMS)
 def test_names_are_found_however_they_are_typed(page, version):
-    names = list(dict.fromkeys(name for name, _, _ in TYPED))
+    names = list(dict.fromkeys(name for name, _, _ in TYPED_IN_THE_PAGE))
     opened(page, [record(name, number="174★" if name == "Anything" else "1", at="rtr Return to Ravnica")
                   for name in names], version)
-    for name, texts, wanted in TYPED:
+    for name, texts, wanted in TYPED_IN_THE_PAGE:
         for text in texts:
             assert (name in found(page, text)) == wanted, (name, text)
 
 
 def test_texts_are_compared_as_in_python(page):
-    texts = [text for name, typed, _ in TYPED for text in [name, *typed]]
+    texts = [text for name, typed, _ in TYPED_IN_THE_PAGE for text in [name, *typed]]
     assert page.evaluate("async (texts) => { const { plain } = await import('/index/names.js');"
                          "return texts.map(plain) }", texts) == [plain(text) for text in texts]
 
