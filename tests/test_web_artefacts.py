@@ -10,6 +10,8 @@ import pytest
 from conftest import Workspace, assert_three_lines
 from web_site import alert, as_served
 
+OPENS = "/alone"
+
 
 def meta_with(**changes: object):
     return lambda data: json.dumps(json.loads(data) | changes).encode()
@@ -32,7 +34,7 @@ def meta_with(**changes: object):
 def test_a_damaged_artefact_is_said_in_words(tab, site, name, change, words):
     data = (site.workspace.out / name).read_bytes()
     as_served(tab.page, name, change(data) if change else b"", 200 if change else 404)
-    tab.page.reload()
+    tab.page.goto(site.address)
     assert words in alert(tab)
     assert tab.page.locator("#loading").is_hidden() and tab.page.locator("main > *").count() == 0
     tab.shown("damaged")
@@ -50,7 +52,7 @@ def test_columns_say_what_the_records_say(tab, site, tmp_path):
         const { rows, record } = await readMeta(new URL("./", location.href));
         return Array.from({ length: rows }, (_, row) => record(row)); }""")
     assert records == site.meta
-    tab.page.reload()
+    tab.page.goto(site.address)
     tab.page.get_by_role("searchbox").fill(site.meta[0]["name"])
     tab.heading("1 card")
     assert tab.names() == [site.meta[0]["name"]]

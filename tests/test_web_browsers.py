@@ -180,6 +180,8 @@ def test_the_server_sends_programs_with_their_type_whatever_the_machine_says(sit
 @needs_runtime
 def test_the_workers_may_talk_to_this_server_only(tab, site):
     """The page's own policy does not hold for them. With it, the networks still run in several threads."""
+    tab.page.unroute("**/worker.js")
+    tab.page.goto("about:blank")
     tab.page.goto(f"{site.address}/#photo")
     tab.page.set_input_files("#file", site.picture(3))
     tab.heading("1 card recognised")

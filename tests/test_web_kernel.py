@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from mtg_image_db.index import hash_search
 
+OPENS = "/alone"
 WEB = ROOT / "web"
 ASSEMBLER = WEB / "node_modules" / "wabt" / "bin" / "wat2wasm"
 KERNELS = {"index/scores.wat": "index/scores.js", "index/hash_search.wat": "index/hash_search.js",
@@ -32,7 +33,6 @@ def test_the_source_assembles_to_the_bytes_in_the_program(tmp_path, source, prog
 
 def test_rows_of_any_length_are_scored(tab):
     random = np.random.default_rng(0)
-    tab.page.get_by_role("searchbox").wait_for()
     for dimension in (1, 7, 8, 9, 100, 512):
         rows = random.integers(-128, 128, (20, dimension), np.int8)
         query = random.standard_normal(dimension).astype(np.float32)
@@ -55,7 +55,6 @@ def test_rows_of_any_length_are_scored(tab):
 
 def test_rows_with_similar_art_are_found(tab):
     random = np.random.default_rng(0)
-    tab.page.get_by_role("searchbox").wait_for()
     hashes = random.integers(0, 256, (300, 128), np.uint8)
     left_out = [7, 299]
     kept = np.setdiff1d(np.arange(300), left_out)

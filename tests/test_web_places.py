@@ -10,6 +10,7 @@ from mirror.drawn_scenes import scene
 from mtg_image_db.recognition.finder import intersection_over_union
 from mtg_image_db.recognition.places import MIN_CONFIDENCE, guesses, same_place
 
+OPENS = "/alone"
 SIZE = 480, 640
 # (Rows of the cards, table, the rest of the scene). The second photo cuts its card off, the third is wider than high,
 # and the last one shows many outlines.

@@ -23,6 +23,7 @@ from mtg_image_db.recognition.printing_choice import ABSENT, Printing, choose
 from mtg_image_db.recognition.text_reader import open_reader
 from mtg_image_db.recognition.titles import Titles
 
+OPENS = "/alone"
 ROW = 37  # of the card whose printing is read
 READS = {"text_lines.onnx", "text_letters.onnx", "text_turns.onnx"}
 # The page runs this in a worker too.

@@ -15,7 +15,7 @@ from mirror.drawn_scenes import scene
 
 # A camera whose picture the test chooses: a canvas instead of a film, so that slow machines see each scene too.
 CANVAS_CAMERA = """(() => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 540, height: 720 });
+    const canvas = Object.assign(document.createElement("canvas"), { width: 450, height: 600 });
     let shown = null;
     const draw = () => shown && canvas.getContext("2d").drawImage(shown, 0, 0);
     window.showScene = async (address) => {
@@ -36,7 +36,7 @@ SCANNED = [3, 8, 12, 12, None, 17, 21, 26, 30, 34, 38]  # rows. One card comes t
 def show(tab, card: Image.Image | None, seed: int, path: Path) -> None:
     """From now on, the camera sees the card on a table, or the table alone. The picture is in path too."""
     cards, share = ([card], 0.66) if card else ([Image.new("RGB", (63, 88))], 0.001)
-    photo, _ = scene(cards, "wood", seed=seed, size=(540, 720), share=share, slant=0.06)
+    photo, _ = scene(cards, "wood", seed=seed, size=(450, 600), share=share, slant=0.06)
     photo.save(path, "PNG", compress_level=1)
     as_served(tab.page, path.name, path.read_bytes())
     tab.page.evaluate("showScene", path.name)

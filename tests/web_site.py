@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import ROOT, Workspace
+from conftest import ROOT, Workspace, made_once
 from PIL import Image
 
 from mirror.drawn_scenes import scene
@@ -103,9 +103,13 @@ def in_worker(tab: Tab, program: str, photo: Image.Image, asked: object = None) 
 
 
 @pytest.fixture(scope="session")
-def site(finished, tmp_path_factory) -> Iterator[Site]:
-    workspace = Workspace(tmp_path_factory.mktemp("site") / "work")
-    shutil.copytree(finished.path, workspace.path)
+def site(finished, shared) -> Iterator[Site]:
+    """Exported once, and served by every process of the tests: read only."""
+    with made_once(shared / "site") as folder:
+        if folder:
+            shutil.copytree(finished.path, folder)
+            Workspace(folder).run("export_for_browser.py", "--with-model", "--with-reading")
+    workspace = Workspace(shared / "site")
     with served(workspace) as address:
         yield Site(workspace, address)
 
@@ -149,6 +153,13 @@ def _seen(card: Path, turn: float) -> bytes:
     return data.getvalue()
 
 
+def one_thread(route) -> None:
+    """Worker.js as on a machine with one core. Three tests run at a time, whose threads would wait for each other."""
+    answer = route.fetch()
+    one = "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 1 });"
+    route.fulfill(response=answer, body=f"{one}\n{answer.text()}")
+
+
 @pytest.fixture
 def tab(site, browser, request) -> Iterator[Tab]:
     """A new page, or what the test's module OPENS: "/alone" has nothing of its own, and modules can be imported there.
@@ -161,6 +172,7 @@ def tab(site, browser, request) -> Iterator[Tab]:
     tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
     context.on("request", lambda request: tab.hosts.add(urlsplit(request.url).netloc))
     tab.page.route("**/alone", lambda route: route.fulfill(content_type="text/html", body=ALONE))
+    tab.page.route("**/worker.js", one_thread)
     tab.page.goto(site.address + getattr(request.module, "OPENS", "/"))
     yield tab
     context.close()
