@@ -13,7 +13,7 @@ RUNTIME := onnxruntime-web/dist/ort.wasm.min.mjs onnxruntime-web/dist/ort-wasm-s
 NPM_CI := npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 TSC := web/node_modules/.bin/tsc
 
-.PHONY: help demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
+.PHONY: help demo test test-long soak bench lint download embed build-all build export query web serve validate clean conda-cpu conda-gpu conda-mps
 
 help:
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | \
@@ -29,6 +29,9 @@ test: $(VENV)/.installed  ## the tests and the linters
 	@$(MAKE) --silent web/node_modules/.installed || echo 'Tests that need what npm brings will be skipped.' >&2
 	@$(MAKE) --silent lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+
+test-long: $(VENV)/.installed  ## the tests that make test leaves out, in about five minutes
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m long
 
 soak: $(VENV)/.installed  ## 20,000 pictures over a bad network, in about ten minutes
 	$(RUN) benchmarks/soak.py $(ARGS)

@@ -40,6 +40,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes long, and seldom fails alone: make test-long runs it")
     config.addinivalue_line("markers", "fault(row): proves a row of what_can_go_wrong.py")
 
 

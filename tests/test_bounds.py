@@ -20,7 +20,7 @@ from mtg_image_db.artefacts import cache_name
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
 from mtg_image_db.embedding.models import describe_model
 
-FEW, MANY, DIMENSION = 8_000, 40_000, 512  # of ViT-B/32
+FEW, MANY, DIMENSION = 10_000, 60_000, 512  # of ViT-B/32
 M = 8  # of the default 32: the links of the others are subtracted from the bound, 8 bytes each
 DOWNLOAD_BYTES, BUILD_BYTES = 240e6 / 500_000, 1.5e9 / 500_000 - 8 * (32 - M)  # a face; the rest is Python and faiss
 

@@ -149,6 +149,7 @@ def test_the_default_model_needs_no_import_of_open_clip(random_weights):
     assert done.stdout == f"{CLIP_MEAN} 224\n"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model, size", [("ViT-S-32-alt", None), ("ViT-S-32-alt", 192), ("RN50", None)])
 def test_other_architectures_are_open_clips_own(tmp_path, model, size):
     """A plain transformer without QuickGELU, one at another size than its own, and no transformer."""
@@ -311,6 +312,7 @@ def test_auto_precision_follows_the_device(monkeypatch):
     assert pick_precision("auto", "cpu") == "fp32"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("agreement, precision", [(0.9, "bf16"), (1.1, "fp32")])
 def test_auto_falls_back_to_fp32_where_bf16_disagrees(monkeypatch, capsys, pictures, agreement, precision):
     from mtg_image_db.embedding import embedder

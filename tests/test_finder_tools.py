@@ -18,6 +18,7 @@ from mtg_image_db.recognition.corner_net import SIDE, STRIDE, TURNS
 from mtg_image_db.recognition.corner_refiner import HIGH, WIDE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network, pixels, answer", [
     ("finder", (1, 3, SIDE, SIDE), (1, 9 * TURNS, SIDE // STRIDE, SIDE // STRIDE)),
     ("refiner", (5, 3, HIGH, WIDE), (5, 13))])
@@ -82,6 +83,7 @@ def test_photos_are_counted_with_the_fewest_keys(finished, tmp_path):
     assert "1 of 2 cards in instances, such as Spore Frogg" in done.stderr
 
 
+@pytest.mark.long
 def test_a_gallery_grows_and_no_card_of_a_photo_gives_a_part(drawn, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(drawn, source)

@@ -28,8 +28,13 @@ from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
 pytestmark = pytest.mark.fault("killed")
 
 PICTURES, CHECKPOINT, BATCH = 160, 100, 20
-DOWNLOAD_SEEDS, BUILD_SEEDS = (1, 2), (11, 12)
+DOWNLOAD_SEEDS, BUILD_SEEDS = (1, 2, 3), (11, 12, 13)
 KILLS = 4  # of each seed, before the run that is left alone: 24 in all
+
+
+def seeds_of(seeds: tuple[int, ...]) -> list:
+    """The first is killed in every run of the tests, and the others in make test-long."""
+    return [seeds[0], *(pytest.param(seed, marks=pytest.mark.long) for seed in seeds[1:])]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def failures_of(space: Workspace) -> set[tuple]:
     return {(line["face_id"], line["kind"], line["http_status"]) for line in space.lines("download_failures.jsonl")}
 
 
-@pytest.mark.parametrize("seed", DOWNLOAD_SEEDS)
+@pytest.mark.parametrize("seed", seeds_of(DOWNLOAD_SEEDS))
 def test_a_download_killed_again_and_again_ends_like_an_undisturbed_one(downloads, tmp_path, seed):
     mirror, bulk, undisturbed = downloads
     space, rng, killed = Workspace(tmp_path, mirror.url), random.Random(seed), 0
@@ -159,7 +164,7 @@ def kill_at(process: subprocess.Popen, written: Path | None, before: int, second
     return process.wait() == -9
 
 
-@pytest.mark.parametrize("seed", BUILD_SEEDS)
+@pytest.mark.parametrize("seed", seeds_of(BUILD_SEEDS))
 def test_a_build_killed_again_and_again_ends_like_an_undisturbed_one(builds, tmp_path, seed):
     older, bulk, undisturbed = builds
     space, rng, killed, reached = Workspace(tmp_path / "work"), random.Random(seed), 0, 0

@@ -12,7 +12,7 @@ from mirror.scryfall_mirror import Mirror
 from mtg_image_db.index.reader import read_index
 
 SAMPLE = SHARED / "sample"
-PICTURES, PHOTOS = 1537, 22
+PICTURES, PHOTOS = 1537, 24
 
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real card pictures are "
                                                             "not part of the repository")
@@ -68,6 +68,7 @@ def test_the_true_printing_of_a_photographed_card_is_listed_without_its_picture(
     assert listed >= len(known) - 2
 
 
+@pytest.mark.long
 def test_second_scans_of_the_cards_are_named(real):
     scans = [json.loads(line) for line in (SAMPLE / "alt_scans.jsonl").read_text().splitlines()]
     found = real.query(*(SAMPLE / scan["file"] for scan in scans), "--json")
@@ -77,6 +78,7 @@ def test_second_scans_of_the_cards_are_named(real):
     assert np.mean(right) >= 0.97
 
 
+@pytest.mark.long
 def test_both_runtimes_name_real_photos_alike(real):
     lines = [json.loads(line) for line in (SAMPLE / "photos.jsonl").read_text().splitlines()]
     photos = [SAMPLE / line["file"] for line in lines if line["kind"] != "partial_cards"][::24]
@@ -102,5 +104,5 @@ def test_photos_are_named(real, tmp_path):
     assert listed["count"] >= 0.6 * listed["total"] and too_many["count"] <= 0.2 * too_many["total"]
     assert named["total"] >= 5 and named["count"] >= named["total"] - 1
     assert right["total"] >= 5 and right["count"] == right["total"]
-    assert wrong["total"] >= 10 and wrong["count"] == 0
+    assert wrong["total"] >= 8 and wrong["count"] == 0
     assert any(tmp_path.glob("partial_cards-*.jpg")), "covered cards are not all named"

@@ -31,6 +31,7 @@ def test_the_demo_names_every_photographed_card():
     assert len(list((ROOT / "demo_out" / "photos").iterdir())) == 6
 
 
+@pytest.mark.long
 def test_a_comparison_of_the_bench_prints_its_table_and_writes_it(tmp_path):
     done = subprocess.run([sys.executable, str(ROOT / "benchmarks/bench.py"), "--quick", "--only", "planning"],
                           cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

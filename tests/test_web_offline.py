@@ -149,6 +149,7 @@ def test_a_new_export_is_told_and_taken_when_the_person_wants_it(visited, own_si
     page.evaluate(KEPT, ["/meta.json", 1])  # a look deletes what is old
 
 
+@pytest.mark.long
 def test_what_is_half_exported_is_not_taken(visited, own_site):
     """The metadata is there before the vectors. A page that is opened alone later shows the new cards."""
     page = visited(own_site.address)
@@ -185,6 +186,7 @@ def test_a_release_that_does_not_start_is_replaced_by_the_next(visited, own_site
     find(page, own_site.meta[3]["name"])
 
 
+@pytest.mark.long
 def test_a_release_that_arrives_during_the_look_is_not_kept_in_halves(visited, own_site):
     page, asked = visited(own_site.address), []
 

@@ -103,7 +103,7 @@ def test_markup_in_a_name_stays_text(tab, site):
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="web/node_modules is not there: make test fetches it with npm")
-@pytest.mark.parametrize("width, scheme", [(390, "dark"), (1280, "light")])
+@pytest.mark.parametrize("width, scheme", [(390, "dark"), pytest.param(1280, "light", marks=pytest.mark.long)])
 def test_nothing_hinders_anyone(browser, site, width, scheme):
     """axe-core finds nothing (WCAG 2.2 AA), and nothing is wider than the screen."""
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True,

@@ -82,7 +82,7 @@ def drag(tab, start: tuple[float, float], end: tuple[float, float]) -> None:
 @needs_runtime
 def test_what_is_no_card_and_no_picture_is_said_in_words(tab, site):
     noise = io.BytesIO()
-    Image.effect_noise((60, 84), 60).resize((488, 680)).convert("RGB").save(noise, "PNG")
+    Image.effect_noise((60, 84), 60).resize((244, 340)).convert("RGB").save(noise, "PNG")
     chosen(tab, noise.getvalue())
     tab.heading("No card was recognised")
     assert tab.page.locator(".found .state").inner_text() == "Not known"
@@ -167,6 +167,7 @@ def _changed(site, row: int) -> bytes:
     return data.getvalue()
 
 
+@pytest.mark.long
 @needs_runtime
 def test_another_model_in_the_page_gives_pythons_vectors(tab, site, clip_index, tmp_path):
     """A vision transformer of open_clip's with random weights, and --fit pad."""

@@ -26,8 +26,8 @@ CANVAS_CAMERA = """(() => {
         draw();
     };
     navigator.mediaDevices.getUserMedia = async () => {
-        setInterval(draw, 40);
-        return canvas.captureStream(25);
+        setInterval(draw, 100);
+        return canvas.captureStream(10);
     };
 })()"""
 SCANNED = [3, 8, 12, 12, None, 17, 21, 26, 30, 34, 38]  # rows. One card comes twice, and one is not in the index

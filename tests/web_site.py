@@ -26,6 +26,7 @@ from PIL import Image
 from mirror.drawn_scenes import scene
 from mtg_image_db.artefacts import cache_name
 
+SHOTS = os.environ.get("MTG_SCREENSHOTS")  # a folder for pictures of the page
 CAMERA = "--use-fake-device-for-media-stream"
 CARDS = 53  # faces of the index
 FRAMES_EACH = 30  # of a place of that card: a second
@@ -164,8 +165,8 @@ def one_thread(route) -> None:
 def tab(site, browser, request) -> Iterator[Tab]:
     """A new page, or what the test's module OPENS: "/alone" has nothing of its own, and modules can be imported there.
     At its end nothing may have gone wrong in it, or been asked of another machine."""
-    context = browser.new_context(viewport={"width": 1000, "height": 720}, device_scale_factor=1.5,
-                                  service_workers="block")  # it would answer for the server
+    context = browser.new_context(viewport={"width": 1000, "height": 720}, service_workers="block",  # it would
+                                  device_scale_factor=1.5 if SHOTS else 1)  # answer for the server
     tab = Tab(context.new_page())
     tab.page.set_default_timeout(20_000)
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
@@ -182,9 +183,9 @@ def tab(site, browser, request) -> Iterator[Tab]:
 
 def shown(page, state: str) -> None:
     """A picture of this state for the documentation, where MTG_SCREENSHOTS names a folder for them."""
-    if folder := os.environ.get("MTG_SCREENSHOTS"):
+    if SHOTS:
         page.wait_for_load_state("networkidle")
-        page.screenshot(path=Path(folder) / f"page-{state}.jpg", type="jpeg", quality=70)
+        page.screenshot(path=Path(SHOTS) / f"page-{state}.jpg", type="jpeg", quality=70)
 
 
 def as_served(page, name: str, body: bytes, status: int = 200) -> None:
