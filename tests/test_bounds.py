@@ -85,6 +85,7 @@ def test_the_memory_of_a_download(few_and_many, flags):
     assert few < 60e6 and (many - few) / (MANY - FEW) < DOWNLOAD_BYTES
 
 
+@pytest.mark.long
 def test_the_memory_of_a_build(few_and_many):
     # twice: a system short of memory may take pages back, and the peak is then less than what was asked for
     few, many = (max(peak_of(space, "build_embeddings.py", "--model", "efficientnet-lite0", "--bulk-file",

@@ -94,6 +94,7 @@ def test_a_query_needs_no_pytorch_and_only_the_index(finished, tmp_path):
     assert json.loads(done.stdout)["cards"][0]["state"] == "recognised"
 
 
+@pytest.mark.long
 def test_both_runtimes_give_the_same_answers(finished, tmp_path):
     pictures = finished.pictures()[:4]
     for number in range(2):

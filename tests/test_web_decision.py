@@ -149,6 +149,7 @@ def test_a_frame_of_a_camera_gives_the_card_and_so_does_the_next_one(tab, site, 
         assert np.abs(np.subtract(card["quad"], quad)).max() < 12
 
 
+@pytest.mark.long
 @needs_runtime
 def test_a_large_photo_is_named_in_its_own_pixels(tab, photos, tmp_path):
     large, (path, (quad,)) = tmp_path / "large.png", photos[0]
