@@ -26,11 +26,10 @@ from mtg_image_db.console import (
     say,
 )
 from mtg_image_db.embedding.embed_pictures import EmbedOptions
-from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
 from mtg_image_db.embedding.models import OFFLINE_MODEL
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL, DEFAULT_PRETRAINED
 from mtg_image_db.embedding.preparation import FITS, MIN_SIZE
-from mtg_image_db.embedding.runtimes import RUNTIMES, RunOptions
+from mtg_image_db.embedding.runtimes import RunOptions, add_run_options
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
@@ -54,12 +53,7 @@ def add_build_flags(parser: ArgumentParser) -> None:
                        help="side of the model's input in pixels, >= 64 (default: the index's, or the model's own)")
     model.add_argument("--batch", type=number(int, 1), default=64, metavar="N",
                        help="pictures through the model at a time (default: 64)")
-    model.add_argument("--runtime", type=one_of(*RUNTIMES), default="auto", metavar="RUNTIME",
-                       help=f"auto, torch or onnx, which has {OFFLINE_MODEL} only (default: auto)")
-    model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
-                       help="auto, cpu, cuda or mps (default: auto)")
-    model.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
-                       help="auto, fp32, bf16 or fp16 (default: auto)")
+    add_run_options(model, f", which builds {OFFLINE_MODEL} only")
     index = parser.group("index")
     index.add_argument("--hnsw-m", type=number(int, 4, 128), default=HnswParameters.m, metavar="M",
                        help="links of a node, 4-128 (default: 32)")

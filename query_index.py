@@ -1,6 +1,7 @@
 """Name the cards in a picture: find them, embed them with the index's model, and print the nearest faces.
 
     python query_index.py photo.jpg --k 5 --html matches.html
+    python query_index.py --text "a dragon over a burning village"
 
 Reads   the pictures, and the index with its model in <index-dir>
 Writes  matches to stdout, and the files of --html, --annotate and --csv
@@ -20,12 +21,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from mtg_image_db.arguments import OUT, ArgumentParser, cache_beside, number, one_of, output_file, picture_source
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, Progress, SuiteError, entry_point, per_second, printable, say
-from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS
-from mtg_image_db.embedding.runtimes import RUNTIMES, RunOptions
+from mtg_image_db.embedding.runtimes import RunOptions, add_run_options
 from mtg_image_db.index.hnsw import MAX_EF
 from mtg_image_db.index.reader import ModelOptions, open_both
 from mtg_image_db.picture_formats import READABLE
-from mtg_image_db.recognition import annotate, collection, query
+from mtg_image_db.recognition import annotate, collection, query, word_query
 from mtg_image_db.recognition.answer_files import AnswerFiles, list_notes, write_files
 from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
 from mtg_image_db.recognition.cards import LIKELY
@@ -44,8 +44,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
                         help="auto: find the cards in the picture; off: the picture is the card (default: auto)")
     parser.add_argument("--read", type=one_of(*READ), default=AUTO, metavar="HOW",
                         help="auto: read printed text where it decides something; off: never (default: auto)")
-    parser.add_argument("--k", type=number(int, 1), default=1, metavar="K",
-                        help="matches printed of each card, at least 1 (default: 1)")
+    parser.add_argument("--k", type=number(int, 1), metavar="K",
+                        help=f"matches printed of each card, at least 1 (default: 1; for words: {word_query.K})")
+    word_query.add_flags(parser)
     output = parser.group("output")
     output.add_argument("--json", action="store_true", help="print one JSON object for each picture, one per line")
     output.add_argument("--html", type=output_file, metavar="FILE", help="write a page of queries and matches")
@@ -66,19 +67,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     search.add_argument("--exact", action="store_true", help="compare with every vector, without the graph")
     model = parser.group("model")
     model.add_argument("--pretrained", metavar="TAG|FILE", help="the index's weights, if they have moved")
-    model.add_argument("--runtime", type=one_of(*RUNTIMES), default="auto", metavar="RUNTIME",
-                       help="auto, onnx (ONNX Runtime) or torch (default: auto)")
-    model.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
-                       help="auto, cpu, cuda or mps (default: auto)")
-    model.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
-                       help="auto, fp32, bf16 or fp16 (default: auto)")
+    add_run_options(model)
     return parser.parse(argv, check_arguments)
 
 
 def check_arguments(args: argparse.Namespace) -> Iterator[str]:
     """Yield a sentence for each invalid combination of arguments."""
-    if args.images == []:
-        yield "IMAGE: name at least one picture"
+    if args.images == [] and not word_query.is_asked(args):
+        yield "IMAGE: name at least one picture, or give --text WORDS"
+    yield from word_query.check(args)
     if args.annotate and args.annotate.suffix.lower() not in annotate.FORMATS:
         yield f"--annotate {args.annotate}: must end in {', '.join(annotate.FORMATS)}"
     if args.find == "off" and (args.annotate or args.csv):
@@ -116,6 +113,9 @@ def report(done: Sequence[Answer], args: argparse.Namespace, files: AnswerFiles,
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     args = parse_arguments(argv)
+    run = RunOptions(args.runtime, args.device, args.precision)
+    if word_query.is_asked(args):
+        return word_query.run(args, ModelOptions(args.pretrained, run))
     photos = photos_of(args.images)
     if not photos:
         raise SuiteError("Invalid Arguments", "there is no picture to name", ", ".join(map(str, args.images)),
@@ -124,14 +124,14 @@ def main(argv: list[str] | None = None) -> int:
                         args.cache or cache_beside(args.index_dir))
     files.check([photo.path for photo in photos])
     say(f"Opening the index in {args.index_dir}.")
-    options = ModelOptions(args.pretrained, RunOptions(args.runtime, args.device, args.precision), len(photos))
+    options = ModelOptions(args.pretrained, run, len(photos))
     with ThreadPoolExecutor(1) as beside:  # the first photo is looked at meanwhile
         opening = beside.submit(open_both, args.index_dir, args.exact, options)
         looks = query.started(query.looks_at(photos)) if args.find == "auto" else iter(())
         index, model = opening.result()
     say(f"Pictures to match: {len(photos):,}, against {len(index.metadata):,} faces with {model.spec.model} on "
         f"{model.runtime}.")
-    question = Question(index, model, args.k, args.ef_search)
+    question = Question(index, model, args.k or 1, args.ef_search)
     reader = CardReader(index) if args.read == AUTO else None
     answered = query.named(looks, question, reader, files.need_photos) if args.find == "auto" \
         else query.matched(photos, question, files.need_photos)

@@ -23,7 +23,8 @@ from mtg_image_db.console import SuiteError, command
 from mtg_image_db.version import __version__
 
 COLUMNS = 80
-GROUPS = "which cards", "network", "model", "index", "output", "run"  # in the order of the help page
+# In the order of the help page.
+GROUPS = "which cards", "words instead of cards to name", "network", "model", "index", "output", "run"
 CACHE, OUT = Path("image_cache"), Path("index_out")
 
 

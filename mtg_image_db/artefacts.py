@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
 KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
 MODEL = "model.onnx"  # missing if the model cannot be written as ONNX
+TEXT_MODEL, TOKENIZER = "text.onnx", "text_tokenizer.json"  # missing if the model has no words
 PRINTINGS = "mtg_printings.jsonl"  # missing if there is no bulk file of printings
-OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL, PRINTINGS)
-OPTIONAL = {MODEL, PRINTINGS}
+OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS)
+OPTIONAL = {MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS}
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
 # Files of a download

@@ -14,6 +14,7 @@ import torch
 from conftest import FEW, ROOT, SHARED, Workspace, assert_three_lines
 from PIL import Image
 
+from mtg_image_db.artefacts import TEXT_MODEL, TOKENIZER
 from mtg_image_db.common import InvalidContent, open_picture, open_pixels
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.embedder import Embedder, pick_precision
@@ -184,6 +185,7 @@ def test_a_query_with_pytorch_notices_other_weights_in_the_same_place(clip_index
     shutil.copytree(clip_index.path, work.path)
     shutil.copyfile(clip_index.path.with_suffix(".pt"), weights)
     work.run("build_embeddings.py", "--pretrained", weights, *FEW)
+    assert {TEXT_MODEL, TOKENIZER} <= work.manifest()["outputs"].keys(), "the same model's are kept"
     photo = work.pictures()[0]
     os.utime(weights)
     assert work.query(photo, "--runtime", "torch").stdout, "another time, the same content"

@@ -61,6 +61,16 @@ def routes(index: OpenIndex) -> list[Route]:
 
     async def search(request: Request) -> Response:
         text, limit = request.query_params.get("q", ""), number(request, "limit", 24, 1, MAX_LIMIT)
+        if shown := request.query_params.getlist("text"):  # words for what the pictures show
+            unwanted = [words for words in request.query_params.getlist("not") if words.strip()]
+            try:
+                found = await to_thread.run_sync(functools.partial(index.search_text, shown, exclude=unwanted,
+                                                                   k=limit), limiter=turns)
+            except SuiteError as error:
+                if error.category != "Configuration Error":  # the index has no words
+                    raise
+                return problem(501, str(error.args[0]), error.details, error.suggestion)
+            return JSONResponse({"total": len(found), "cards": [asdict(face) for face in found]})
         faces = await to_thread.run_sync(index.search, text, limit, number(request, "offset", 0, 0))
         return JSONResponse({"total": index.count(text), "cards": [asdict(face) for face in faces]})
 

@@ -27,7 +27,8 @@ def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:
     graph, kept, rounded = small.graph, [], []
     for weight in graph.initializer:
         values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.ndim < 2 or values.size < MIN_QUANTISED:
+        if values.dtype != np.float32 or values.ndim < 2 or values.size < MIN_QUANTISED \
+                or not np.isfinite(values).all():  # the mask of a text side has -inf
             kept.append(weight)
             continue
         scale = np.abs(values).reshape(len(values), -1).max(axis=1) / 127

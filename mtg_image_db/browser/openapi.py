@@ -13,11 +13,12 @@ from dataclasses import fields
 from typing import Any
 
 from mtg_image_db.index.reader import Face, Match
+from mtg_image_db.index.word_search import Found
 from mtg_image_db.recognition.cards import STATES, Card
 from mtg_image_db.recognition.printing_choice import Printing
 from mtg_image_db.version import __version__
 
-SCHEMAS = (Card, Match, Printing, Face)
+SCHEMAS = (Card, Match, Printing, Face, Found)
 PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -38,9 +39,14 @@ def description() -> dict[str, Any]:
                     "required": True, "content": {"image/*": picture, "multipart/form-data": {"schema": _object({
                         "image": picture["schema"]})}}}}},
             "/api/cards": {"get": _operation(
-                "Search cards by name, set and number", {"total": {"type": "integer"}, "cards": _list("Face")},
-                [_query("q", "words", ""), _query("limit", "at most so many", 24),
-                 _query("offset", "after so many", 0)], ("422",))},
+                "Search cards by name, set and number, or by what their pictures show", {
+                    "total": {"type": "integer"},
+                    "cards": {"anyOf": [_list("Face"), _list("Found")]}},
+                [_query("q", "words of the name, set and number", ""),
+                 _query("text", "instead of q: what the picture shows. The cards are then Found", ""),
+                 _query("not", "with text: what the picture does not show", ""),
+                 _query("limit", "at most so many", 24), _query("offset", "with q: after so many", 0)],
+                ("422", "501"))},
             "/api/cards/{row}/similar": {"get": _operation(
                 "The cards that look most like one", {"matches": _list("Match")},
                 [{"name": "row", "in": "path", "required": True, "schema": {"type": "integer"}},

@@ -146,7 +146,7 @@ def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) 
 def load_model(spec: ModelSpec) -> torch.nn.Module:
     """Load the network [B, 3, size, size] -> [B, D], fp32, on the CPU. Raises SuiteError if the weights are damaged or
     belong to another architecture."""
-    with _weights_errors(spec):
+    with weights_errors(spec):
         if spec.model == OFFLINE_MODEL:
             return _load_offline().eval()
         return open_clip_models.load_tower(spec.model, spec.weights.path, spec.size).eval()
@@ -185,7 +185,8 @@ def _load_offline() -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def _weights_errors(spec: ModelSpec) -> Iterator[None]:
+def weights_errors(spec: ModelSpec) -> Iterator[None]:
+    """Turn the errors of reading weights into a SuiteError that names the file."""
     try:
         yield
     except Exception as error:  # torch, safetensors and pickle raise different errors

@@ -37,28 +37,35 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
     model = load_model(spec)
     if sum(weight.nbytes for weight in model.state_dict().values()) > MAX_BYTES:
         raise _failure(spec, "its weights take more than 2 GB")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)
     try:
         network = _exported(model, spec.size, 2, ({0: torch.export.Dim.AUTO},))
         if network.graph.input[0].type.tensor_type.shape.dim[0].dim_value:  # the model works with this number only
             network = _exported(model, spec.size, 1, None)
     except torch.onnx.OnnxExporterError as error:
         raise _failure(spec, next(iter(str(error).splitlines()), "PyTorch gave no reason")) from error
-    return without_traces(network)
+    return network
 
 
 def _exported(model: torch.nn.Module, size: int, pictures: int, dynamic: Any) -> onnx.ModelProto:
     import torch
 
+    return exported_program(model, torch.zeros(pictures, 3, size, size), INPUT, dynamic)
+
+
+def exported_program(model: torch.nn.Module, example: torch.Tensor, input_name: str, dynamic: Any) -> onnx.ModelProto:
+    """Export a module with one input and the output OUTPUT. dynamic is PyTorch's dynamic_shapes. Raises
+    torch.onnx.OnnxExporterError."""
+    import torch
+
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # PyTorch warns about its own code
-        program = torch.onnx.export(model, (torch.zeros(pictures, 3, size, size),), dynamo=True, verbose=False,
-                                    input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
-                                    dynamic_shapes=dynamic)
+        program = torch.onnx.export(model, (example,), dynamo=True, verbose=False, input_names=[input_name],
+                                    output_names=[OUTPUT], opset_version=OPSET, dynamic_shapes=dynamic)
     if program is None:
         raise torch.onnx.OnnxExporterError("PyTorch gave no model")
-    return program.model_proto
+    return without_traces(program.model_proto)
 
 
 def without_traces(network: onnx.ModelProto) -> onnx.ModelProto:

@@ -79,6 +79,11 @@ def find_weights(model: str, pretrained: str,
     return weights, _native_size(config), tuple(tag.get("mean") or CLIP_MEAN), tuple(tag.get("std") or CLIP_STD)
 
 
+def text_config(model: str) -> dict[str, Any]:
+    """open_clip's configuration of the model's text side. Empty if it has none."""
+    return (_config(model) or {}).get("text_cfg", {})
+
+
 def load_tower(model: str, weights: Path, size: int) -> torch.nn.Module:
     """Load the image tower [B, 3, size, size] -> [B, D], fp32, on the CPU. If the file is damaged or belongs to another
     architecture, raises the error of torch, safetensors or open_clip."""

@@ -14,7 +14,9 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mtg_image_db.arguments import one_of
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.embedder import DEVICES, PRECISIONS, Embedder
 from mtg_image_db.embedding.models import OFFLINE_MODEL, OFFLINE_NETWORK, ModelSpec
@@ -42,6 +44,16 @@ class RunOptions:
             if (value := getattr(self, name)) not in known:
                 raise SuiteError("Invalid Arguments", f"there is no such {name}", value,
                                  f"Use one of {', '.join(known)}.")
+
+
+def add_run_options(group: Any, onnx_only: str = "") -> None:
+    """Add the flags of RunOptions to a parser, or to a group of one. onnx_only follows ONNX Runtime in the help."""
+    group.add_argument("--runtime", type=one_of(*RUNTIMES), default=AUTO, metavar="RUNTIME",
+                       help=f"auto, torch (PyTorch) or onnx (ONNX Runtime{onnx_only}) (default: auto)")
+    group.add_argument("--device", type=one_of(*DEVICES), default="auto", metavar="DEVICE",
+                       help="auto, cpu, cuda or mps (default: auto)")
+    group.add_argument("--precision", type=one_of(*PRECISIONS), default="auto", metavar="P",
+                       help="auto, fp32, bf16 or fp16 (default: auto)")
 
 
 def query_runtime(options: RunOptions, has_network: bool, spec: ModelSpec, photos: int) -> str:

@@ -5,7 +5,8 @@
 
 Reads   the bulk snapshots and the pictures in <cache>, and the previous build in <out> for its vectors
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy, rejected.jsonl,
-        mtg_printings.jsonl, model.onnx, and last build_manifest.json; a checkpoint while it runs
+        mtg_printings.jsonl, model.onnx, text.onnx, text_tokenizer.json, and last build_manifest.json; a checkpoint
+        while it runs
 """
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 from mtg_image_db.index import hnsw
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
-from mtg_image_db.index.model_file import stage_network
+from mtg_image_db.index.model_file import stage_network, stage_words
 from mtg_image_db.index.printings_file import stage_printings
 from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
@@ -125,6 +126,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             clock.lap("quality")
             sources = np.load(staged(out, PICTURES), allow_pickle=False)
             counts |= stage_network(out, spec, previous, options.source.cache, sources, rows.vectors)
+            stage_words(out, spec, previous)
             clock.lap("model")
             printing_counts, listed = stage_printings(out, printings)
             clock.lap("printings")

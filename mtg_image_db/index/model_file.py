@@ -1,9 +1,10 @@
 """The model of an index as ONNX, beside the index: so the folder is all that a query needs.
 
     statistics = stage_network(out, spec, previous, cache, sources, vectors)
+    stage_words(out, spec, previous)
 
-Reads   the model's weights, or the network of the previous build, and a few pictures of the cache
-Writes  staged in <out>: model.onnx
+Reads   the model's weights, or the networks of the previous build, and a few pictures of the cache
+Writes  staged in <out>: model.onnx; text.onnx and text_tokenizer.json, if the model has words
 """
 from __future__ import annotations
 
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import MODEL, matches_manifest, staged
+from mtg_image_db.artefacts import MODEL, TEXT_MODEL, TOKENIZER, matches_manifest, staged
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.embedding.checkpoint import content_digest
 from mtg_image_db.embedding.models import OFFLINE_MODEL, OFFLINE_NETWORK, ModelSpec
 from mtg_image_db.embedding.onnx_embedder import OnnxEmbedder
+from mtg_image_db.embedding.runtimes import has_torch
+from mtg_image_db.embedding.text_tower import export_text_tower, has_words, tokenizer_json
 
 SAMPLE, TRIED = 32, 1000  # pictures on which the network is compared with the index's vectors; rows tried for them
 SAME_VECTOR = 0.99  # the lowest cosine allowed: vectors made in bf16 reach 0.999, another network's 0.9
@@ -35,8 +38,7 @@ def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, c
     gives other vectors, nothing is staged, which is said. The network of the previous build is used again.
     """
     before = previous or {"model_fingerprint": None}
-    if before["model_fingerprint"] == spec.fingerprint and matches_manifest(out, before, MODEL):
-        _link(out / MODEL, staged(out, MODEL))
+    if _kept(out, spec, previous, MODEL):
         return {key: value for key, value in before.get("statistics", {}).items() if key == "onnx_cosine"}
     try:
         _write_network(staged(out, MODEL), spec)
@@ -52,6 +54,30 @@ def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, c
     staged(out, MODEL).unlink(missing_ok=True)
     say(f"The index has no {MODEL}: {reason}. Queries need PyTorch.")
     return {}
+
+
+def stage_words(out: Path, spec: ModelSpec, previous: dict[str, Any] | None) -> None:
+    """Stage the text side of the model as ONNX, and its tokenizer. If the model has none, or if PyTorch is not here,
+    nothing is staged. If it cannot be written, that is said. The files of the previous build are used again."""
+    if not (has_torch(spec) and has_words(spec)) or _kept(out, spec, previous, TEXT_MODEL, TOKENIZER):
+        return
+    say(f"Writing the text side of {spec.model} as ONNX, to find cards by words.")
+    try:
+        staged(out, TEXT_MODEL).write_bytes(export_text_tower(spec).SerializeToString())
+        staged(out, TOKENIZER).write_text(tokenizer_json(spec), encoding="utf-8")
+    except SuiteError as error:
+        staged(out, TEXT_MODEL).unlink(missing_ok=True)
+        say(f"The index finds no cards by words: {error.args[0]} ({error.details}).")
+
+
+def _kept(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, *names: str) -> bool:
+    """Stage files of the previous build again. False if they are another model's, or damaged."""
+    if not previous or previous["model_fingerprint"] != spec.fingerprint or not all(
+            matches_manifest(out, previous, name) for name in names):
+        return False
+    for name in names:
+        _link(out / name, staged(out, name))
+    return True
 
 
 def _link(source: Path, target: Path) -> None:

@@ -117,7 +117,7 @@ def _section(answer: Answer, pixels: Picture | None, cache: Path | None) -> str:
     """The answer as HTML."""
 
     def shown(matches: Sequence[Match]) -> list[tuple[Match, Image | None]]:
-        return [(match, _reference(cache, match.image_url)) for match in matches]
+        return [(match, reference(cache, match.image_url)) for match in matches]
 
     groups = [html_report.Group(annotate.caption(card, number), card.state, _detail(card), shown(_as_printed(card)))
               for number, card in enumerate(answer.cards, 1)]
@@ -144,7 +144,7 @@ def _detail(card: Card) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _reference(cache: Path | None, image_url: str) -> Image | None:
+def reference(cache: Path | None, image_url: str) -> Image | None:
     """The picture in the cache. None if there is no valid one."""
     try:
         return None if cache is None else open_picture(cache / cache_name(image_url))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtg_image_db.common import atomic_file
-from mtg_image_db.index.reader import Match
+from mtg_image_db.index.reader import Face, Match
 from mtg_image_db.leftovers import remove_leftovers
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ h1 { font-size: 24px; margin: 0 }
 .subtitle { color: var(--quiet); margin: 4px 0 24px }
 section { display: grid; grid-template-columns: minmax(190px, 2fr) minmax(0, 3fr); gap: 28px; padding: 20px;
   margin-bottom: 16px; background: var(--card); border: 1px solid var(--line); border-radius: 12px }
+section.gallery { display: block }
 figure { margin: 0; max-width: 170px }
 figure.query { max-width: 420px }
 h2 { font-size: 18px; margin: 0 0 14px }
@@ -114,7 +115,19 @@ def _group(group: Group) -> str:
     return f"<div class={group.state}>{title}{detail}<div class=matches>{matches}</div></div>"
 
 
+def gallery(title: str, faces: Sequence[tuple[Face, Image | None, str]]) -> str:
+    """The HTML of faces that were found without a picture, each with its reference picture and a line below it."""
+    shown = "".join(_figure(face, picture, f"<div class=quiet>{html.escape(line)}</div>")
+                    for face, picture, line in faces)
+    return f"<section class=gallery><h2>{html.escape(title)}</h2><div class=matches>{shown}</div></section>"
+
+
 def _match(match: Match, picture: Image | None) -> str:
+    return _figure(match, picture, f"<div class=score><i style='width:{100 * max(0.0, min(1.0, match.score)):.0f}%'>"
+                                   f"</i></div><div class=quiet>score {match.score:.3f}</div>")
+
+
+def _figure(match: Face, picture: Image | None, below: str) -> str:
     address = html.escape(match.image_url, quote=True)
     source = _data_uri(picture, THUMBNAIL) if picture else address
     title = f"<b>{html.escape(match.name)}</b>"
@@ -124,8 +137,7 @@ def _match(match: Match, picture: Image | None) -> str:
     lazy = "" if picture else " loading=lazy"
     return (f"<figure><img src='{source}' alt='{html.escape(match.name, quote=True)}'{lazy}><figcaption>{title}"
             f"<div class=quiet>{html.escape(match.set.upper())} {html.escape(match.collector_number)}</div>{artist}"
-            f"<div class=score><i style='width:{100 * max(0.0, min(1.0, match.score)):.0f}%'></i></div>"
-            f"<div class=quiet>score {match.score:.3f}</div></figcaption></figure>")
+            f"{below}</figcaption></figure>")
 
 
 def _data_uri(picture: Image, width: int) -> str:

@@ -8,7 +8,9 @@ Writes  nothing
 """
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,7 @@ from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
+from mtg_image_db.index.word_search import Found, Part, WordModel, best_rows, open_words
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
 from mtg_image_db.recognition.cards import Card
@@ -28,6 +31,7 @@ from mtg_image_db.recognition.decision import Question
 from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
 
+Picture = str | Path | bytes | NDArray[np.uint8]  # a path, a file's bytes, or RGB pixels [H, W, 3]
 SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one after the other
 
 
@@ -43,6 +47,7 @@ class OpenIndex:
         self._reader = CardReader(self._index) if read == AUTO else None
         self._loaded: PictureModel | None = None
         self._names: NameSearch | None = None
+        self._words: WordModel | None = None
         self._stored: NDArray[np.float32] | None = None
         self._found = lru_cache(SEARCHES_KEPT)(self._rows_of)
 
@@ -50,25 +55,16 @@ class OpenIndex:
         """The number of indexed faces."""
         return len(self._index.metadata)
 
-    def name(self, picture: str | Path | bytes | NDArray[np.uint8], k: int = 1) -> list[Card]:
+    def name(self, picture: Picture, k: int = 1) -> list[Card]:
         """Name the cards in a picture: a path, a file's bytes, or RGB pixels (uint8 [H, W, 3]).
 
         The cards are in reading order. Each has at most k matches. Raises SuiteError if the file cannot be read, or if
         the picture is too long for a card.
         """
         _require(k, "k", 1)
-        shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
-        try:
-            if isinstance(picture, np.ndarray):
-                if picture.dtype != np.uint8 or picture.shape[2:] != (3,):
-                    raise InvalidContent(f"{picture.dtype} {list(picture.shape)} is no RGB picture: uint8 [H, W, 3]")
-                return self._named(picture, k)
-            photo, scale = open_photo(picture if isinstance(picture, bytes) else Path(picture))
+        with _readable(picture):
+            photo, scale = _opened(picture)
             return in_file_pixels(self._named(photo, k), scale)
-        except (InvalidContent, OSError) as error:
-            reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-            raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
-                             f"Give a complete {READABLE}.") from error
 
     def _named(self, photo: NDArray[np.uint8], k: int) -> list[Card]:
         return name_photo(photo, Question(self._index, self.load_model(), k), reader=self._reader)
@@ -83,6 +79,23 @@ class OpenIndex:
     def count(self, text: str) -> int:
         """How many faces search() finds."""
         return len(self._found(text))
+
+    def search_text(self, texts: Sequence[str], pictures: Sequence[Picture] = (),
+                    exclude: Sequence[str] = (), k: int = 10, least: float | None = None) -> list[Found]:
+        """The k faces whose pictures fit all texts and pictures best, and the texts of exclude least:
+        ["a dragon over a burning village"]. Faces that stand out less than `least` standard deviations are left out
+        (None: as far as one of all faces stands out by chance). Raises SuiteError if the model has no words."""
+        _require(k, "k", 1)
+        if not any(text.strip() for text in texts) and not len(pictures):
+            raise SuiteError("Invalid Arguments", "there is nothing to search for", f"{len(exclude)} texts to avoid",
+                             "Give a text or a picture that cards shall fit.")
+        words = list(self._word_model().embed([*texts, *exclude])) if texts or exclude else []
+        wanted = words[:len(texts)] + [self._embedded(picture) for picture in pictures]
+        parts = [Part(vector) for vector in wanted] + [Part(vector, -1) for vector in words[len(texts):]]
+        best = best_rows(self._vectors(), parts, k, least)
+        return [Found(**self._index.described(standing.row), rank=rank, stands_out=round(standing.stands_out, 2),
+                      cosines=[round(cosine, 4) for cosine in standing.cosines])
+                for rank, standing in enumerate(best, 1)]
 
     def similar(self, row: int, k: int = 10) -> list[Match]:
         """The k faces whose pictures are most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl,
@@ -102,6 +115,17 @@ class OpenIndex:
             self._loaded = self._loaded or open_model(self._index_dir, self._index.manifest, self._options)
             return self._loaded
 
+    def _embedded(self, picture: Picture) -> NDArray[np.float32]:
+        """The unit vector of a complete picture."""
+        with _readable(picture):
+            model = self.load_model()
+            return model.embed(model.prepare(_opened(picture)[0])[None])[0]
+
+    def _word_model(self) -> WordModel:
+        with self._lock:
+            self._words = self._words or open_words(self._index_dir, self._index.manifest)
+            return self._words
+
     def _vectors(self) -> NDArray[np.float32]:
         with self._lock:
             if self._stored is None:
@@ -113,6 +137,27 @@ class OpenIndex:
         with self._lock:
             self._names = self._names or NameSearch(self._index.metadata)
         return self._names.rows(text)
+
+
+def _opened(picture: Picture) -> tuple[NDArray[np.uint8], float]:
+    """(RGB pixels, the length of a side divided by its length in the file)."""
+    if not isinstance(picture, np.ndarray):
+        return open_photo(picture if isinstance(picture, bytes) else Path(picture))
+    if picture.dtype != np.uint8 or picture.shape[2:] != (3,):
+        raise InvalidContent(f"{picture.dtype} {list(picture.shape)} is no RGB picture: uint8 [H, W, 3]")
+    return picture, 1.0
+
+
+@contextlib.contextmanager
+def _readable(picture: Picture) -> Iterator[None]:
+    """Turn what is wrong with a picture into a SuiteError."""
+    shown = "a picture" if isinstance(picture, (bytes, np.ndarray)) else str(picture)
+    try:
+        yield
+    except (InvalidContent, OSError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise SuiteError("Validation Error", "a picture could not be read", f"{shown}: {reason}",
+                         f"Give a complete {READABLE}.") from error
 
 
 def _require(value: int, name: str, least: int) -> None:

@@ -1,0 +1,132 @@
+"""Cards by what their pictures show: the flags and the answer of query_index.py --text.
+
+    answer = ask(index, WordQuestion(["a dragon over a burning village"], exclude=["a text box"], k=10))
+    print("\\n".join(text_lines(answer)))
+
+Reads   the index, and the pictures of the question
+Writes  the page of --html
+"""
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mtg_image_db.arguments import ArgumentParser, cache_beside, number
+from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, printable, say
+from mtg_image_db.index.reader import ModelOptions
+from mtg_image_db.index.word_search import Found, chance
+from mtg_image_db.recognition import html_report
+from mtg_image_db.recognition.answer_files import reference
+from mtg_image_db.recognition.open_index import OpenIndex
+
+K = 10  # cards, if the person gives no number
+
+
+@dataclass(frozen=True)
+class WordQuestion:
+    """What the cards shall fit: texts and pictures. What they shall not fit: exclude. At most k cards that stand out at
+    least `least` standard deviations (None: what chance reaches)."""
+    texts: Sequence[str] = ()
+    pictures: Sequence[Path] = ()
+    exclude: Sequence[str] = ()
+    k: int = K
+    least: float | None = None
+
+    @property
+    def shown(self) -> str:
+        wanted = [*(f'"{text}"' for text in self.texts), *(picture.name for picture in self.pictures)]
+        return " + ".join(wanted) + "".join(f' - "{text}"' for text in self.exclude)
+
+
+@dataclass(frozen=True)
+class WordAnswer:
+    """The cards, the best first, and from where on a card stood out enough, in standard deviations."""
+    question: WordQuestion
+    found: Sequence[Found]
+    least: float = field(default=0.0)
+
+
+def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
+    """Search the index. Raises SuiteError if it has no words, or if a picture cannot be read."""
+    least = chance(len(index)) if question.least is None else question.least
+    return WordAnswer(question, index.search_text(question.texts, question.pictures, question.exclude, question.k,
+                                                  least), least)
+
+
+# The script's flags
+
+def add_flags(parser: ArgumentParser) -> None:
+    words = parser.group("words instead of cards to name")
+    words.add_argument("--text", action="append", default=[], metavar="WORDS",
+                       help='find cards by what their pictures show: "a dragon over a burning village". Several '
+                            "add up")
+    words.add_argument("--image", action="append", type=Path, default=[], metavar="FILE",
+                       help="a picture that the cards shall resemble, beside or instead of --text")
+    words.add_argument("--not", action="append", default=[], dest="exclude", metavar="WORDS",
+                       help="what the pictures shall not show")
+    words.add_argument("--least", type=number(float, -100, 100), metavar="S",
+                       help="how far a card must stand out of all, in standard deviations (default: as far as one of "
+                            "all cards does by chance)")
+
+
+def is_asked(args: argparse.Namespace) -> bool:
+    """True if the arguments ask for cards by words or a picture, and not to name cards."""
+    return bool(args.text or args.image)
+
+
+def check(args: argparse.Namespace) -> Iterator[str]:
+    """Yield a sentence for each invalid combination of arguments."""
+    if is_asked(args) and (args.images or args.annotate or args.csv):
+        yield "--text and --image: find cards by words; IMAGE, --annotate and --csv name cards"
+    if not is_asked(args) and (args.exclude or args.least is not None):
+        yield "--not and --least: are for --text WORDS or --image FILE"
+    yield from (f"{flag} '{text}': give a word" for flag, texts in (("--text", args.text), ("--not", args.exclude))
+                for text in texts if not text.strip())
+
+
+def run(args: argparse.Namespace, model: ModelOptions) -> int:
+    """Answer the question of the arguments on stdout. Returns the exit code."""
+    say(f"Opening the index in {args.index_dir}.")
+    index = OpenIndex(args.index_dir, model, read="off")
+    answer = ask(index, WordQuestion(args.text, args.image, args.exclude, args.k or K, args.least))
+    lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
+    print("\n".join(lines), end="\n" * bool(lines), flush=True)
+    say(explained(answer, len(index)))
+    if args.html:
+        write_page(args.html, answer, args.cache or cache_beside(args.index_dir), f"{len(index):,} faces")
+        say(f"Shown in {args.html}.")
+    return EXIT_OK if answer.found else EXIT_NOTHING
+
+
+# The answer
+
+def text_lines(answer: WordAnswer) -> Iterator[str]:
+    """Yield a line for each card."""
+    for face in answer.found:
+        address = face.scryfall_uri or face.image_url
+        printing = f"[{face.set} {face.collector_number}]"
+        yield f"{face.rank}. {face.name} {printing} stands_out={face.stands_out:.2f} {address}".rstrip()
+
+
+def json_line(answer: WordAnswer) -> str:
+    """The answer as one JSON object, in ASCII: names come from the network."""
+    question = answer.question
+    return json.dumps({"query": {"text": list(question.texts), "image": list(map(str, question.pictures)),
+                                 "not": list(question.exclude)},
+                       "least": round(answer.least, 2), "matches": [asdict(face) for face in answer.found]})
+
+
+def explained(answer: WordAnswer, rows: int) -> str:
+    """What the numbers mean, in a sentence."""
+    best = f"{len(answer.found)} card{'s' * (len(answer.found) != 1)}" if answer.found else "No card"
+    why = f"as far as one of {rows:,} cards does by chance" if answer.question.least is None else "as --least says"
+    return f"{best} for {answer.question.shown}. A card is shown if it stands out by {answer.least:.1f}: {why}."
+
+
+def write_page(path: Path, answer: WordAnswer, cache: Path, subtitle: str) -> None:
+    """Write the cards as one HTML page. Pictures that are not in the cache are linked."""
+    shown = [(face, reference(cache, face.image_url), f"stands out by {face.stands_out:.2f}") for face in answer.found]
+    html_report.write(path, subtitle, [html_report.gallery(answer.question.shown, shown)])
