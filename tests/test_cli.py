@@ -14,8 +14,8 @@ from mtg_image_db import __version__
 
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py"]
-EVERY_SCRIPT = [*SCRIPTS, "scripts/serve.py", "scripts/demo.py", "scripts/eval_photos.py", "scripts/train_finder.py",
-                "scripts/write_offline_model.py",
+EVERY_SCRIPT = [*SCRIPTS, "scripts/export_vectors.py", "scripts/serve.py", "scripts/demo.py", "scripts/eval_photos.py",
+                "scripts/train_finder.py", "scripts/write_offline_model.py",
                 "benchmarks/bench.py", "benchmarks/gallery.py",
                 "benchmarks/soak.py", "mirror/scryfall_mirror.py", "mirror/drawn_cards.py"]
 MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts)

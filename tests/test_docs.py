@@ -10,11 +10,12 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-USER_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+USER_PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PAGES = [*USER_PAGES, CONTRIBUTING]
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
-           "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py"]
+           "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py",
+           "scripts/export_vectors.py"]
 OTHER_SCRIPTS = ["mirror/scryfall_mirror.py", "benchmarks/bench.py", "scripts/eval_photos.py",
                  "scripts/train_finder.py", "benchmarks/gallery.py", "scripts/serve.py"]
 TARGETS = ("demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu "

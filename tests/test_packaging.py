@@ -136,9 +136,9 @@ def test_pins_and_pyproject_name_the_same_packages_in_versions_that_fit(python, 
 
 def test_the_development_pins_are_the_extra_dev():
     extras = tables()["project"]["optional-dependencies"]
-    assert {canonicalize_name(Requirement(line).name) for line in extras["dev"]} == dict(
+    assert {canonicalize_name(Requirement(line).name) for line in extras["dev"] + extras["parquet"]} == dict(
         pins(*HERE, DEVELOPMENT)).keys()
-    assert extras.keys() == {"build", "torch", "browser", "dev"}
+    assert extras.keys() == {"build", "torch", "browser", "parquet", "dev"}
 
 
 # Conda

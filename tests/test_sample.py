@@ -12,7 +12,7 @@ from mirror.scryfall_mirror import Mirror
 from mtg_image_db.index.reader import read_index
 
 SAMPLE = SHARED / "sample"
-PICTURES, PHOTOS = 1537, 24
+PICTURES, PHOTOS = 1537, 22
 
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="../shared/sample is not there: real card pictures are "
                                                             "not part of the repository")

@@ -1,0 +1,112 @@
+"""The index as one Parquet file, for data tools and vector databases: the metadata, and a vector for each row.
+
+    result = write_parquet(Path("index_out"), Path("cards.parquet"), "float32")
+
+pyarrow (Apache-2.0, 160 MB) writes it: the format's own library, an extra of this package.
+Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl
+Writes  the Parquet file
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtg_image_db.artefacts import EMBEDDINGS, META, load_manifest, release_pages, verify
+from mtg_image_db.common import atomic_file
+from mtg_image_db.console import SuiteError, disk_space
+from mtg_image_db.leftovers import remove_leftovers
+from mtg_image_db.version import __version__
+
+if TYPE_CHECKING:
+    import pyarrow
+
+PRECISIONS = "float32", "float16"
+ROW, VECTOR = "row", "vector"
+GROUP_ROWS = 8192  # rows that are written, and later read, at a time: 17 MB of 512 float32 numbers
+
+
+@dataclass(frozen=True)
+class ParquetResult:
+    """What was written. columns are those of the metadata."""
+    rows: int
+    dimension: int
+    columns: int
+    bytes: int
+
+
+def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> ParquetResult:
+    """Write the file. Its columns: `row` (int32), the keys of mtg_meta.jsonl, and `vector`, a list of fixed size.
+    precision is one of PRECISIONS: float16 halves the file.
+
+    The file's own metadata has the model, so that nobody compares vectors of two models. Raises SuiteError if pyarrow
+    is missing, or if the index is not complete.
+    """
+    parquet = _parquet()
+    import pyarrow as pa
+
+    manifest = load_manifest(index_dir)
+    verify(index_dir, manifest, (EMBEDDINGS, META))
+    vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+    described = _metadata(index_dir / META)
+    rows, dimension = vectors.shape
+    if described.num_rows != rows:
+        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
+                         f"{rows} vectors, {described.num_rows} lines", "Run python build_embeddings.py again.")
+    numbers = pa.float16() if precision == "float16" else pa.float32()
+    schema = pa.schema([pa.field(ROW, pa.int32()), *described.schema,
+                        pa.field(VECTOR, pa.list_(numbers, dimension))], _origin(manifest))
+    remove_leftovers(target.parent)
+    with disk_space(lambda: float(vectors.nbytes + described.nbytes)), atomic_file(target) as file, \
+            parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for start in range(0, rows, GROUP_ROWS):
+            part = described.slice(start, GROUP_ROWS)
+            flat = np.asarray(vectors[start:start + GROUP_ROWS], np.dtype(precision)).ravel()
+            columns = [pa.array(np.arange(start, start + part.num_rows, dtype=np.int32)), *part.columns,
+                       pa.FixedSizeListArray.from_arrays(pa.array(flat, numbers), dimension)]
+            writer.write_table(pa.table(columns, schema=schema), GROUP_ROWS)
+            release_pages(vectors)
+    return ParquetResult(rows, dimension, described.num_columns, target.stat().st_size)
+
+
+def _parquet() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise SuiteError("Configuration Error", "Parquet files need the package pyarrow", error,
+                         "pip install pyarrow") from error
+    return pyarrow.parquet
+
+
+def _metadata(path: Path) -> pyarrow.Table:
+    """The lines as columns."""
+    import pyarrow as pa
+    from pyarrow import json as reader
+
+    # All at a time: the types of the first block would hold for the next ones.
+    block = reader.ReadOptions(block_size=max(1, path.stat().st_size))
+    schema = pa.schema(map(_known_type, reader.read_json(path, block).schema))
+    return reader.read_json(path, block, reader.ParseOptions(explicit_schema=schema))
+
+
+def _known_type(field: pyarrow.Field) -> pyarrow.Field:
+    """The field as text, if it has no value in any line, or if pyarrow takes its texts for times."""
+    import pyarrow as pa
+
+    if pa.types.is_null(field.type):
+        return field.with_type(pa.string())
+    if pa.types.is_list(field.type) and pa.types.is_null(field.type.value_type):
+        return field.with_type(pa.list_(pa.string()))
+    return field.with_type(pa.string()) if pa.types.is_timestamp(field.type) else field
+
+
+def _origin(manifest: dict[str, Any]) -> dict[str, str]:
+    """What the file says of itself."""
+    built = manifest["parameters"]
+    return {"mtg-image-db": json.dumps({
+        "version": __version__, "model": built["model"], "pretrained": built["pretrained"], "fit": built["fit"],
+        "size": built["target_size"], "model_fingerprint": manifest["model_fingerprint"],
+        "metric": "cosine: the vectors have norm 1"})}
