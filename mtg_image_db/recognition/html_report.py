@@ -40,9 +40,11 @@ h1 { font-size: 24px; margin: 0 }
 section { display: grid; grid-template-columns: minmax(190px, 2fr) minmax(0, 3fr); gap: 28px; padding: 20px;
   margin-bottom: 16px; background: var(--card); border: 1px solid var(--line); border-radius: 12px }
 section.gallery { display: block }
+.gallery .matches { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)) }
+.gallery figure { max-width: none }
 figure { margin: 0; max-width: 170px }
 figure.query { max-width: 420px }
-h2 { font-size: 18px; margin: 0 0 14px }
+h2 { font-size: 18px; margin: 0 0 14px; overflow-wrap: anywhere }
 h3 { font-size: 16px; margin: 0; color: var(--state) }
 h3 + p { margin: 0 0 8px }
 .recognised { --state: var(--recognised) }

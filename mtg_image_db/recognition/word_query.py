@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mtg_image_db.arguments import ArgumentParser, cache_beside, number
@@ -43,10 +43,10 @@ class WordQuestion:
 
 @dataclass(frozen=True)
 class WordAnswer:
-    """The cards, the best first, and from where on a card stood out enough, in standard deviations."""
+    """The cards, the best first. `least` is how far a card had to stand out, in standard deviations."""
     question: WordQuestion
     found: Sequence[Found]
-    least: float = field(default=0.0)
+    least: float
 
 
 def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace, model: ModelOptions) -> int:
     answer = ask(index, WordQuestion(args.text, args.image, args.exclude, args.k or K, args.least))
     lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
     print("\n".join(lines), end="\n" * bool(lines), flush=True)
-    say(explained(answer, len(index)))
+    say(printable(explained(answer, len(index))))
     if args.html:
         write_page(args.html, answer, args.cache or cache_beside(args.index_dir), f"{len(index):,} faces")
         say(f"Shown in {args.html}.")
