@@ -18,8 +18,8 @@ SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "q
            "scripts/export_vectors.py"]
 OTHER_SCRIPTS = ["mirror/scryfall_mirror.py", "benchmarks/bench.py", "scripts/eval_photos.py",
                  "scripts/train_finder.py", "benchmarks/gallery.py", "scripts/serve.py"]
-TARGETS = ("demo test soak bench lint download embed build-all build export query web serve validate clean conda-cpu "
-           "conda-gpu conda-mps").split()
+TARGETS = ("demo test test-long soak bench lint download embed build-all build export query web serve validate clean "
+           "conda-cpu conda-gpu conda-mps").split()
 README_BYTES = 9_000
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

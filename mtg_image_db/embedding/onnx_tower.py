@@ -35,7 +35,7 @@ def export_tower(spec: ModelSpec) -> onnx.ModelProto:
     import torch
 
     model = load_model(spec)
-    if sum(weight.nbytes for weight in model.state_dict().values()) > MAX_BYTES:
+    if is_too_large(model):
         raise _failure(spec, "its weights take more than 2 GB")
     try:
         network = _exported(model, spec.size, 2, ({0: torch.export.Dim.AUTO},))
@@ -50,6 +50,11 @@ def _exported(model: torch.nn.Module, size: int, pictures: int, dynamic: Any) ->
     import torch
 
     return exported_program(model, torch.zeros(pictures, 3, size, size), INPUT, dynamic)
+
+
+def is_too_large(model: torch.nn.Module) -> bool:
+    """True if the weights do not fit into one ONNX file."""
+    return sum(weight.nbytes for weight in model.state_dict().values()) > MAX_BYTES
 
 
 def exported_program(model: torch.nn.Module, example: torch.Tensor, input_name: str, dynamic: Any) -> onnx.ModelProto:

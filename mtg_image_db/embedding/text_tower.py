@@ -3,8 +3,7 @@
     if has_words(spec):
         network, tokenizer = export_text_tower(spec), tokenizer_json(spec)
 
-tokenizer.json is the format of the package tokenizers (Apache-2.0, 3 MB) and of its twin for JavaScript, so that Python
-and the page split words alike.
+tokenizer.json is the format of the package tokenizers (Apache-2.0, 12 MB), which needs no PyTorch.
 Reads   the model's weights, and open_clip's vocabulary
 Writes  nothing: index/model_file.py does
 """
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, weights_errors
-from mtg_image_db.embedding.onnx_tower import MAX_BYTES, exported_program
+from mtg_image_db.embedding.onnx_tower import exported_program, is_too_large
 from mtg_image_db.embedding.open_clip_models import import_open_clip, text_config
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def export_text_tower(spec: ModelSpec) -> onnx.ModelProto:
     import torch
 
     tower = _text_tower(spec)
-    if sum(weight.nbytes for weight in tower.state_dict().values()) > MAX_BYTES:
+    if is_too_large(tower):
         raise _failure(spec, "its weights take more than 2 GB")
     tokens = torch.zeros(2, context_of(spec), dtype=torch.int32)
     try:

@@ -37,9 +37,8 @@ def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, c
     sources (SOURCE_DTYPE [N]) and vectors (float32 [N, D]) are those of the rows. If the model cannot be written, or
     gives other vectors, nothing is staged, which is said. The network of the previous build is used again.
     """
-    before = previous or {"model_fingerprint": None}
-    if _kept(out, spec, previous, MODEL):
-        return {key: value for key, value in before.get("statistics", {}).items() if key == "onnx_cosine"}
+    if previous and _kept(out, spec, previous, MODEL):
+        return {key: value for key, value in previous.get("statistics", {}).items() if key == "onnx_cosine"}
     try:
         _write_network(staged(out, MODEL), spec)
         rows, pictures = sample_pictures(sources, cache)
