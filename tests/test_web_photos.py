@@ -42,8 +42,7 @@ def test_the_cards_of_a_photo_are_those_that_python_finds(tab, site):
     theirs = open_index(site.workspace.out).name(data)
     assert shown == ["Unknown card" if card.state == "unknown" else card.matches[0].name for card in theirs]
     assert tab.page.locator(".outlines polygon.recognised").count() == 3
-    said = tab.page.locator("#said").inner_text()
-    assert "3 cards recognised" in said and shown[0] in said
+    assert shown[0] in tab.heard("3 cards recognised")
     tab.page.locator(".outlines .mark").nth(0).click()
     assert tab.page.locator(".found > li.chosen b").first.inner_text() == shown[0]
     assert tab.page.locator(".found .matches li").count() == 3

@@ -81,6 +81,12 @@ class Tab:
     def heading(self, text: str) -> None:
         self.page.get_by_role("heading", name=text).wait_for()
 
+    def heard(self, text: str) -> str:
+        """All that the page tells a screen reader, once it has this text: an answer may be shown before it is told."""
+        told = self.page.locator("#said", has_text=text)
+        told.wait_for(state="attached")
+        return told.inner_text()
+
     def shown(self, state: str) -> None:
         shown(self.page, state)
 
