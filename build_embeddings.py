@@ -4,7 +4,8 @@
 
 Reads   the bulk snapshots and the pictures in <cache>, and the vectors of the previous build in <out>
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy,
-        rejected.jsonl, mtg_printings.jsonl, model.onnx, and last build_manifest.json; a checkpoint while it runs
+        rejected.jsonl, mtg_art_embeddings.npy, mtg_printings.jsonl, model.onnx, and last build_manifest.json; a
+        checkpoint while it runs
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
+from mtg_image_db.art_windows import ART, REGIONS
 from mtg_image_db.artefacts import REJECTED
 from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.console import (
@@ -33,7 +35,7 @@ from mtg_image_db.embedding.runtimes import RunOptions, add_run_options
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, PRINTINGS_KINDS, source_from_args
+from mtg_image_db.scryfall.faces import ART_KEYS, KINDS, PRINTINGS_KINDS, SIZES, source_from_args
 
 MIN_CHECKPOINT = 100
 
@@ -51,6 +53,11 @@ def add_build_flags(parser: ArgumentParser) -> None:
                             "crop)")
     model.add_argument("--size", type=number(int, MIN_SIZE), metavar="N",
                        help="side of the model's input in pixels, >= 64 (default: the index's, or the model's own)")
+    model.add_argument("--region", type=one_of(*REGIONS), metavar="PART",
+                       help="what the model sees: the complete card, or only its art (default: as --model: the "
+                            "index's, or card)")
+    model.add_argument("--with-art", action=argparse.BooleanOptionalAction, default=None,
+                       help="also make vectors of the art, for similar art (default: if the index has them)")
     model.add_argument("--batch", type=number(int, 1), default=64, metavar="N",
                        help="pictures through the model at a time (default: 64)")
     add_run_options(model, f", which builds {OFFLINE_MODEL} only")
@@ -77,6 +84,10 @@ def check_build(args: argparse.Namespace) -> Iterator[str]:
         yield f"--hnsw-ef-construction {args.hnsw_ef_construction}: must be at least --hnsw-m ({args.hnsw_m})"
     if 0 < args.checkpoint_frequency < MIN_CHECKPOINT:
         yield f"--checkpoint-frequency {args.checkpoint_frequency}: must be 0 or at least {MIN_CHECKPOINT}"
+    if args.with_art and args.region == ART:
+        yield "--with-art: the vectors of --region art are those of the art already"
+    if args.image_size in ART_KEYS and args.region != ART:
+        yield f"--image-size {args.image_size}: shows the art alone, which needs --region art"
     if args.model == OFFLINE_MODEL and args.pretrained:
         yield f"--pretrained {args.pretrained}: {OFFLINE_MODEL} has the weights of its package only"
 
@@ -86,8 +97,8 @@ def options_of(args: argparse.Namespace) -> BuildOptions:
                          args.checkpoint_frequency)
     hnsw = HnswParameters(args.hnsw_m, args.hnsw_ef_construction, args.hnsw_ef_search)
     return BuildOptions(source_from_args(args), args.out, model=args.model, pretrained=args.pretrained, fit=args.fit,
-                        size=args.size, embed=embed, hnsw=hnsw, resume=args.resume, rebuild=args.rebuild,
-                        lock=not args.no_lock)
+                        size=args.size, region=args.region, with_art=args.with_art, embed=embed, hnsw=hnsw,
+                        resume=args.resume, rebuild=args.rebuild, lock=not args.no_lock)
 
 
 def report(result: BuildResult) -> None:
@@ -111,7 +122,7 @@ def report(result: BuildResult) -> None:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, IMAGE_KEYS, PRINTINGS_KINDS)
+    add_source_flags(parser, KINDS, SIZES, PRINTINGS_KINDS)
     add_build_flags(parser)
     add_run_flags(parser)
     args = parser.parse(argv, check_build)

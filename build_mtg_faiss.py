@@ -11,18 +11,19 @@ import sys
 import build_embeddings
 import download_images
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags
+from mtg_image_db.art_windows import CARD
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, entry_point, require_writable
 from mtg_image_db.embedding.embed_ahead import EmbedAhead
 from mtg_image_db.embedding.embed_arrivals import Job
 from mtg_image_db.index.build import alone_in, build, spec_from_options
 from mtg_image_db.scryfall.download import download, plan_download
-from mtg_image_db.scryfall.faces import IMAGE_KEYS, KINDS, PRINTINGS_KINDS
+from mtg_image_db.scryfall.faces import KINDS, PRINTINGS_KINDS, SIZES
 
 
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, IMAGE_KEYS, PRINTINGS_KINDS)
+    add_source_flags(parser, KINDS, SIZES, PRINTINGS_KINDS)
     download_images.add_download_flags(parser)
     build_embeddings.add_build_flags(parser)
     add_run_flags(parser)
@@ -36,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     with alone_in(args.out, not args.no_lock):
         spec = spec_from_options(to_build)  # before the download, so that a wrong --model ends the script at once
         job = Job(args.cache, args.out, spec, to_build.embed, args.resume, args.rebuild, not args.no_lock)
+        embed_now = spec.region == CARD  # the second process does not know where the art lies
         with EmbedAhead(job) as ahead:
-            downloaded = download(to_fetch, on_saved=ahead.add)
+            downloaded = download(to_fetch, on_saved=ahead.add if embed_now else lambda _: None)
         built = build(to_build, spec, ahead.result)
     build_embeddings.report(built)
     return EXIT_FAILURES if args.strict and (downloaded.filled.failed or built.failed) else EXIT_OK

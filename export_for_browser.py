@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="where to write the browser's files (default: index_out)")
     parser.add_argument("--compact", action="store_true",
                         help="write the metadata in columns: a quarter of the bytes, for pages that read this form")
+    parser.add_argument("--with-art", action="store_true",
+                        help="also write the vectors of the art, with which a page finds similar art")
     model = parser.group("model")
     model.add_argument("--with-model", action="store_true",
                        help="also write the model, which a page needs to search for pictures")
@@ -41,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.with_reading:
         raise SuiteError("Invalid Arguments", "--with-reading needs the model", "--with-reading", "Add --with-model.")
     result = export(ExportOptions(args.input_dir, args.output_dir, args.compact, cache if args.with_model else None,
-                                  args.with_reading))
+                                  args.with_reading, args.with_art))
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in result.bytes.items())
     say(f"Exported {result.rows:,} x {result.dimension} int8 vectors (recall@1 {result.fidelity['recall_at_1']}, "
         f"recall@10 {result.fidelity['recall_at_10']} of float32) to {args.output_dir}: {sizes}.")

@@ -20,7 +20,7 @@ from benchmarks.comparison import CORES, FULL, Bench, Figure, best, seconds
 from benchmarks.workbench import BULK, run, run_command, write_pictures
 from mtg_image_db.common import open_pixels
 from mtg_image_db.embedding.checkpoint import Checkpoint
-from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_stream, read_pictures
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, Pictures, embed_stream, read_pictures
 from mtg_image_db.embedding.embedder import Embedder, pick_precision
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
@@ -75,7 +75,7 @@ def _embed(bench: Bench, cache: Path, names: list[str], spec: ModelSpec, embedde
     checkpoint = Checkpoint(bench.fresh("vectors"), spec.fingerprint)
     options = EmbedOptions(BATCH, RunOptions(device="cpu"))
     store = VectorStore(KnownVectors(), checkpoint)
-    pictures = read_pictures(cache, names, range(len(names)), store, spec, options)
+    pictures = read_pictures(Pictures(cache, names), range(len(names)), store, spec, options)
     for _ in embed_stream(pictures, store, spec, options, embedder):
         pass
     checkpoint.discard()

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 # Files of a build
 EMBEDDINGS, META, INDEX = "mtg_embeddings.npy", "mtg_meta.jsonl", "mtg_cards.faiss"
+ART_EMBEDDINGS = "mtg_art_embeddings.npy"  # only of a build with --with-art
 KEPT, PICTURES, REJECTED = "kept_indices.npy", "mtg_pictures.npy", "rejected.jsonl"
 MODEL = "model.onnx"  # missing if the model cannot be written as ONNX
 TEXT_MODEL, TOKENIZER = "text.onnx", "text_tokenizer.json"  # missing if the model has no words
 PRINTINGS = "mtg_printings.jsonl"  # missing if there is no bulk file of printings
-OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS)
-OPTIONAL = {MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS}
+OUTPUTS = (EMBEDDINGS, META, INDEX, KEPT, PICTURES, REJECTED, ART_EMBEDDINGS, MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS)
+OPTIONAL = {ART_EMBEDDINGS, MODEL, TEXT_MODEL, TOKENIZER, PRINTINGS}
 BUILD_MANIFEST, DOWNLOAD_MANIFEST = "build_manifest.json", "download_manifest.json"
 CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS = "checkpoint.npz", "checkpoint_meta.json", "checkpoint_rows.bin"
 # Files of a download
@@ -42,7 +43,7 @@ DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_f
 BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json", "hashes.bin"
 BROWSER_SMALL_MODEL = "model.int8.onnx"  # beside MODEL
 BROWSER_NETWORKS = "card_corners.onnx", "corner_refiner.onnx", "text_lines.onnx", "text_letters.onnx", "text_turns.onnx"
-BROWSER_PRINTINGS = "printings.bin"
+BROWSER_PRINTINGS, BROWSER_ART = "printings.bin", "art.i8bin"
 
 MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 # The versions of the other files. The program's version is mtg_image_db.__version__.

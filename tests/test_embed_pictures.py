@@ -11,7 +11,7 @@ import torch
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import embedder
 from mtg_image_db.embedding.checkpoint import Checkpoint
-from mtg_image_db.embedding.embed_pictures import EmbedOptions, embed_pictures
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, Pictures, embed_pictures
 from mtg_image_db.embedding.models import describe_model
 from mtg_image_db.embedding.runtimes import RunOptions
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore
@@ -42,19 +42,20 @@ def new_store(out, spec) -> VectorStore:
 
 @pytest.fixture
 def pictures(drawn):
-    """A folder, and names of 20 pictures in it."""
-    return drawn, [str(path.relative_to(drawn)) for path in sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:20]]
+    """20 pictures in a folder."""
+    files = sorted(drawn.glob("images/normal/front/*/*/*.jpg"))[:20]
+    return Pictures(drawn, [str(path.relative_to(drawn)) for path in files])
 
 
 @pytest.mark.fault("out-of-memory")
 def test_a_batch_too_large_for_the_device_is_halved(pictures, tmp_path, monkeypatch, capsys):
     spec = describe_model("efficientnet-lite0", size=64)
     plain = new_store(tmp_path, spec)
-    expected = plain.vectors(embed_pictures(*pictures, plain, spec, OPTIONS).refs)
+    expected = plain.vectors(embed_pictures(pictures, plain, spec, OPTIONS).refs)
     plain.checkpoint.discard()
     on_a_small_device(monkeypatch, 3)
     store = new_store(tmp_path, spec)
-    done = embed_pictures(*pictures, store, spec, OPTIONS)
+    done = embed_pictures(pictures, store, spec, OPTIONS)
     assert (done.refs >= 0).all() and not done.reasons
     assert np.abs(store.vectors(done.refs) - expected).max() < 1e-5
     said = capsys.readouterr().err
@@ -68,7 +69,7 @@ def test_what_halving_does_not_cure_is_a_build_error(pictures, tmp_path, monkeyp
     on_a_small_device(monkeypatch, room, message)
     spec = describe_model("efficientnet-lite0", size=64)
     with pytest.raises(SuiteError, match=f"failed on {failed_on} pictures") as error:
-        embed_pictures(*pictures, new_store(tmp_path, spec), spec, OPTIONS)
+        embed_pictures(pictures, new_store(tmp_path, spec), spec, OPTIONS)
     assert message in error.value.details
 
 

@@ -20,7 +20,7 @@ ROOT_FOLDERS = {"mtg_image_db", "scripts", "mirror", "benchmarks", "web", "tests
 MODULE_LINES, SCRIPT_LINES = 300, 150
 # Who may import whom: a part imports only parts of smaller numbers, and its own folder's modules.
 LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.replies": 0, "mtg_image_db.leftovers": 0, "mtg_image_db.memory": 0,
-          "mtg_image_db.picture_formats": 0,
+          "mtg_image_db.picture_formats": 0, "mtg_image_db.art_windows": 0,
           "mtg_image_db.common": 1, "mtg_image_db.console": 1, "mtg_image_db.threads": 1,
           "mtg_image_db.onnx_session": 1,
           "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2, "mtg_image_db.locks": 2,

@@ -67,14 +67,15 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     throw error;
   });
   return {
-    // {cards, dimension, model, similar, pictures, lacking}. pictures is true where the model was exported too.
+    // {cards, dimension, model, similar, art, pictures, lacking}. pictures is true where the model was exported too, and
+    // art where vectors of the art were.
     // similar, pictures and lacking also say what this browser can do (abilities.js).
     about,
     search: (text, options = {}) => ask("search", text, options),
     card: (faceId) => ask("card", faceId),
     printings: (row) => ask("printings", row),
     listed: (lines) => ask("listed", lines),
-    like: (row, { k = MATCHES } = {}) => ask("like", row, k),
+    like: (row, { k = MATCHES, region = "art" } = {}) => ask("like", row, { k, region }),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
     embed: (picture) => askPicture("embed", picture),
     name: (picture, {

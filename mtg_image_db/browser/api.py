@@ -64,12 +64,11 @@ def routes(index: OpenIndex) -> list[Route]:
         if shown := request.query_params.getlist("text"):  # words for what the pictures show
             unwanted = [words for words in request.query_params.getlist("not") if words.strip()]
             try:
-                found = await to_thread.run_sync(functools.partial(index.search_text, shown, exclude=unwanted,
-                                                                   k=limit), limiter=turns)
+                found = await to_thread.run_sync(functools.partial(index.search_text, shown, exclude=unwanted, k=limit,
+                                                                   region=request.query_params.get("region")),
+                                                 limiter=turns)
             except SuiteError as error:
-                if error.category != "Configuration Error":  # the index has no words
-                    raise
-                return problem(501, str(error.args[0]), error.details, error.suggestion)
+                return lacking(error)
             return JSONResponse({"total": len(found), "cards": [asdict(face) for face in found]})
         faces = await to_thread.run_sync(index.search, text, limit, number(request, "offset", 0, 0))
         return JSONResponse({"total": index.count(text), "cards": [asdict(face) for face in faces]})
@@ -77,9 +76,11 @@ def routes(index: OpenIndex) -> list[Route]:
     async def similar(request: Request) -> Response:
         row, k = request.path_params["row"], number(request, "k", 10, 1, MAX_K)
         try:
-            matches = await to_thread.run_sync(index.similar, row, k)
+            matches = await to_thread.run_sync(index.similar, row, k, request.query_params.get("region"))
         except IndexError as error:
             return problem(404, "there is no such row", str(error), f"Rows are from 0 to {len(index) - 1}.")
+        except SuiteError as error:
+            return lacking(error)
         return JSONResponse({"matches": [asdict(match) for match in matches]})
 
     async def health(_: Request) -> Response:
@@ -117,6 +118,13 @@ def errors_as_json(endpoint: Endpoint) -> Endpoint:
 def problem(status: int, error: str, details: str, suggestion: str, headers: dict[str, str] | None = None) -> Response:
     """An error as JSON: what happened, the value, and what to do."""
     return JSONResponse({"error": error, "details": details, "suggestion": suggestion}, status, headers)
+
+
+def lacking(error: SuiteError) -> Response:
+    """501 for what the index does not have: words, or vectors of the art. Raises every other error again."""
+    if error.category != "Configuration Error":
+        raise error
+    return problem(501, str(error.args[0]), error.details, error.suggestion)
 
 
 def number(request: Request, name: str, default: int, low: int, high: int | None = None) -> int:

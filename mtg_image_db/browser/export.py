@@ -14,7 +14,7 @@ import contextlib
 import gzip
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import ART, CARD, USUAL, window_in
 from mtg_image_db.artefacts import (
+    BROWSER_ART,
     BROWSER_HASHES,
     BROWSER_META,
     BROWSER_NETWORKS,
@@ -51,6 +53,7 @@ from mtg_image_db.embedding.onnx_embedder import INPUT, OUTPUT, OnnxEmbedder
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
 from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
 from mtg_image_db.index.reader import read_pictures
+from mtg_image_db.index.vectors import open_vectors, region_of, require_cards
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.collection import COLLECTION
@@ -68,12 +71,14 @@ GZIP_LEVEL = 6
 @dataclass(frozen=True)
 class ExportOptions:
     """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
-    the model on. Without it, the model is not exported. reading adds the networks that read text to the model."""
+    the model on. Without it, the model is not exported. reading adds the networks that read text to the model. art adds
+    the vectors of the art."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
     cache: Path | None = None
     reading: bool = False
+    art: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,26 +111,29 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
     say(f"{len(vectors):,} vectors of {source} to export to {target}{', with the model' if options.cache else ''}.")
-    model = browser_model(options, manifest, vectors) if options.cache else BrowserModel()
+    model = browser_model(options, manifest, vectors, records) if options.cache else BrowserModel()
     target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
-    quantised = np.empty(vectors.shape, np.int8)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        quantised[start:start + BLOCK_ROWS] = np.rint(vectors[start:start + BLOCK_ROWS] * SCALE)
+    quantised = _quantised(vectors)
+    art = _quantised(open_vectors(source, manifest, ART)) if options.art else None
     fidelity = measure_fidelity(vectors, quantised)
     built = manifest["parameters"]
     head = {"version": COLUMNS_FORMAT if options.compact else RECORDS_FORMAT,
             "quantization": {"dtype": "int8", "scale_factor": SCALE, "original_dtype": "float32",
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
-            "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
+            "region": region_of(manifest), "fidelity": fidelity,
+            "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
             "build": build_id(manifest), "collection": COLLECTION, **model.described}
     files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
+    if art is not None:
+        files[BROWSER_ART] = art.tobytes()
+        head["art"] = identity(BROWSER_ART, files[BROWSER_ART])
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
     ours = {MODEL} if target.resolve() == source.resolve() else set()  # a file of the build
-    of_model = {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS}
+    of_model = {BROWSER_ART, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS}
     old = sorted(name for name in of_model - files.keys() - ours if (target / name).exists())
     for name in old:
         (target / name).unlink()
@@ -135,6 +143,13 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
         *({MODEL: ""} if model.files else {}) | files, BROWSER_META, f"{BROWSER_META}.gz")})
+
+
+def _quantised(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
+    quantised = np.empty(vectors.shape, np.int8)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        quantised[start:start + BLOCK_ROWS] = np.rint(vectors[start:start + BLOCK_ROWS] * SCALE)
+    return quantised
 
 
 def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> None:
@@ -159,14 +174,17 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
     yield b"}"
 
 
-def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32]) -> BrowserModel:
+def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32],
+                  records: list[bytes]) -> BrowserModel:
     """The model as ONNX, and the hashes. Raises SuiteError if the index has no network, or its vectors are others."""
+    require_cards(options.input_dir, manifest)
     spec, sources = recorded_spec(manifest), read_pictures(options.input_dir)
     if MODEL not in manifest["outputs"]:
         raise SuiteError("Configuration Error", f"the index has no {MODEL}", options.input_dir,
                          "Run the build again as before, and see what it says of the model. It keeps the vectors.")
     verify(options.input_dir, manifest, (MODEL,))
-    rows, pictures = sample_pictures(sources, options.cache or Path())
+    windows = [window_in(orjson.loads(record)) for record in records] if spec.region == ART else None
+    rows, pictures = sample_pictures(sources, options.cache or Path(), windows)
     if not rows:
         raise SuiteError("Configuration Error", "the cache has no indexed picture to check the model on",
                          f"--cache {options.cache}",
@@ -174,7 +192,8 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
 
     def cosine(network: bytes) -> float:
         """The lowest cosine between the network's vectors and the index's."""
-        return float((OnnxEmbedder(spec, network).embed_photos(pictures) * vectors[rows]).sum(axis=1).min())
+        model = OnnxEmbedder(replace(spec, region=CARD), network)  # the sample is what the model sees
+        return float((model.embed_photos(pictures) * vectors[rows]).sum(axis=1).min())
 
     files = {MODEL: (options.input_dir / MODEL).read_bytes()}
     if (agreement := cosine(files[MODEL])) < SAME_VECTOR:
@@ -208,7 +227,8 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
         recognition["reading"] = {**READING, "networks": described(reading()), "positions": open_reader().positions}
     return BrowserModel(files, {
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
-                      "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
+                      "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std,
+                      "window": list(USUAL[:4]) if spec.region == ART else None},
         "recognition": recognition})
 
 

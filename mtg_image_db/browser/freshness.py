@@ -16,7 +16,15 @@ from typing import Any
 
 import orjson
 
-from mtg_image_db.artefacts import BROWSER_META, BROWSER_VECTORS, EMBEDDINGS, META, PRINTINGS, file_sha256
+from mtg_image_db.artefacts import (
+    ART_EMBEDDINGS,
+    BROWSER_META,
+    BROWSER_VECTORS,
+    EMBEDDINGS,
+    META,
+    PRINTINGS,
+    file_sha256,
+)
 from mtg_image_db.browser.network_files import FINDING, can_read, described, reading
 from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.decision import DECISION
@@ -26,7 +34,8 @@ HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
 
 def build_id(manifest: dict[str, Any]) -> dict[str, str]:
     """What an export depends on: the SHA-256 of the build's vectors, metadata and printings, by file name."""
-    return {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in (EMBEDDINGS, META, PRINTINGS)}
+    names = EMBEDDINGS, META, PRINTINGS, ART_EMBEDDINGS
+    return {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in names}
 
 
 def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
@@ -35,6 +44,8 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
     if head.get("build") != build_id(manifest):
         return False
     expected = {BROWSER_VECTORS: head["vectors_sha256"]}
+    if "art" in head:
+        expected[head["art"]["file"]] = head["art"]["sha256"]
     if "embedding" in head:
         recognition = head["recognition"]
         read = recognition.get("reading", {})

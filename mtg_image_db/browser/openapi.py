@@ -12,6 +12,7 @@ import typing
 from dataclasses import fields
 from typing import Any
 
+from mtg_image_db.art_windows import REGIONS
 from mtg_image_db.index.reader import Face, Match
 from mtg_image_db.index.word_search import Found
 from mtg_image_db.recognition.cards import STATES, Card
@@ -45,12 +46,14 @@ def description() -> dict[str, Any]:
                 [_query("q", "words of the name, set and number", ""),
                  _query("text", "instead of q: what the picture shows. The cards are then Found", ""),
                  _query("not", "with text: what the picture does not show", ""),
+                 _region("with text: what of the cards is compared"),
                  _query("limit", "at most so many", 24), _query("offset", "with q: after so many", 0)],
                 ("422", "501"))},
             "/api/cards/{row}/similar": {"get": _operation(
                 "The cards that look most like one", {"matches": _list("Match")},
                 [{"name": "row", "in": "path", "required": True, "schema": {"type": "integer"}},
-                 _query("k", "so many", 10)], ("404", "422"))},
+                 _query("k", "so many", 10), _region("what is compared: the art, if the index has vectors of it")],
+                ("404", "422", "501"))},
             "/healthz": {"get": _operation("Whether the service answers", {
                 "status": {"type": "string"}, "faces": {"type": "integer"}}, [], ())}}}
 
@@ -66,6 +69,11 @@ def _operation(summary: str, answer: dict[str, Any], parameters: list[dict[str, 
 def _query(name: str, meaning: str, default: str | int) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": meaning,
             "schema": {"type": PLAIN[type(default)], "default": default}}
+
+
+def _region(meaning: str) -> dict[str, Any]:
+    schema = {"type": "string", "enum": list(REGIONS)}
+    return {"name": "region", "in": "query", "description": meaning, "schema": schema}
 
 
 def _schema(hint: Any) -> dict[str, Any]:

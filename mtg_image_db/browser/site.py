@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtg_image_db.artefacts import MODEL
+from mtg_image_db.artefacts import ART_EMBEDDINGS, MODEL
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
 from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.browser.network_files import can_read
@@ -34,8 +34,10 @@ class Site:
 
 def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
     """True if the browser's files are missing, damaged, not of this build, or without the model although there are
-    pictures to measure it on, or without what reads text. manifest is the build's."""
+    pictures to measure it on, or without what reads text or the vectors of the art. manifest is the build's."""
     if not is_current(site.exported, manifest):
+        return True
+    if ART_EMBEDDINGS in manifest["outputs"] and "art" not in exported_head(site.exported):
         return True
     is_complete = has_model(site) and (_has_reading(site) or not _reads(site))
     return not is_complete and can_export_model(site, manifest)
@@ -46,7 +48,8 @@ def export_for(site: Site, manifest: dict[str, Any]) -> None:
     head, with_model = exported_head(site.exported), can_export_model(site, manifest)
     compact = head["version"] == COLUMNS_FORMAT if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
-    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None, _reads(site))
+    options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None, _reads(site),
+                            ART_EMBEDDINGS in manifest["outputs"])
     try:
         export(options, manifest)
     except SuiteError as error:

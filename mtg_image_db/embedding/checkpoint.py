@@ -33,7 +33,7 @@ from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 # art_hash that of its art window.
 SOURCE_DTYPE = np.dtype([("name", "S45"), ("digest", "S32"), ("bytes", "<i8"), ("mtime_ns", "<i8"),
                          ("hash", "u1", (HASH_BYTES,)), ("art_hash", "u1", (ART_HASH_BYTES,))])
-LOCK_FILE, LOCK_SECONDS = ".checkpoint.lock", 30.0
+LOCK_FILE, LOCK_SECONDS = "checkpoint.lock", 30.0  # hidden: a dot comes before it
 
 
 def content_digest(data: bytes) -> str:
@@ -48,15 +48,18 @@ class Checkpoint:
     made_with is Embedder.made_with of the last vectors. seconds is the time spent on saving.
     """
 
-    def __init__(self, out: Path, fingerprint: str, resume: bool = True, lock: bool = True) -> None:
+    def __init__(self, out: Path, fingerprint: str, resume: bool = True, lock: bool = True, prefix: str = "") -> None:
         """Take the checkpoint in the folder. With resume, keep the rows that an interrupted build of this model left.
-        lock=False (--no-lock) does not look for another process.
+        lock=False (--no-lock) does not look for another process. A prefix of the files' names lets a build have a
+        second checkpoint.
 
         Raises SuiteError if another process still holds the checkpoint.
         """
         self.out, self.made_with, self.seconds = out, dict[str, str](), 0.0
         self.dimension = self.rows = 0
-        self._fingerprint, self._lock = fingerprint, _hold(out, lock)
+        self._arrays, self._meta, self._rows = (
+            out / f"{prefix}{name}" for name in (CHECKPOINT, CHECKPOINT_META, CHECKPOINT_ROWS))
+        self._fingerprint, self._lock = fingerprint, _hold(out / f".{prefix}{LOCK_FILE}", lock)
         self._ends, self._crcs, self._crc = list[int](), list[int](), 0
         self._file: BinaryIO | None = None
         if resume:
@@ -83,7 +86,7 @@ class Checkpoint:
 
     def append(self, sources: NDArray[np.void], vectors: NDArray[np.float32], made_with: Mapping[str, str]) -> None:
         """Add rows: SOURCE_DTYPE [n] and float32 [n, D]. made_with is Embedder.made_with."""
-        path = self.out / CHECKPOINT_ROWS
+        path = self._rows
         if self._file is None:
             self.dimension = self.dimension or vectors.shape[1]
             self._file = open(path, "r+b" if self.rows else "w+b")  # noqa: SIM115 - close() does
@@ -103,14 +106,14 @@ class Checkpoint:
         if self._file is None or not self.pending:
             return
         started = time.monotonic()
-        with name_errors(self.out / CHECKPOINT_ROWS):
+        with name_errors(self._rows):
             sync(self._file)
         ends, crcs = [*self._ends, self.rows], [*self._crcs, self._crc]
-        write_json(self.out / CHECKPOINT_META,
+        write_json(self._meta,
                    {"version": FORMAT_VERSIONS["checkpoint"], "timestamp": utc_now(),
                     "model_fingerprint": self._fingerprint, "dimension": self.dimension, "rows": self.rows,
                     "made_with": self.made_with})
-        with atomic_file(self.out / CHECKPOINT) as file:
+        with atomic_file(self._arrays) as file:
             np.savez(file, ends=np.array(ends, np.int64), crcs=np.array(crcs, np.uint32))
         # last: if an interruption comes before, the next save writes these rows
         self._ends, self._crcs, self._crc = ends, crcs, 0
@@ -118,8 +121,8 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Delete the checkpoint and close it. The finished build holds its rows."""
-        for name in (CHECKPOINT_META, CHECKPOINT, CHECKPOINT_ROWS):
-            (self.out / name).unlink(missing_ok=True)
+        for path in (self._meta, self._arrays, self._rows):
+            path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
@@ -133,20 +136,20 @@ class Checkpoint:
 
     def _mapped(self) -> NDArray[np.void]:
         if self._file is not None:
-            with name_errors(self.out / CHECKPOINT_ROWS):
+            with name_errors(self._rows):
                 self._file.flush()
-        return np.memmap(self.out / CHECKPOINT_ROWS, self._row_dtype(), "r", shape=(self.rows,))
+        return np.memmap(self._rows, self._row_dtype(), "r", shape=(self.rows,))
 
     def _resume(self) -> None:
         """Read the rows of an interrupted build, up to the first segment whose checksum differs."""
-        meta, path = read_json(self.out / CHECKPOINT_META), self.out / CHECKPOINT_ROWS
+        meta, path = read_json(self._meta), self._rows
         if meta is None or meta.get("model_fingerprint") != self._fingerprint or not path.exists():
             return
         try:
             if meta["version"] != FORMAT_VERSIONS["checkpoint"]:
                 say(f"The checkpoint in {self.out} is of another version of these scripts and is not used.")
                 return
-            with np.load(self.out / CHECKPOINT, allow_pickle=False) as segments:
+            with np.load(self._arrays, allow_pickle=False) as segments:
                 ends, crcs = segments["ends"].tolist(), segments["crcs"].tolist()
             made_with = _texts(meta.get("made_with", {}))
             self.dimension = int(meta["dimension"])
@@ -175,11 +178,11 @@ def _texts(value: Mapping[str, Any]) -> dict[str, str]:
     return {str(key): str(text) for key, text in dict(value).items()}
 
 
-def _hold(out: Path, lock: bool) -> contextlib.ExitStack:
+def _hold(path: Path, lock: bool) -> contextlib.ExitStack:
     """Lock the checkpoint for this process. Waits a while: after a kill of build_mtg_faiss.py, its second process still
     holds it for a moment."""
     try:
-        return hold(out / LOCK_FILE, LOCK_SECONDS, lock)
+        return hold(path, LOCK_SECONDS, lock)
     except HeldElsewhere as error:
-        raise SuiteError("Build Error", "an interrupted build does not end", f"{error} holds {out / LOCK_FILE}",
+        raise SuiteError("Build Error", "an interrupted build does not end", f"{error} holds {path}",
                          f"Run the same command again in a minute, or end the old process. {IF_STALE}") from error

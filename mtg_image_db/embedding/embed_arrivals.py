@@ -22,7 +22,7 @@ from typing import NamedTuple
 from mtg_image_db.artefacts import read_manifest
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
-from mtg_image_db.embedding.embed_pictures import EmbedOptions, Loaded, embed_stream, read_pictures
+from mtg_image_db.embedding.embed_pictures import EmbedOptions, Loaded, Pictures, embed_stream, read_pictures
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 
@@ -53,7 +53,7 @@ def embed_names(job: Job) -> None:
             started = time.monotonic()
             chunk = [names.get(), *(names.get() for _ in range(names.qsize()))]
             waited[0] += time.monotonic() - started
-            for loaded in read_pictures(job.cache, chunk, range(len(chunk)), store, job.spec, job.embed):
+            for loaded in read_pictures(Pictures(job.cache, chunk), range(len(chunk)), store, job.spec, job.embed):
                 if closed.is_set():
                     raise EOFError  # not a return: the build embeds the pictures of an unfilled batch
                 yield loaded

@@ -1,6 +1,6 @@
 """Cached pictures -> vectors. Threads decode ahead of the model, which embeds in batches. The store keeps the vectors.
 
-    embedded = embed_pictures(cache, names, store, spec, EmbedOptions())
+    embedded = embed_pictures(Pictures(cache, names), store, spec, EmbedOptions())
 
 Reads   the pictures in the cache
 Writes  through the vector store: the checkpoint in <out>
@@ -8,10 +8,11 @@ Writes  through the vector store: the checkpoint in <out>
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import ART, Window
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import Progress, say
 from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE, content_digest
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.picture_hash import ART_HASH_BYTES, HASH_BYTES, art_hash, picture_hash
-from mtg_image_db.embedding.preparation import Resize, prepare
+from mtg_image_db.embedding.preparation import prepare
 from mtg_image_db.embedding.runtimes import AnyEmbedder, RunOptions, build_runtime, open_embedder, resize_of
 from mtg_image_db.embedding.vector_store import VectorStore
 from mtg_image_db.memory import stop_keeping_freed_memory
@@ -47,6 +49,13 @@ class EmbedOptions:
     run: RunOptions = field(default_factory=RunOptions)
     verify: bool = True
     checkpoint_frequency: int = 500
+
+
+class Pictures(NamedTuple):
+    """Files of the cache. windows are where their art lies, for a model of the art: None for the usual place."""
+    cache: Path
+    names: Sequence[str]
+    windows: Sequence[Window | None] | None = None
 
 
 class Loaded(NamedTuple):
@@ -87,27 +96,27 @@ class Embedded:
         return np.flatnonzero(self.refs >= 0).astype(np.int64)
 
 
-def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: ModelSpec,
-                   options: EmbedOptions) -> Embedded:
-    """Put a vector into the store for every named file that is a complete picture. Known files are not opened.
+def embed_pictures(pictures: Pictures, store: VectorStore, spec: ModelSpec, options: EmbedOptions) -> Embedded:
+    """Put a vector into the store for every file that is a complete picture. Known files are not opened.
 
     Loads the model when the first new picture needs it. Saves the new vectors every checkpoint_frequency pictures, and
     when the build is interrupted. Raises SuiteError if the model fails.
     """
-    started = time.monotonic()
+    started, names = time.monotonic(), pictures.names
     refs, sources = np.full(len(names), -1, np.int64), np.zeros(len(names), SOURCE_DTYPE)
     reasons: dict[int, str] = {}
     to_read = []
-    for i, ref in enumerate(_unchanged(cache, names, store)):
+    for i, ref in enumerate(_unchanged(pictures, store)):
         if ref is None:
             to_read.append(i)
         else:
             refs[i], sources[i] = ref, store.source(ref)
-    say(f"{len(names):,} pictures in the cache: {len(names) - len(to_read):,} unchanged, "
-        f"{len(to_read):,} to read.")
-    progress = Progress("Embedding", len(to_read))
+    what, doing = ("art of ", "Embedding art") if spec.region == ART else ("", "Embedding")
+    say(f"{len(names):,} pictures in the cache: {what}{len(names) - len(to_read):,} unchanged, {what}{len(to_read):,} "
+        "to read.")
+    progress = Progress(doing, len(to_read))
     try:
-        for outcome in embed_stream(read_pictures(cache, names, to_read, store, spec, options), store, spec, options):
+        for outcome in embed_stream(read_pictures(pictures, to_read, store, spec, options), store, spec, options):
             refs[outcome.i], sources[outcome.i] = outcome.ref, outcome.source
             if outcome.reason:
                 reasons[outcome.i] = outcome.reason
@@ -125,8 +134,10 @@ def embed_pictures(cache: Path, names: Sequence[str], store: VectorStore, spec: 
                     time.monotonic() - started, store.checkpoint.made_with)
 
 
-def load_picture(path: Path, store: VectorStore, spec: ModelSpec, resize: Resize, verify: bool) -> Loaded:
-    """Read a cache file once. The digest comes from its bytes. Decoding them for the model validates the picture."""
+def load_picture(path: Path, store: VectorStore, prepared: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+                 verify: bool) -> Loaded:
+    """Read a cache file once. The digest comes from its bytes. Decoding them for the model validates the picture.
+    prepared is preparation.prepare for this model and picture."""
     try:
         data, status = path.read_bytes(), path.stat()
     except OSError as error:
@@ -139,19 +150,20 @@ def load_picture(path: Path, store: VectorStore, spec: ModelSpec, resize: Resize
         return Loaded((*source, *hashes))
     try:
         picture = open_pixels(data, verify)
-        pixels = prepare(picture, spec, resize) if ref is None else NO_PIXELS
+        pixels = prepared(picture) if ref is None else NO_PIXELS
         return Loaded((*source, picture_hash(picture), art_hash(picture)), pixels)
     except InvalidContent as error:
         return Loaded((*source, *NO_HASHES), reason=f"invalid: {error}")
 
 
-def read_pictures(cache: Path, names: Sequence[str], which: Sequence[int], store: VectorStore, spec: ModelSpec,
+def read_pictures(pictures: Pictures, which: Sequence[int], store: VectorStore, spec: ModelSpec,
                   options: EmbedOptions) -> Iterator[tuple[int, Loaded]]:
-    """Yield (i, the picture of names[i]) for each i of which."""
-    resize = resize_of(build_runtime(spec, options.run))
+    """Yield (i, picture i) for each i of which."""
+    resize, windows = resize_of(build_runtime(spec, options.run)), pictures.windows
 
     def load(i: int) -> tuple[int, Loaded]:
-        return i, load_picture(cache / names[i], store, spec, resize, options.verify)
+        prepared = functools.partial(prepare, spec=spec, resize=resize, window=windows[i] if windows else None)
+        return i, load_picture(pictures.cache / pictures.names[i], store, prepared, options.verify)
 
     threads = min(os.cpu_count() or 1, DECODE_THREADS)
     with contextlib.closing(map_ahead(load, which, threads, DECODE_AHEAD * options.batch)) as loaded:
@@ -201,10 +213,10 @@ def _embed_batch(waiting: list[list[tuple[int, Loaded]]], model: AnyEmbedder, st
     return outcomes
 
 
-def _unchanged(cache: Path, names: Sequence[str], store: VectorStore) -> Iterator[int | None]:
+def _unchanged(pictures: Pictures, store: VectorStore) -> Iterator[int | None]:
     """Yield for each file the ref of its vector, or None if its size or time has changed."""
-    for name in names:
-        status = _status(cache / name)
+    for name in pictures.names:
+        status = _status(pictures.cache / name)
         yield store.unchanged(name, status.st_size, status.st_mtime_ns) if status else None
 
 

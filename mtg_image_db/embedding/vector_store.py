@@ -4,7 +4,7 @@
     ref = store.with_content(digest)
 
 A ref is the number of a vector in the store. The previous build's rows come first, then the checkpoint's.
-Reads   <out>/mtg_embeddings.npy and mtg_pictures.npy
+Reads   <out>/mtg_embeddings.npy or mtg_art_embeddings.npy, and mtg_pictures.npy
 Writes  through the checkpoint
 """
 from __future__ import annotations
@@ -31,14 +31,17 @@ class KnownVectors:
     has_art_hashes: bool = True
 
 
-def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: str) -> KnownVectors:
-    """The vectors of the finished build in out, if its manifest names the same model. Otherwise none."""
-    if manifest is None or manifest["model_fingerprint"] != fingerprint:
+def previous_vectors(out: Path, manifest: dict[str, Any] | None, fingerprint: str,
+                     file: str = EMBEDDINGS) -> KnownVectors:
+    """The vectors of the finished build in out, if its manifest names the same model. Otherwise none. file is
+    EMBEDDINGS, or ART_EMBEDDINGS for those of the art."""
+    recorded = "model_fingerprint" if file == EMBEDDINGS else "art_fingerprint"
+    if manifest is None or manifest.get(recorded) != fingerprint:
         return KnownVectors()
     try:
-        verify(out, manifest, (EMBEDDINGS, PICTURES))
+        verify(out, manifest, (file, PICTURES))
         sources = np.load(out / PICTURES, allow_pickle=False)
-        vectors = np.load(out / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+        vectors = np.load(out / file, mmap_mode="r", allow_pickle=False)
     except (SuiteError, OSError, ValueError, KeyError, TypeError) as error:
         why = f"Details: {error.details}" if isinstance(error, SuiteError) else error
         say(f"The previous build's vectors are not used. {why}")

@@ -5,32 +5,34 @@
 
 Reads   the bulk snapshots and the pictures in <cache>, and the previous build in <out> for its vectors
 Writes  <out>/mtg_embeddings.npy, mtg_meta.jsonl, mtg_cards.faiss, kept_indices.npy, mtg_pictures.npy, rejected.jsonl,
-        mtg_printings.jsonl, model.onnx, text.onnx, text_tokenizer.json, and last build_manifest.json; a checkpoint
-        while it runs
+        mtg_art_embeddings.npy, mtg_printings.jsonl, model.onnx, text.onnx, text_tokenizer.json, and last
+        build_manifest.json; a checkpoint while it runs
 """
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtg_image_db.artefacts import INDEX, PICTURES, commit, finish_commit, read_manifest, staged, verify
+from mtg_image_db.art_windows import ART, CARD, Window, window_in
+from mtg_image_db.artefacts import ART_EMBEDDINGS, INDEX, PICTURES, commit, finish_commit, read_manifest, staged, verify
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
-from mtg_image_db.embedding.embed_pictures import embed_pictures
+from mtg_image_db.embedding.embed_pictures import Pictures, embed_pictures
 from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_model
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 from mtg_image_db.index import hnsw
+from mtg_image_db.index.art_vectors import ART_PREFIX, art_spec, embed_art, with_both
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
-from mtg_image_db.index.model_file import stage_network, stage_words
+from mtg_image_db.index.model_file import sample_pictures, stage_network, stage_words
 from mtg_image_db.index.printings_file import stage_printings
-from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
+from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows, stage_vectors
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 from mtg_image_db.scryfall.bulk import Snapshot, local_printings, local_snapshot
@@ -82,10 +84,13 @@ def spec_from_options(options: BuildOptions) -> ModelSpec:
         say(f"Keeping the model of the index in {options.out}: {model}. To change it, use --model.")
         pretrained = pretrained or built["pretrained"]
     fit = options.fit or (built["fit"] if as_before else "crop")
-    spec = describe_model(model, pretrained, fit, options.size or (built["target_size"] if as_before else None))
+    size = options.size or (built["target_size"] if as_before else None)
+    region = options.region or (built.get("region", CARD) if as_before else CARD)
+    spec = replace(describe_model(model, pretrained, fit, size), region=region)
     if previous and previous["model_fingerprint"] != spec.fingerprint:
         say(f"The index in {options.out} is of {built['model']} ({built['pretrained']}, fit {built['fit']}, "
-            f"{built['target_size']} pixels): every picture is embedded anew with {model}.")
+            f"{built['target_size']} pixels, region {built.get('region', CARD)}): every picture is embedded anew with "
+            f"{model}, region {region}.")
     return spec
 
 
@@ -103,29 +108,42 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
     if not table.names:
         raise _nothing_to_embed(options, table, 0, "no face has a picture in the cache")
     spec = spec or spec_from_options(options)
+    of_art = art_spec(options, previous, spec)
     known = KnownVectors() if options.rebuild else previous_vectors(out, previous, spec.fingerprint)
     with contextlib.closing(Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0,
-                                       options.lock)) as checkpoint:
+                                       options.lock)) as checkpoint, \
+            contextlib.closing(Checkpoint(out, of_art.fingerprint if of_art else "", options.resume, options.lock,
+                                          ART_PREFIX)) as art_checkpoint:
         store = _open_store(known, checkpoint, ahead)
         clock.lap("prepare")
-        faces, dimension = len(table.names), known.vectors.shape[1]
+        faces, dimension = len(table.names) * (2 if of_art else 1), known.vectors.shape[1]
         with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m, printings)):
-            embedded = embed_pictures(options.source.cache, table.names, store, spec, options.embed)
+            windows = _windows(table) if ART in (spec.region, of_art and of_art.region) else None
+            pictures = Pictures(options.source.cache, table.names, windows)
+            embedded = embed_pictures(pictures, store, spec, options.embed)
             clock.lap("embed")
+            art = embed_art(pictures, of_art, art_checkpoint, previous, options) if of_art else None
+            if art:
+                embedded = with_both(embedded, art)
+                clock.lap("embed_art")
             if not len(embedded.kept):
                 raise _nothing_to_embed(options, table, len(embedded.reasons), "no cached picture is valid")
             rows = stage_rows(out, table, embedded, store)
+            if art:
+                stage_vectors(out, ART_EMBEDDINGS, art.store, art.embedded.refs[embedded.kept])
             clock.lap("write")
-            counts, made_with = count(table, embedded, rows), embedded.made_with
+            counts, made_with = count(table, embedded, rows) | (art.counts if art else {}), embedded.made_with
+            seen = [windows[i] for i in embedded.kept.tolist()] if windows and spec.region == ART else None
             seconds = embedded.seconds + ahead.seconds
-            del known, table, store, embedded  # now on disk. The index needs their 1.1 GB (500,000 faces)
+            del known, table, store, embedded, art  # now on disk. The index needs their 1.1 GB (500,000 faces)
             index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
             hnsw.save(index, staged(out, INDEX))
             clock.lap("index")
             quality = hnsw.measure(index, rows.vectors, rows.nodes)
             clock.lap("quality")
             sources = np.load(staged(out, PICTURES), allow_pickle=False)
-            counts |= stage_network(out, spec, previous, options.source.cache, sources, rows.vectors)
+            counts |= stage_network(out, spec, previous,
+                                    lambda: sample_pictures(sources, options.source.cache, seen), rows.vectors)
             stage_words(out, spec, previous)
             clock.lap("model")
             printing_counts, listed = stage_printings(out, printings)
@@ -135,10 +153,16 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             stages = clock.seconds | {"checkpoints": round(checkpoint.seconds, 3)} | (
                 {"embed_during_download": round(ahead.seconds, 3)} if ahead.embedded else {})
             counts |= printing_counts | {"images_per_second": rate, "seconds": stages}
-            facts = Facts(snapshot, listed, spec, made_with, counts, quality)
+            facts = Facts(snapshot, listed, spec, of_art, made_with, counts, quality)
             manifest = commit(out, manifest_of(options, facts, previous))
         checkpoint.discard()
+        art_checkpoint.discard()
     return BuildResult(manifest, out)
+
+
+def _windows(table: FaceTable) -> list[Window | None]:
+    """Where the art of each picture lies."""
+    return [window_in(table.metadata[i]) for i in range(len(table.names))]
 
 
 def _open_store(known: KnownVectors, checkpoint: Checkpoint, ahead: AheadResult) -> VectorStore:

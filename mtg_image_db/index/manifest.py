@@ -31,7 +31,8 @@ from mtg_image_db.scryfall.faces import Source
 class BuildOptions:
     """The faces, the model and the parameters of a build.
 
-    If model is None, it is the model of the index in out, with its weights, fit and size, or else the default model.
+    If model is None, it is the model of the index in out, with its weights, fit, size and region, or else the default
+    model. with_art makes the vectors of the art, too (None: if the index in out has them).
     resume continues an interrupted build. rebuild ignores the previous build's vectors. lock=False (--no-lock) is for
     file systems without locks.
     """
@@ -41,6 +42,8 @@ class BuildOptions:
     pretrained: str | None = None
     fit: str | None = None
     size: int | None = None
+    region: str | None = None
+    with_art: bool | None = None
     embed: EmbedOptions = field(default_factory=EmbedOptions)
     hnsw: HnswParameters = field(default_factory=HnswParameters)
     resume: bool = True
@@ -50,11 +53,13 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts known at the end of a build. printings is the bulk file of mtg_printings.jsonl, if there is one. made_with
-    is Embedder.made_with of the new vectors, if there are any."""
+    """Facts known at the end of a build. art is the model of mtg_art_embeddings.npy, if there is that file. printings
+    is the bulk file of mtg_printings.jsonl, if there is one. made_with is Embedder.made_with of the new vectors, if
+    there are any."""
     snapshot: Snapshot
     printings: Snapshot | None
     spec: ModelSpec
+    art: ModelSpec | None
     made_with: Mapping[str, str]
     statistics: Mapping[str, Any]
     quality: Quality
@@ -88,8 +93,9 @@ def manifest_of(options: BuildOptions, facts: Facts, previous: dict[str, Any] | 
             "statistics": facts.statistics, "quality": asdict(facts.quality),
             "environment": _environment(facts.spec) | {"cpu_capability": machine.get("cpu_capability")},
             "source": facts.snapshot.described() | {"printings": facts.printings and facts.printings.described()},
-            "model_fingerprint": facts.spec.fingerprint, "download": read_json(options.out / DOWNLOAD_MANIFEST),
-            "git_commit": _git_commit()}
+            "model_fingerprint": facts.spec.fingerprint,
+            "art_fingerprint": facts.art and facts.art.fingerprint,
+            "download": read_json(options.out / DOWNLOAD_MANIFEST), "git_commit": _git_commit()}
 
 
 def count(table: FaceTable, embedded: Embedded, rows: Rows) -> dict[str, Any]:

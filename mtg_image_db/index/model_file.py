@@ -1,6 +1,6 @@
 """The model of an index as ONNX, beside the index: so the folder is all that a query needs.
 
-    statistics = stage_network(out, spec, previous, cache, sources, vectors)
+    statistics = stage_network(out, spec, previous, lambda: sample_pictures(sources, cache), vectors)
     stage_words(out, spec, previous)
 
 Reads   the model's weights, or the networks of the previous build, and a few pictures of the cache
@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import CARD, USUAL, Window, cut
 from mtg_image_db.artefacts import MODEL, TEXT_MODEL, TOKENIZER, matches_manifest, staged
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import SuiteError, say
@@ -27,22 +29,24 @@ from mtg_image_db.embedding.runtimes import has_torch
 from mtg_image_db.embedding.text_tower import export_text_tower, has_words, tokenizer_json
 
 SAMPLE, TRIED = 32, 1000  # pictures on which the network is compared with the index's vectors; rows tried for them
+Sample = tuple[Sequence[int], list[NDArray[np.uint8]]]  # rows, and their RGB pictures
 SAME_VECTOR = 0.99  # the lowest cosine allowed: vectors made in bf16 reach 0.999, another network's 0.9
 
 
-def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, cache: Path,
-                  sources: NDArray[np.void], vectors: NDArray[np.float32]) -> dict[str, float]:
+def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, sample: Callable[[], Sample],
+                  vectors: NDArray[np.float32]) -> dict[str, float]:
     """Stage the model as ONNX. Returns {"onnx_cosine": the lowest one to the index's vectors}, for the statistics.
 
-    sources (SOURCE_DTYPE [N]) and vectors (float32 [N, D]) are those of the rows. If the model cannot be written, or
-    gives other vectors, nothing is staged, which is said. The network of the previous build is used again.
+    sample gives pictures of rows as the model sees them. vectors (float32 [N, D]) are those of all rows. If the model
+    cannot be written, or gives other vectors, nothing is staged, which is said. The network of the previous build is
+    used again.
     """
     if previous and _kept(out, spec, previous, MODEL):
         return {key: value for key, value in previous.get("statistics", {}).items() if key == "onnx_cosine"}
     try:
         _write_network(staged(out, MODEL), spec)
-        rows, pictures = sample_pictures(sources, cache)
-        model = OnnxEmbedder(spec, staged(out, MODEL))
+        rows, pictures = sample()
+        model = OnnxEmbedder(replace(spec, region=CARD), staged(out, MODEL))  # the sample is what the model sees
         found = model.embed_photos(pictures) if pictures else np.zeros((0, vectors.shape[1]), np.float32)
         cosine = float((found * vectors[rows]).sum(axis=1).min(initial=1.0))
         if cosine >= SAME_VECTOR:
@@ -98,15 +102,17 @@ def _write_network(path: Path, spec: ModelSpec) -> None:
     path.write_bytes(export_tower(spec).SerializeToString())
 
 
-def sample_pictures(sources: NDArray[np.void], cache: Path) -> tuple[Sequence[int], list[NDArray[np.uint8]]]:
-    """(rows, RGB pictures) of at most SAMPLE rows whose cached picture has not changed."""
+def sample_pictures(sources: NDArray[np.void], cache: Path, windows: Sequence[Window | None] | None = None) -> Sample:
+    """At most SAMPLE rows whose cached picture has not changed, and these pictures. sources (SOURCE_DTYPE [N]) are
+    those of all rows. With the windows of all rows, it is the art that they show."""
     rows, pictures = [], []
     for row in np.random.default_rng(0).permutation(len(sources))[:TRIED].tolist():
         path = cache / sources[row]["name"].decode()
         with contextlib.suppress(InvalidContent, OSError):  # changed since the build: another picture is used
             data = path.read_bytes()
             if content_digest(data) == sources[row]["digest"].decode():
-                pictures.append(open_pixels(data))
+                picture = open_pixels(data)
+                pictures.append(cut(picture, windows[row] or USUAL) if windows else picture)
                 rows.append(row)
         if len(rows) == SAMPLE:
             break

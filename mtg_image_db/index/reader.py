@@ -29,6 +29,7 @@ from mtg_image_db.embedding.models import recorded_spec, spec_from_manifest
 from mtg_image_db.embedding.runtimes import ONNX, TORCH, AnyEmbedder, RunOptions, open_embedder, query_runtime
 from mtg_image_db.index import hash_search, hnsw
 from mtg_image_db.index.printings import PaperPrinting, Printings
+from mtg_image_db.index.vectors import require_cards
 
 ARTWORK, SAME_PICTURE = "illustration_id", "same_image_as"
 
@@ -136,12 +137,14 @@ class CardIndex:
         for row in sorted(measured, key=lambda row: -measured[row].score):
             if len(found) == k:
                 break
-            alike = measured[row]
-            numbers = {"score": alike.score, **alike._asdict()}
-            rounded: dict[str, Any] = {name: round(float(value), 4) for name, value in numbers.items()}
             for shown in [row, *self.sharing.get(self.face(row)["face_id"], ())][:k - len(found)]:
-                found.append(Match(rank=len(found) + 1, **rounded, **self.described(shown)))
+                found.append(self.match(shown, len(found) + 1, measured[row], measured[row].score))
         return found
+
+    def match(self, row: int, rank: int, alike: Measured, score: float) -> Match:
+        """The match of a row."""
+        rounded: dict[str, Any] = {name: round(float(value), 4) for name, value in alike._asdict().items()}
+        return Match(rank=rank, score=round(float(score), 4), **rounded, **self.described(row))
 
     def measured(self, row: int, rows: NDArray[np.int64], cosines: NDArray[np.float32]) -> dict[int, Measured]:
         """How alike the pictures of a row and of others (int64 [n]) are. Their cosines (float32 [n]) are known."""
@@ -229,8 +232,9 @@ def open_model(index_dir: Path, manifest: dict[str, Any], options: ModelOptions)
 
 
 def open_both(index_dir: Path, exact: bool, options: ModelOptions) -> tuple[CardIndex, AnyEmbedder]:
-    """Open the index and its model. The runtime is imported while the files are checked."""
+    """Open the index and its model, to name cards. The runtime is imported while the files are checked."""
     manifest = load_manifest(index_dir)
+    require_cards(index_dir, manifest)
     package = {ONNX: "onnxruntime", TORCH: "torch"}[_runtime_of(manifest, options)]
     threading.Thread(target=importlib.import_module, args=(package,)).start()
     index = read_index(index_dir, exact, manifest)

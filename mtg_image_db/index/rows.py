@@ -94,12 +94,7 @@ def stage_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
     """Stage all files but the index: vectors, their sources, kept indices, rejections and metadata. The rows are in the
     order of the faces."""
     kept = embedded.kept
-    with _writing(out, EMBEDDINGS) as file:
-        # Written, not mapped: on a full disk, a write raises an error, but a mapped page ends the process (SIGBUS).
-        np.lib.format.write_array_header_1_0(
-            file, {"descr": "<f4", "fortran_order": False, "shape": (len(kept), store.dimension)})
-        for start in range(0, len(kept), WRITE_ROWS):
-            file.write(store.vectors(embedded.refs[kept[start:start + WRITE_ROWS]]).data)
+    stage_vectors(out, EMBEDDINGS, store, embedded.refs[kept])
     for name, values in ((PICTURES, embedded.sources[kept]), (KEPT, table.positions[kept])):
         packed = io.BytesIO()  # numpy writes to a real file through C, and misses an error when the file is closed
         np.save(packed, values)
@@ -112,6 +107,16 @@ def stage_rows(out: Path, table: FaceTable, embedded: Embedded, store: VectorSto
     nodes = _write_metadata(out, table, embedded)
     vectors = np.load(staged(out, EMBEDDINGS), mmap_mode="r", allow_pickle=False)
     return Rows(vectors, nodes, _new_rows(store.previous.sources, embedded, nodes))
+
+
+def stage_vectors(out: Path, name: str, store: VectorStore, refs: NDArray[np.int64]) -> None:
+    """Stage the vectors of these refs as a file: float32 [len(refs), D]."""
+    with _writing(out, name) as file:
+        # Written, not mapped: on a full disk, a write raises an error, but a mapped page ends the process (SIGBUS).
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<f4", "fortran_order": False, "shape": (len(refs), store.dimension)})
+        for start in range(0, len(refs), WRITE_ROWS):
+            file.write(store.vectors(refs[start:start + WRITE_ROWS]).data)
 
 
 def _rejection(face: Mapping[str, Any], name: str, reason: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Writes  nothing
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import EMBEDDINGS, verify
+from mtg_image_db.art_windows import ART, CARD, COMPLETE, REGIONS
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.name_search import NameSearch
 from mtg_image_db.index.reader import Face, Match, ModelOptions, open_model, read_index
+from mtg_image_db.index.vectors import has_art, names_cards, open_vectors, region_of, require_cards
 from mtg_image_db.index.word_search import Found, Part, WordModel, best_rows, open_words
 from mtg_image_db.picture_formats import READABLE
 from mtg_image_db.recognition.card_reader import AUTO, READ, CardReader
@@ -48,20 +50,26 @@ class OpenIndex:
         self._loaded: PictureModel | None = None
         self._names: NameSearch | None = None
         self._words: WordModel | None = None
-        self._stored: NDArray[np.float32] | None = None
+        self._stored: dict[str, NDArray[np.float32]] = {}
         self._found = lru_cache(SEARCHES_KEPT)(self._rows_of)
 
     def __len__(self) -> int:
         """The number of indexed faces."""
         return len(self._index.metadata)
 
+    @property
+    def has_art(self) -> bool:
+        """True if the index has vectors of the art."""
+        return has_art(self._index.manifest)
+
     def name(self, picture: Picture, k: int = 1) -> list[Card]:
         """Name the cards in a picture: a path, a file's bytes, or RGB pixels (uint8 [H, W, 3]).
 
-        The cards are in reading order. Each has at most k matches. Raises SuiteError if the file cannot be read, or if
-        the picture is too long for a card.
+        The cards are in reading order. Each has at most k matches. Raises SuiteError if the file cannot be read, if the
+        picture is too long for a card, or if the index's pictures show the art alone.
         """
         _require(k, "k", 1)
+        require_cards(self._index_dir, self._index.manifest)
         with _readable(picture):
             photo, scale = _opened(picture)
             return in_file_pixels(self._named(photo, k), scale)
@@ -81,33 +89,51 @@ class OpenIndex:
         return len(self._found(text))
 
     def search_text(self, texts: Sequence[str], pictures: Sequence[Picture] = (),
-                    exclude: Sequence[str] = (), k: int = 10, least: float | None = None) -> list[Found]:
+                    exclude: Sequence[str] = (), k: int = 10, least: float | None = None,
+                    region: str | None = None) -> list[Found]:
         """The k faces whose pictures fit all texts and pictures best, and the texts of exclude least:
         ["a dragon over a burning village"]. Faces that stand out less than `least` standard deviations are left out
-        (None: as far as one of all faces stands out by chance). Raises SuiteError if the model has no words."""
+        (None: with texts, as far as one of all faces stands out by chance; pictures alone leave out none). region "art" compares the art of the faces, and
+        that of a card in a picture (None: what the index's vectors are of). Raises SuiteError if the model has no
+        words, or if the index has no vectors of the art."""
         _require(k, "k", 1)
+        region = self._region(region) or region_of(self._index.manifest)
+        vectors = self._vectors(region)
         if not any(text.strip() for text in texts) and not len(pictures):
             raise SuiteError("Invalid Arguments", "there is nothing to search for", f"{len(exclude)} texts to avoid",
                              "Give a text or a picture that cards shall fit.")
         words = list(self._word_model().embed([*texts, *exclude])) if texts or exclude else []
-        wanted = words[:len(texts)] + [self._embedded(picture) for picture in pictures]
+        embedded = self._art_of if region == ART else self._embedded
+        wanted = words[:len(texts)] + [embedded(picture) for picture in pictures]
         parts = [Part(vector) for vector in wanted] + [Part(vector, -1) for vector in words[len(texts):]]
-        best = best_rows(self._vectors(), parts, k, least)
+        best = best_rows(vectors, parts, k, -math.inf if least is None and not words else least)
         return [Found(**self._index.described(standing.row), rank=rank, stands_out=round(standing.stands_out, 2),
                       cosines=[round(cosine, 4) for cosine in standing.cosines])
                 for rank, standing in enumerate(best, 1)]
 
-    def similar(self, row: int, k: int = 10) -> list[Match]:
-        """The k faces whose pictures are most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl,
-        counted from 0. Raises IndexError if there is no such row."""
+    def similar(self, row: int, k: int = 10, region: str | None = None) -> list[Match]:
+        """The k faces most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl, counted from 0.
+        region "art" compares the art alone, and "card" the complete pictures (None: the art, if the index has vectors
+        of it). For the art, the score is the cosine. Raises IndexError if there is no such row."""
         _require(k, "k", 1)
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
-        face_id, vector = self._index.face(row)["face_id"], self._vectors()[row]
+        if (self._region(region) or (ART if self.has_art else CARD)) == ART:
+            return self._similar_art(row, k)
+        face_id, vector = self._index.face(row)["face_id"], self._vectors(CARD)[row]
         cosines, rows = (found[0] for found in self._index.nearest(vector[None], k + 1))
         matches = self._index.matches(self._index.measured(row, rows[rows >= 0], cosines[rows >= 0]), k + 1)
         others = [match for match in matches if match.face_id != face_id][:k]
         return [replace(match, rank=rank) for rank, match in enumerate(others, 1)]
+
+    def _similar_art(self, row: int, k: int) -> list[Match]:
+        vectors = self._vectors(ART)
+        cosines = vectors @ vectors[row]
+        rows = np.argsort(-cosines, kind="stable")[:k + 1]
+        rows = rows[rows != row][:k]
+        measured = self._index.measured(row, rows, cosines[rows])
+        return [self._index.match(other, rank, alike, alike.cosine)
+                for rank, (other, alike) in enumerate(measured.items(), 1)]
 
     def load_model(self) -> PictureModel:
         """The model. Loads it at the first call: then the first picture is named as fast as the next ones."""
@@ -116,22 +142,35 @@ class OpenIndex:
             return self._loaded
 
     def _embedded(self, picture: Picture) -> NDArray[np.float32]:
-        """The unit vector of a complete picture."""
+        """The unit vector of a complete picture, float32 [D]."""
         with _readable(picture):
             model = self.load_model()
-            return model.embed(model.prepare(_opened(picture)[0])[None])[0]
+            return model.embed(model.prepare(_opened(picture)[0], COMPLETE)[None])[0]
+
+    def _art_of(self, picture: Picture) -> NDArray[np.float32]:
+        """The unit vector of the art of the card in a picture, float32 [D]. If no card is recognised, or several, the
+        complete picture is taken for the art."""
+        cards = self.name(picture) if names_cards(self._index.manifest) else []
+        known = [card.matches[0].row for card in cards if card.accepted]
+        return self._vectors(ART)[known[0]] if len(known) == 1 else self._embedded(picture)
 
     def _word_model(self) -> WordModel:
         with self._lock:
             self._words = self._words or open_words(self._index_dir, self._index.manifest)
             return self._words
 
-    def _vectors(self) -> NDArray[np.float32]:
+    def _vectors(self, region: str) -> NDArray[np.float32]:
         with self._lock:
-            if self._stored is None:
-                verify(self._index_dir, self._index.manifest, (EMBEDDINGS,))
-                self._stored = np.load(self._index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-            return self._stored
+            if region not in self._stored:
+                self._stored[region] = open_vectors(self._index_dir, self._index.manifest, region)
+            return self._stored[region]
+
+    @staticmethod
+    def _region(region: str | None) -> str | None:
+        if region not in (None, *REGIONS):
+            raise SuiteError("Invalid Arguments", "there is no such region", f"region={region}",
+                             f"Use {' or '.join(REGIONS)}.")
+        return region
 
     def _rows_of(self, text: str) -> list[int]:
         with self._lock:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import Window
 from mtg_image_db.embedding import picture_hash
 from mtg_image_db.index.reader import CardIndex, Measured
 from mtg_image_db.recognition.corner_refiner import Place
@@ -32,7 +33,7 @@ class PictureModel(Protocol):
 
     @property
     def input_size(self) -> int: ...
-    def prepare(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+    def prepare(self, picture: NDArray[np.uint8], window: Window | None = None) -> NDArray[np.uint8]: ...
     def embed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]: ...
     def embed_photos(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]: ...
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mtg_image_db.arguments import ArgumentParser, cache_beside, number
+from mtg_image_db.arguments import ArgumentParser, cache_beside, number, one_of
+from mtg_image_db.art_windows import REGIONS
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, printable, say
 from mtg_image_db.index.reader import ModelOptions
 from mtg_image_db.index.word_search import Found, chance
@@ -28,12 +29,14 @@ K = 10  # cards, if the person gives no number
 @dataclass(frozen=True)
 class WordQuestion:
     """What the cards shall fit: texts and pictures. What they shall not fit: exclude. At most k cards that stand out at
-    least `least` standard deviations (None: what chance reaches)."""
+    least `least` standard deviations (None: what chance reaches, or for pictures alone any). region is what of the
+    cards is compared: the art, or the complete card (None: what the index's vectors are of)."""
     texts: Sequence[str] = ()
     pictures: Sequence[Path] = ()
     exclude: Sequence[str] = ()
     k: int = K
     least: float | None = None
+    region: str | None = None
 
     @property
     def shown(self) -> str:
@@ -43,17 +46,18 @@ class WordQuestion:
 
 @dataclass(frozen=True)
 class WordAnswer:
-    """The cards, the best first. `least` is how far a card had to stand out, in standard deviations."""
+    """The cards, the best first. `least` is how far a card had to stand out, in standard deviations, or None."""
     question: WordQuestion
     found: Sequence[Found]
-    least: float
+    least: float | None
 
 
 def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
     """Search the index. Raises SuiteError if it has no words, or if a picture cannot be read."""
-    least = chance(len(index)) if question.least is None else question.least
+    has_words = bool(question.texts or question.exclude)
+    least = chance(len(index)) if question.least is None and has_words else question.least
     return WordAnswer(question, index.search_text(question.texts, question.pictures, question.exclude, question.k,
-                                                  least), least)
+                                                  least, question.region), least)
 
 
 # The script's flags
@@ -67,6 +71,9 @@ def add_flags(parser: ArgumentParser) -> None:
                        help="a picture that the cards shall resemble, beside or instead of --text")
     words.add_argument("--not", action="append", default=[], dest="exclude", metavar="WORDS",
                        help="what the pictures shall not show")
+    words.add_argument("--region", type=one_of(*REGIONS), metavar="PART",
+                       help="what is compared: the complete card, or the art alone, if the index has vectors of it "
+                            "(default: card)")
     words.add_argument("--least", type=number(float, -100, 100), metavar="S",
                        help="how far a card must stand out of all, in standard deviations (default: as far as one of "
                             "all cards does by chance)")
@@ -81,8 +88,8 @@ def check(args: argparse.Namespace) -> Iterator[str]:
     """Yield a sentence for each invalid combination of arguments."""
     if is_asked(args) and (args.images or args.annotate or args.csv):
         yield "--text and --image: find cards by words; IMAGE, --annotate and --csv name cards"
-    if not is_asked(args) and (args.exclude or args.least is not None):
-        yield "--not and --least: are for --text WORDS or --image FILE"
+    if not is_asked(args) and (args.exclude or args.least is not None or args.region):
+        yield "--not, --region and --least: are for --text WORDS or --image FILE"
     yield from (f"{flag} '{text}': give a word" for flag, texts in (("--text", args.text), ("--not", args.exclude))
                 for text in texts if not text.strip())
 
@@ -91,7 +98,8 @@ def run(args: argparse.Namespace, model: ModelOptions) -> int:
     """Answer the question of the arguments on stdout. Returns the exit code."""
     say(f"Opening the index in {args.index_dir}.")
     index = OpenIndex(args.index_dir, model, read="off")
-    answer = ask(index, WordQuestion(args.text, args.image, args.exclude, args.k or K, args.least))
+    answer = ask(index, WordQuestion(args.text, args.image, args.exclude, args.k or K, args.least,
+                                     args.region))
     lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
     print("\n".join(lines), end="\n" * bool(lines), flush=True)
     say(printable(explained(answer, len(index))))
@@ -115,12 +123,14 @@ def json_line(answer: WordAnswer) -> str:
     """The answer as one JSON object, in ASCII: names come from the network."""
     question = answer.question
     return json.dumps({"query": {"text": list(question.texts), "image": list(map(str, question.pictures)),
-                                 "not": list(question.exclude)},
-                       "least": round(answer.least, 2), "matches": [asdict(face) for face in answer.found]})
+                                 "not": list(question.exclude), "region": question.region},
+                       "least": answer.least and round(answer.least, 2), "matches": [asdict(face) for face in answer.found]})
 
 
 def explained(answer: WordAnswer, rows: int) -> str:
     """What the numbers mean, in a sentence."""
+    if answer.least is None:
+        return f"The cards most like {answer.question.shown}, of {rows:,}."
     best = f"{len(answer.found)} card{'s' * (len(answer.found) != 1)}" if answer.found else "No card"
     why = f"as far as one of {rows:,} cards does by chance" if answer.question.least is None else "as --least says"
     return f"{best} for {answer.question.shown}. A card is shown if it stands out by {answer.least:.1f}: {why}."

@@ -59,7 +59,8 @@ from mtg_image_db.threads import affordable
 # Mean bytes of a picture, for --dry-run. From the table of image sizes in Scryfall's documentation, and from live
 # measurements of 2026.
 MEAN_BYTES = {"small": 15_000, "thumb": 9_000, "normal": 111_000, "grid": 62_000, "large": 181_000,
-              "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000}
+              "display": 93_000, "png": 1_355_000, "border_crop": 111_000, "crop": 63_000,
+              "art_crop": 102_000, "art": 58_000}  # art_crop: as much more than art as border_crop is than crop
 
 
 @dataclass(frozen=True)

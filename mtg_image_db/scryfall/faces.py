@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mtg_image_db.arguments import CACHE, OUT
+from mtg_image_db.art_windows import ART_SIZES, COMPLETE, Printed, Window, window_of
 from mtg_image_db.artefacts import artwork_key
 from mtg_image_db.console import printable
 from mtg_image_db.scryfall.card_objects import BulkReport, CardObject, read_cards
@@ -31,6 +32,8 @@ IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
+ART_KEYS = {key: (key, *ART_SIZES) for key in ART_SIZES}
+SIZES = (*IMAGE_KEYS, *ART_KEYS)
 WITHOUT_SCAN = ("missing", "placeholder")  # a card with this image_status has a "no image" picture in every size
 
 
@@ -38,7 +41,7 @@ WITHOUT_SCAN = ("missing", "placeholder")  # a card with this image_status has a
 class Source:
     """The faces to use, their bulk file and the folder of their pictures.
 
-    image_size is a key of IMAGE_KEYS. limit is the number of usable faces (None: all). bulk_file is a file to read
+    image_size is one of SIZES. limit is the number of usable faces (None: all). bulk_file is a file to read
     instead of the snapshot of this kind. printings is the kind of bulk file that lists the printings of each artwork,
     or NO_PRINTINGS.
     """
@@ -69,9 +72,10 @@ def printings_source(source: Source) -> Source | None:
 class Face:
     """One picture of a card: of the card itself, or of one side.
 
-    The fields up to cardmarket_id are the metadata line of the index. name is that of the side, and card_name that of
-    the card: "Delver of Secrets // Insectile Aberration". The last two ids are the shops' numbers. The next four
-    describe a printing. size_fallback is true if the card lacks the wanted size. skip_reason says why the face is not
+    The fields up to art_window are the metadata line of the index. name is that of the side, and card_name that of
+    the card: "Delver of Secrets // Insectile Aberration". The last two ids are the shops' numbers. art_window is
+    where the art lies in the picture (art_windows.Window), or None for the usual place. The next four describe a
+    printing. size_fallback is true if the card lacks the wanted size. skip_reason says why the face is not
     indexed. It is "" if it is indexed.
     """
     name: str
@@ -99,6 +103,7 @@ class Face:
     type_line: str
     tcgplayer_id: int | None
     cardmarket_id: int | None
+    art_window: Window | None
     border_color: str
     promo: bool
     promo_types: list[str]
@@ -107,7 +112,8 @@ class Face:
     skip_reason: str
 
     def metadata(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in METADATA_FIELDS}
+        window = self.art_window and list(self.art_window)
+        return {name: getattr(self, name) for name in METADATA_FIELDS} | {"art_window": window}
 
 
 METADATA_FIELDS = tuple(Face.__dataclass_fields__)[:-6]
@@ -232,10 +238,15 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         return value if isinstance(value := card.get(key), int) and not isinstance(value, bool) else None
 
     uris, colors = _pictures(side), side.get("colors") or card.get("colors")
-    # The wanted size, then the larger ones. A card with only smaller pictures gives its largest.
-    order = *IMAGE_KEYS[source.image_size], *reversed(_ASCENDING)
+    # The wanted size, then the larger ones. A card with only smaller pictures gives its largest. A card without a
+    # picture of its art gives that of the card.
+    wanted = source.image_size
+    order = *(ART_KEYS.get(wanted, ()) or IMAGE_KEYS[wanted]), *IMAGE_KEYS["normal"], *reversed(_ASCENDING)
     key = next((key for key in order if key in uris), "")
     url = uris.get(key, "")
+    printed = Printed(text("frame"), text("layout"), text("type_line"), text("border_color"),
+                      _texts(card.get("frame_effects")), _texts(card.get("keywords")),
+                      card.get("full_art") is True, card.get("textless") is True)
     return Face(
         name=text("name"), scryfall_id=card["id"], face_id=face_id, set=text("set"),
         collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
@@ -247,9 +258,10 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         card_name=card_name if isinstance(card_name := card.get("name"), str) else text("name"),
         set_name=text("set_name"), rarity=text("rarity"), finishes=_texts(card.get("finishes")),
         printed_name=text_or_none("printed_name"), type_line=text("type_line"), tcgplayer_id=number("tcgplayer_id"),
-        cardmarket_id=number("cardmarket_id"), border_color=text("border_color"), promo=card.get("promo") is True,
-        promo_types=_texts(card.get("promo_types")), full_art=card.get("full_art") is True,
-        size_fallback=key != source.image_size, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
+        cardmarket_id=number("cardmarket_id"),
+        art_window=COMPLETE if key in ART_KEYS else window_of(printed), border_color=printed.border,
+        promo=card.get("promo") is True, promo_types=_texts(card.get("promo_types")), full_art=printed.full_art,
+        size_fallback=key != wanted, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
 
 
 def _texts(value: object) -> list[str]:

@@ -56,6 +56,7 @@ export async function openCardIndex(base, onProgress = () => {}) {
     if (!hashes) throw new Error("The hashes are not loaded.");
     return hashes;
   };
+  let art = /** @type {Promise<ReturnType<typeof createRows>> | null} */ (null);
   let found = /** @type {ReturnType<typeof lookupsOf> | null} */ (null);
   const lookups = () => found ??= lookupsOf(rows, value);
 
@@ -67,6 +68,17 @@ export async function openCardIndex(base, onProgress = () => {}) {
     // cannot compare vectors.
     get vectors() {
       return openVectors();
+    },
+
+    // The vectors of the art of all rows, fetched when they are first needed. Where the export has none, those of the
+    // cards.
+    artVectors() {
+      if (!meta.art) return Promise.resolve(openVectors());
+      art ??= loadArt(base, meta).catch((error) => {
+        art = null; // so that the next question tries again
+        throw error;
+      });
+      return art;
     },
 
     // The hashes of all rows as 32-bit words: picture_hash.js compares them.
@@ -138,6 +150,12 @@ export async function openCardIndex(base, onProgress = () => {}) {
      */
     printingsOf: async (row) => (printings ? printings.ofArtwork(value(row, ARTWORK), value(row, "name")) : []),
   };
+}
+
+async function loadArt(base, { rows, dimension, scale, art: { file, sha256 } }) {
+  const made = createRows(rows, dimension, scale);
+  await readBytes(new URL(file, base), made.bytes, sha256);
+  return made;
 }
 
 // The printings that an export has, fetched when they are first needed, or null.

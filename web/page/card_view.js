@@ -42,7 +42,7 @@ export function cardView(engine, { addToList }) {
       if (mine !== asked || !engine.about.similar) return;
       const matches = await engine.like(row, { k: SIMILAR });
       if (mine !== asked) return;
-      similar.append(make("h2", { id: "similar-title" }, "Cards that look alike"),
+      similar.append(make("h2", { id: "similar-title" }, engine.about.art ? "Similar art" : "Cards that look alike"),
         make("ul", { class: "grid", role: "list" }, ...matches.map((match) => tileOf(match))));
     } catch (error) {
       if (mine === asked) showError(error.message);

@@ -52,7 +52,7 @@ export async function openIndex(base, onProgress = () => {}) {
     about: {
       cards: rows, dimension: meta.dimension, model: meta.model, similar, lacking,
       pictures: Boolean(meta.embedding) && pictures, reads: Boolean(meta.recognition?.reading?.networks),
-      collection: meta.collection,
+      collection: meta.collection, art: Boolean(meta.art) || meta.region === "art",
     },
 
     // {total, matches, notes}: the cards that fit a text, and what of it could not be searched. card_search.js explains
@@ -79,10 +79,11 @@ export async function openIndex(base, onProgress = () => {}) {
     // What the lines of a list mean: see listed_cards.js.
     listed: (lines) => findListed(lines, index),
 
-    // The k cards whose pictures are most like the picture of a row, without the row itself.
-    like(row, k) {
+    // The k cards most like a row, without the row itself: by their art, or with the region "card" by the complete
+    // pictures. Without vectors of the art, it is always the complete pictures.
+    async like(row, { k, region }) {
       if (!(Number.isInteger(row) && row >= 0 && row < rows)) throw new Error(`The index has no row ${row}.`);
-      const { vectors } = index;
+      const vectors = region === "card" ? index.vectors : await index.artVectors();
       return answer(vectors.nearest(vectors.vector(row), k + 1).filter((match) => match.row !== row).slice(0, k));
     },
 
@@ -163,7 +164,8 @@ async function loadRecognition(base, index, onProgress) {
   const { corners, refiner } = recognition.networks;
   const [model, places] = await Promise.all([
     fetched(preferred, (part) => onProgress({ what: "model", part }))
-      .then((bytes) => openEmbedder(bytes, { size, fit, mean: embedding.mean, std: embedding.std })),
+      .then((bytes) => openEmbedder(bytes, { size, fit, mean: embedding.mean, std: embedding.std,
+        window: embedding.window })),
     Promise.all([fetched(corners), fetched(refiner)]).then((networks) => openPlaces(...networks)),
     index.loadHashes(),
     loadOpenCv(),

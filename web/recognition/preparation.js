@@ -7,7 +7,10 @@
 
 /** @typedef {import("./pictures.js").Picture} Picture */
 /** @typedef {{picture: Picture, scale: number, width: number, height: number}} Decoded */
-/** @typedef {{size: number, fit: string, mean: number[], std: number[]}} ModelView  what a model sees of a picture */
+/**
+ * @typedef {{size: number, fit: string, mean: number[], std: number[], window?: number[] | null}} ModelView  what a
+ *   model sees of a picture. window: the part with the art (left, top, right, bottom, from 0 to 1), or all of it.
+ */
 
 const MAX_PIXELS = 100e6; // as in the Python scripts
 const PHOTO_PIXELS = 16e6; // as in common.py: a larger photo is decoded at 1/2 or 1/4 of its size
@@ -61,10 +64,11 @@ async function bitmapOf(blob) {
 /**
  * Float32Array [3 * size * size]: a plane each of red, green and blue, normalised. With the fit "crop" it shows the
  * square in the centre of the picture. "pad" shows all of the picture and adds black bars. "squash" changes its shape.
- * @param {Picture} picture
+ * @param {Picture} whole
  * @param {ModelView} view
  */
-export function tensor(picture, { size, fit, mean, std }) {
+export function tensor(whole, { size, fit, mean, std, window }) {
+  const picture = window ? cut(whole, window) : whole;
   const sides = [picture.width, picture.height];
   if (Math.max(...sides) > MAX_RATIO * Math.min(...sides)) throw new Error("This is no card's shape.");
   const side = fit === "pad" ? Math.max(...sides) : Math.min(...sides);
@@ -84,6 +88,22 @@ export function tensor(picture, { size, fit, mean, std }) {
     }
   }
   return pixels;
+}
+
+/**
+ * The part of a picture in a window, as art_windows.py cuts it.
+ * @param {Picture} picture
+ * @param {number[]} window
+ */
+function cut({ width, height, channels, data }, [left, top, right, bottom]) {
+  const [x, y, end, below] = [left * width, top * height, right * width, bottom * height].map(roundToEven);
+  const size = { width: Math.max(end - x, 1), height: Math.max(below - y, 1) };
+  const part = new Uint8ClampedArray(size.width * size.height * channels);
+  for (let row = 0; row < size.height; row++) {
+    const from = ((y + row) * width + x) * channels;
+    part.set(data.subarray(from, from + size.width * channels), row * size.width * channels);
+  }
+  return { ...size, channels, data: part };
 }
 
 // Resizes to RGB, bicubic with antialiasing, as PyTorch and Pillow do: first the width, then the height. Both steps
