@@ -79,7 +79,7 @@ def test_a_card_has_its_own_view(tab, site):
     tab.heading(card["name"])
     assert tab.page.get_by_role("link", name="Open on Scryfall").get_attribute("href") == card["scryfall_uri"]
     assert tab.page.locator(".large img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 488
-    assert tab.page.get_by_role("heading", name="Cards that look alike").is_visible()
+    assert tab.page.get_by_role("heading", name="Similar art").is_visible()
     tab.page.locator(".similar .tile").nth(11).wait_for()
     assert card["name"] not in tab.page.locator(".similar .name").all_inner_texts()
     tab.shown("card")

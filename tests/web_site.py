@@ -115,7 +115,8 @@ def site(finished, shared) -> Iterator[Site]:
     with made_once(shared / "site") as folder:
         if folder:
             shutil.copytree(finished.path, folder)
-            Workspace(folder).run("export_for_browser.py", "--with-model", "--with-reading")
+            Workspace(folder).build("--with-art")
+            Workspace(folder).run("export_for_browser.py", "--with-model", "--with-reading", "--with-art")
     workspace = Workspace(shared / "site")
     with served(workspace) as address:
         yield Site(workspace, address)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 
 from mtg_image_db.artefacts import (
+    BROWSER_ART,
     BROWSER_HASHES,
     BROWSER_META,
     BROWSER_NETWORKS,
@@ -28,8 +29,8 @@ from mtg_image_db.artefacts import (
 from mtg_image_db.browser.site import Site
 
 PICTURE = "picture"  # with a picture's quoted address as the query
-INDEX_FILES = {BROWSER_VECTORS, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS,
-               *BROWSER_NETWORKS}
+INDEX_FILES = {BROWSER_VECTORS, BROWSER_ART, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES,
+               BROWSER_PRINTINGS, *BROWSER_NETWORKS}
 # Not as this machine's settings say: a browser runs no module of another type.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
          ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".jpg": "image/jpeg",

@@ -111,9 +111,9 @@ def embed_pictures(pictures: Pictures, store: VectorStore, spec: ModelSpec, opti
             to_read.append(i)
         else:
             refs[i], sources[i] = ref, store.source(ref)
-    what, doing = ("art of ", "Embedding art") if spec.region == ART else ("", "Embedding")
-    say(f"{len(names):,} pictures in the cache: {what}{len(names) - len(to_read):,} unchanged, {what}{len(to_read):,} "
-        "to read.")
+    what, doing = (", for their art", "Embedding art") if spec.region == ART else ("", "Embedding")
+    say(f"{len(names):,} pictures in the cache{what}: {len(names) - len(to_read):,} unchanged, "
+        f"{len(to_read):,} to read.")
     progress = Progress(doing, len(to_read))
     try:
         for outcome in embed_stream(read_pictures(pictures, to_read, store, spec, options), store, spec, options):

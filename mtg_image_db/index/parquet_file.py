@@ -3,7 +3,7 @@
     result = write_parquet(Path("index_out"), Path("cards.parquet"), "float32")
 
 pyarrow (Apache-2.0, 160 MB) writes it: the format's own library, an extra of this package.
-Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl
+Reads   build_manifest.json, mtg_embeddings.npy, mtg_art_embeddings.npy if it is there, and mtg_meta.jsonl
 Writes  the Parquet file
 """
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtg_image_db.artefacts import EMBEDDINGS, META, load_manifest, release_pages, verify
+from mtg_image_db.art_windows import ART
+from mtg_image_db.artefacts import ART_EMBEDDINGS, META, load_manifest, release_pages, verify
 from mtg_image_db.common import atomic_file
 from mtg_image_db.console import SuiteError, disk_space
+from mtg_image_db.index.vectors import open_vectors, region_of
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.version import __version__
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PRECISIONS = "float32", "float16"
-ROW, VECTOR = "row", "vector"
+ROW, VECTOR, ART_VECTOR, WINDOW = "row", "vector", "art_vector", "art_window"
 GROUP_ROWS = 8192  # rows that are written, and later read, at a time: 17 MB of 512 float32 numbers
 
 
@@ -39,8 +41,9 @@ class ParquetResult:
 
 
 def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> ParquetResult:
-    """Write the file. Its columns: `row` (int32), the keys of mtg_meta.jsonl, and `vector`, a list of fixed size.
-    precision is one of PRECISIONS: float16 halves the file.
+    """Write the file. Its columns: `row` (int32), the keys of mtg_meta.jsonl, and `vector`, a list of fixed size. Also
+    `art_vector`, if the index has vectors of cards and of their art. precision is one of PRECISIONS: float16 halves the
+    file.
 
     The file's own metadata has the model, so that nobody compares vectors of two models. Raises SuiteError if pyarrow
     is missing, or if the index is not complete.
@@ -49,8 +52,11 @@ def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> 
     import pyarrow as pa
 
     manifest = load_manifest(index_dir)
-    verify(index_dir, manifest, (EMBEDDINGS, META))
-    vectors = np.load(index_dir / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
+    verify(index_dir, manifest, (META,))
+    vectors = open_vectors(index_dir, manifest, region_of(manifest))
+    columns = {VECTOR: vectors}
+    if ART_EMBEDDINGS in manifest["outputs"]:
+        columns[ART_VECTOR] = open_vectors(index_dir, manifest, ART)
     described = _metadata(index_dir / META)
     rows, dimension = vectors.shape
     if described.num_rows != rows:
@@ -58,17 +64,19 @@ def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> 
                          f"{rows} vectors, {described.num_rows} lines", "Run python build_embeddings.py again.")
     numbers = pa.float16() if precision == "float16" else pa.float32()
     schema = pa.schema([pa.field(ROW, pa.int32()), *described.schema,
-                        pa.field(VECTOR, pa.list_(numbers, dimension))], _origin(manifest))
+                        *(pa.field(name, pa.list_(numbers, dimension)) for name in columns)], _origin(manifest))
     remove_leftovers(target.parent)
-    with disk_space(lambda: float(vectors.nbytes + described.nbytes)), atomic_file(target) as file, \
+    with disk_space(lambda: float(len(columns) * vectors.nbytes + described.nbytes)), atomic_file(target) as file, \
             parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for start in range(0, rows, GROUP_ROWS):
             part = described.slice(start, GROUP_ROWS)
-            flat = np.asarray(vectors[start:start + GROUP_ROWS], np.dtype(precision)).ravel()
-            columns = [pa.array(np.arange(start, start + part.num_rows, dtype=np.int32)), *part.columns,
-                       pa.FixedSizeListArray.from_arrays(pa.array(flat, numbers), dimension)]
-            writer.write_table(pa.table(columns, schema=schema), GROUP_ROWS)
-            release_pages(vectors)
+            lists = []
+            for stored in columns.values():
+                flat = np.asarray(stored[start:start + GROUP_ROWS], np.dtype(precision)).ravel()
+                lists.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, numbers), dimension))
+                release_pages(stored)
+            table = [pa.array(np.arange(start, start + part.num_rows, dtype=np.int32)), *part.columns, *lists]
+            writer.write_table(pa.table(table, schema=schema), GROUP_ROWS)
     return ParquetResult(rows, dimension, described.num_columns, target.stat().st_size)
 
 
@@ -93,9 +101,12 @@ def _metadata(path: Path) -> pyarrow.Table:
 
 
 def _known_type(field: pyarrow.Field) -> pyarrow.Field:
-    """The field as text, if it has no value in any line, or if pyarrow takes its texts for times."""
+    """The field as text, if it has no value in any line, or if pyarrow takes its texts for times. The window of the art
+    is a list of numbers, also where no card has one."""
     import pyarrow as pa
 
+    if field.name == WINDOW:
+        return field.with_type(pa.list_(pa.float64()))
     if pa.types.is_null(field.type):
         return field.with_type(pa.string())
     if pa.types.is_list(field.type) and pa.types.is_null(field.type.value_type):
@@ -108,5 +119,5 @@ def _origin(manifest: dict[str, Any]) -> dict[str, str]:
     built = manifest["parameters"]
     return {"mtg-image-db": json.dumps({
         "version": __version__, "model": built["model"], "pretrained": built["pretrained"], "fit": built["fit"],
-        "size": built["target_size"], "model_fingerprint": manifest["model_fingerprint"],
+        "size": built["target_size"], "region": region_of(manifest), "model_fingerprint": manifest["model_fingerprint"],
         "metric": "cosine: the vectors have norm 1"})}

@@ -92,10 +92,13 @@ class OpenIndex:
                     exclude: Sequence[str] = (), k: int = 10, least: float | None = None,
                     region: str | None = None) -> list[Found]:
         """The k faces whose pictures fit all texts and pictures best, and the texts of exclude least:
-        ["a dragon over a burning village"]. Faces that stand out less than `least` standard deviations are left out
-        (None: with texts, as far as one of all faces stands out by chance; pictures alone leave out none). region "art" compares the art of the faces, and
-        that of a card in a picture (None: what the index's vectors are of). Raises SuiteError if the model has no
-        words, or if the index has no vectors of the art."""
+        ["a dragon over a burning village"].
+
+        Faces that stand out less than `least` standard deviations are left out. None: with texts, as far as one of all
+        faces stands out by chance; pictures alone leave out none. region "art" compares the art of the faces, and that
+        of a card in a picture. None: what the index's vectors are of. Raises SuiteError if the model has no words, or
+        if the index has no vectors of the art.
+        """
         _require(k, "k", 1)
         region = self._region(region) or region_of(self._index.manifest)
         vectors = self._vectors(region)

@@ -124,7 +124,8 @@ def json_line(answer: WordAnswer) -> str:
     question = answer.question
     return json.dumps({"query": {"text": list(question.texts), "image": list(map(str, question.pictures)),
                                  "not": list(question.exclude), "region": question.region},
-                       "least": answer.least and round(answer.least, 2), "matches": [asdict(face) for face in answer.found]})
+                       "least": answer.least and round(answer.least, 2),
+                       "matches": [asdict(face) for face in answer.found]})
 
 
 def explained(answer: WordAnswer, rows: int) -> str:
