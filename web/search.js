@@ -5,7 +5,7 @@
 //
 //     const index = await openIndex("./");                        // where meta.json and embeddings.i8bin are
 //     const { total, matches } = await index.search("t:goblin c:r", { limit: 10 });
-//     const similar = await index.like(matches[0].row);                     // more like this
+//     const similar = await index.like(matches[0].row);                     // similar art
 //     const { cards } = await index.name(file);          // a picture: File, Blob, ImageData, image, video or canvas
 //     for (const card of cards) show(card.state, card.matches[0].name, card.quad);
 //
