@@ -12,7 +12,7 @@ from conftest import assert_three_lines
 META_KEYS = ["name", "scryfall_id", "face_id", "set", "collector_number", "frame", "layout", "lang", "colors",
              "image_url", "card_url", "scryfall_uri", "oracle_id", "illustration_id", "artist", "released_at",
              "image_status", "card_name", "set_name", "rarity", "finishes", "printed_name", "type_line", "tcgplayer_id",
-             "cardmarket_id", "same_image_as"]
+             "cardmarket_id", "color_identity", "art_window", "same_image_as"]
 
 
 

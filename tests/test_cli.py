@@ -66,8 +66,8 @@ def test_importing_a_module_does_nothing(alone, module):
 
 
 @pytest.mark.parametrize("script, flags, named", [
-    ("download_images.py", ["--workers", "0", "--limit", "0", "--image-size", "art_crop", "--kind", "cards"],
-     ["--workers 0", "--limit 0", "--image-size art_crop", "--kind cards"]),
+    ("download_images.py", ["--workers", "0", "--limit", "0", "--image-size", "tiny", "--kind", "cards"],
+     ["--workers 0", "--limit 0", "--image-size tiny", "--kind cards"]),
     ("download_images.py", ["--workers", "129", "--timeout-connect", "0.5", "--timeout-read", "4",
                             "--max-retries", "-1", "--bulk-file", "nowhere.json"],
      ["--workers 129", "--timeout-connect 0.5", "--timeout-read 4", "--max-retries -1", "--bulk-file nowhere.json"]),

@@ -103,6 +103,7 @@ class Face:
     type_line: str
     tcgplayer_id: int | None
     cardmarket_id: int | None
+    color_identity: list[str]
     art_window: Window | None
     border_color: str
     promo: bool
@@ -258,7 +259,7 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         card_name=card_name if isinstance(card_name := card.get("name"), str) else text("name"),
         set_name=text("set_name"), rarity=text("rarity"), finishes=_texts(card.get("finishes")),
         printed_name=text_or_none("printed_name"), type_line=text("type_line"), tcgplayer_id=number("tcgplayer_id"),
-        cardmarket_id=number("cardmarket_id"),
+        cardmarket_id=number("cardmarket_id"), color_identity=_texts(card.get("color_identity")),
         art_window=COMPLETE if key in ART_KEYS else window_of(printed), border_color=printed.border,
         promo=card.get("promo") is True, promo_types=_texts(card.get("promo_types")), full_art=printed.full_art,
         size_fallback=key != wanted, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
