@@ -92,7 +92,7 @@ serve: $(VENV)/.small  ## the page that searches the index in a browser
 
 # Pictures, the index and the environment stay: they cost hours. Remove those by hand.
 clean:  ## remove what the demo, the tests and the measurements wrote
-	rm -rf demo_out soak_out bench_out eval_out gallery_out build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache __pycache__ */__pycache__ */*/__pycache__
+	rm -rf demo_out soak_out bench_out eval_out gallery_out explore_out build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache __pycache__ */__pycache__ */*/__pycache__
 
 conda-cpu conda-gpu conda-mps: conda-%:
 	conda env create -f environment-$*.yml

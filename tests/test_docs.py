@@ -15,7 +15,7 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PAGES = [*USER_PAGES, CONTRIBUTING]
 SCRIPTS = ["download_images.py", "build_embeddings.py", "build_mtg_faiss.py", "query_index.py",
            "export_for_browser.py", "scripts/validate_cache.py", "scripts/serve.py",
-           "scripts/export_vectors.py"]
+           "scripts/export_vectors.py", "scripts/explore.py"]
 OTHER_SCRIPTS = ["mirror/scryfall_mirror.py", "benchmarks/bench.py", "scripts/eval_photos.py",
                  "scripts/train_finder.py", "benchmarks/gallery.py", "scripts/serve.py"]
 TARGETS = ("demo test test-long soak bench lint download embed build-all build export query web serve validate clean "

@@ -25,7 +25,8 @@ LEVELS = {"mtg_image_db.version": 0, "mtg_image_db.replies": 0, "mtg_image_db.le
           "mtg_image_db.onnx_session": 1,
           "mtg_image_db.arguments": 2, "mtg_image_db.artefacts": 2, "mtg_image_db.locks": 2,
           "mtg_image_db.scryfall": 3, "mtg_image_db.embedding": 3, "mtg_image_db.index": 4,
-          "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db": 6, "root": 7,
+          "mtg_image_db.recognition": 5, "mtg_image_db.browser": 6, "mtg_image_db.exploration": 6,
+          "mtg_image_db": 6, "root": 7,
           "scripts": 8, "mirror": 8, "benchmarks": 8}
 TOP = 8  # what a person runs beside the five scripts: these folders use each other
 DOOR = "mtg_image_db"

@@ -32,11 +32,12 @@ EVERYWHERE = list(itertools.product(PYTHONS, PLATFORMS))
 HERE = ".".join(map(str, sys.version_info[:2])), sys.platform
 CONDA_NAMES = {"torch": {"pytorch", "pytorch-cpu", "pytorch-gpu"}, "open-clip-torch": {"open-clip-torch"},
                "pillow": {"pillow"}}
-IMPORTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "open_clip": "open-clip-torch"}
+IMPORTED_AS = {"PIL": "pillow", "cv2": "opencv-python-headless", "faiss": "faiss-cpu", "open_clip": "open-clip-torch",
+               "umap": "umap-learn"}
 # The parts of the package that a query does not import, and the extra that brings what they need.
 # The retrying session is in common.py, its errors in replies.py.
 EXTRA_OF = {"scryfall": "build", "common.py": "build", "replies.py": "build", "browser": "browser",
-            "embedding": "torch"}
+            "embedding": "torch", "exploration": "explore"}
 
 
 def pin_lines(file: str) -> list[Requirement]:
@@ -136,9 +137,9 @@ def test_pins_and_pyproject_name_the_same_packages_in_versions_that_fit(python, 
 
 def test_the_development_pins_are_the_extra_dev():
     extras = tables()["project"]["optional-dependencies"]
-    assert {canonicalize_name(Requirement(line).name) for line in extras["dev"] + extras["parquet"]} == dict(
-        pins(*HERE, DEVELOPMENT)).keys()
-    assert extras.keys() == {"build", "torch", "browser", "parquet", "dev"}
+    asked = extras["dev"] + extras["parquet"] + extras["explore"]
+    assert {canonicalize_name(Requirement(line).name) for line in asked} == dict(pins(*HERE, DEVELOPMENT)).keys()
+    assert extras.keys() == {"build", "torch", "browser", "parquet", "explore", "dev"}
 
 
 # Conda

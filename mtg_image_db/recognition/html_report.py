@@ -87,11 +87,11 @@ class Row:
     groups: Sequence[Group]
 
 
-def write(path: Path, subtitle: str, sections: Iterable[str]) -> None:
+def write(path: Path, subtitle: str, sections: Iterable[str], title: str = "Card matches") -> None:
     """Write the page. Card pictures are shown complete, with the artist's name."""
     body = "".join(sections)
     page = (f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-            f"<title>Card matches</title><style>{STYLE}</style><h1>Card matches</h1>"
+            f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
             f"<p class=subtitle>{html.escape(subtitle)}</p>{body}</html>\n")
     remove_leftovers(path.parent)
     with atomic_file(path) as file:

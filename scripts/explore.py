@@ -1,0 +1,49 @@
+"""Look at all cards of an index: near-duplicates and reused artwork, clusters, and a map in one HTML page.
+
+    python scripts/explore.py --out explore_out
+
+Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <index-dir>
+Writes  near_duplicates.csv, near_duplicates.html, points.csv and map.html in <out>
+"""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mtg_image_db.arguments import OUT, ArgumentParser, directory, number, one_of
+from mtg_image_db.console import EXIT_OK, entry_point, require_writable, say
+from mtg_image_db.exploration.cards import read_cards
+from mtg_image_db.exploration.clusters import MOST
+from mtg_image_db.exploration.explore import CLUSTERS, DUPLICATES, MAP, PARTS, explore
+from mtg_image_db.exploration.near_duplicates import LEAST
+from mtg_image_db.exploration.projection import require_umap
+
+
+@entry_point
+def main(argv: list[str] | None = None) -> int:
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
+                        help="where the build wrote (default: index_out)")
+    parser.add_argument("--out", type=directory, default=Path("explore_out"), metavar="DIR",
+                        help="the folder to write (default: explore_out)")
+    parser.add_argument("--only", type=one_of(*PARTS), metavar="PART",
+                        help=f"{DUPLICATES}, {CLUSTERS}, or {MAP}, which has the clusters too (default: all)")
+    parser.add_argument("--least", type=number(float, 0, 1), default=LEAST, metavar="COSINE",
+                        help=f"from which cosine on two cards are near-duplicates (default: {LEAST})")
+    parser.add_argument("--clusters", type=number(int, 1, 1000), metavar="N",
+                        help=f"how many clusters (default: by the number of cards, at most {MOST})")
+    args = parser.parse(argv)
+    if args.only in (None, MAP):
+        require_umap()
+    require_writable(args.out, "--out")
+    cards = read_cards(args.index_dir)
+    args.out.mkdir(parents=True, exist_ok=True)
+    for line in explore(cards, args.out, args.only, args.least, args.clusters):
+        say(line)
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
