@@ -179,7 +179,8 @@ def _card(number: int, layout: str, status: str) -> dict[str, Any]:
             "collector_number": details["number"], "rarity": details["rarity"], "artist": ARTIST, "frame": "2015",
             "border_color": details["border"], "digital": False, "lang": "en",
             "finishes": ["foil"] if number % 10 == FOIL_ONLY else ["nonfoil", "foil"], "tcgplayer_id": 100_000 + number,
-            "cardmarket_id": 200_000 + number, "color_identity": sorted({each for face in faces for each in face["colors"]})}
+            "cardmarket_id": 200_000 + number,
+            "color_identity": sorted({color for face in faces for color in face["colors"]})}
     if layout == "transform":
         faces = [face | {"image_uris": side} for face, side in zip(faces, uris, strict=True)]
     else:

@@ -80,12 +80,25 @@ def test_every_pair_above_the_cosine_is_there_and_none_below(explored, finished)
     for first, *others in groups.values():
         for other in others:
             a, b = int(first["row"]), int(other["row"])
-            assert cosines[a, b] >= near_duplicates.LEAST
+            assert cosines[a, b] >= near_duplicates.LEAST["card"]
             assert float(other["cosine"]) == pytest.approx(cosines[a, b], abs=6e-5)
             listed |= {a, b}
             assert first["kind"] == other["kind"] == kind(lines[a], lines[b])
     np.fill_diagonal(cosines, 0)
-    assert listed == set(np.flatnonzero((cosines >= near_duplicates.LEAST).any(axis=1)).tolist())
+    assert listed == set(np.flatnonzero((cosines >= near_duplicates.LEAST["card"]).any(axis=1)).tolist())
+
+
+def test_the_art_is_compared_if_the_index_has_it(built, tmp_path):
+    built.build("--with-art")
+    for flags, what, file in ((), "art", "mtg_art_embeddings.npy"), (("--region", "card"), "complete pictures",
+                                                                     "mtg_embeddings.npy"):
+        done = built.run(SCRIPT, "--out", tmp_path, "--only", "near-duplicates", "--least", "0.9", *flags)
+        assert f"Comparing 53 cards by their {what}" in done.stderr
+        vectors = np.load(built.out / file)
+        first, *_ = rows_of(tmp_path / "near_duplicates.csv")
+        near = [row for row in rows_of(tmp_path / "near_duplicates.csv") if row["group"] == first["group"]]
+        assert [float(row["cosine"]) for row in near] == pytest.approx(
+            [float(vectors[int(first["row"])] @ vectors[int(row["row"])]) for row in near], abs=6e-5)
 
 
 def test_a_higher_cosine_leaves_pairs_out(finished, tmp_path):
@@ -208,12 +221,13 @@ def card(row: int, **told: object) -> Card:
              "card_url": f"https://cards.example/{row}.jpg", "scryfall_uri": f"https://scryfall.example/{row}",
              "artist": "A script", "card_name": f"Card {row}", "lang": "en", "layout": "normal", "rarity": "common",
              "finishes": [], "oracle_id": None, "illustration_id": None, "tcgplayer_id": None, "cardmarket_id": None,
-             "released_at": "2019-03-08", "type_line": "Creature", "frame": "2015", "colors": []}
+             "released_at": "2019-03-08", "type_line": "Creature", "frame": "2015", "colors": [],
+             "color_identity": []}
     return Card(row=row, **{**usual, **told})
 
 
 GRID = 20
-CARDS = [card(row, name=f"{'Heron' if row % 2 else 'Moth'} {row}", colors=["W"] if row < 200 else ["U"],
+CARDS = [card(row, name=f"{'Heron' if row % 2 else 'Moth'} {row}", color_identity=["W"] if row < 200 else ["U"],
               released_at=f"{2000 + row // 40}-01-01", artist=f"Artist {row % 30}") for row in range(GRID ** 2)]
 CARDS[0] = card(0, name=HOSTILE, artist=HOSTILE, set_name=HOSTILE, scryfall_uri="javascript:alert(1)",
                 card_url="javascript:alert(2)")

@@ -1,9 +1,9 @@
 """The vectors and the metadata of an index, row by row, for programs that look at all of it.
 
-    cards = read_cards(Path("index_out"))
+    cards = read_cards(Path("index_out"), ART)
     print(cards.card(0).name, cards.vectors[0])
 
-Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <index-dir>
+Reads   build_manifest.json, mtg_embeddings.npy or mtg_art_embeddings.npy, and mtg_meta.jsonl in <index-dir>
 Writes  nothing
 """
 from __future__ import annotations
@@ -16,9 +16,11 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mtg_image_db.artefacts import EMBEDDINGS, META, load_manifest, verify
+from mtg_image_db.art_windows import ART, CARD
+from mtg_image_db.artefacts import META, load_manifest, verify
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.reader import ABSENT, DESCRIBED, Face
+from mtg_image_db.index.vectors import has_art, open_vectors
 
 COLOURS = {"W": "White", "U": "Blue", "B": "Black", "R": "Red", "G": "Green"}
 MULTICOLOUR, COLOURLESS, LAND = "Multicolour", "Colourless", "Land"
@@ -32,24 +34,28 @@ class Card(Face):
     type_line: str
     frame: str
     colors: list[str]
+    color_identity: list[str]
 
     @property
     def colour(self) -> str:
-        """One of COLOURS' words, Multicolour, Colourless or Land: a land has no colours of its own."""
-        if not self.colors:
+        """The colour identity as one of COLOURS' words, Multicolour, Colourless or Land: a land without one."""
+        colours = self.color_identity or self.colors  # an index of an earlier version knows the colours only
+        if not colours:
             return LAND if "Land" in self.type_line.split() else COLOURLESS
-        return MULTICOLOUR if len(self.colors) > 1 else COLOURS.get(self.colors[0], COLOURLESS)
+        return MULTICOLOUR if len(colours) > 1 else COLOURS.get(colours[0], COLOURLESS)
 
 
-SHOWN = "card_url", "released_at", "type_line", "frame", "colors"
-UNKNOWN: dict[str, Any] = {**ABSENT, "card_url": "", "released_at": "", "type_line": "", "frame": "", "colors": []}
+SHOWN = "card_url", "released_at", "type_line", "frame", "colors", "color_identity"
+UNKNOWN: dict[str, Any] = {**ABSENT, "card_url": "", "released_at": "", "type_line": "", "frame": "", "colors": [],
+                           "color_identity": []}
 
 
 @dataclass(frozen=True)
 class Cards:
-    """The rows of an index. vectors: float32 [N, D], every row of norm 1, mapped from the file. lines: the JSON of each
-    row."""
+    """The rows of an index. vectors: float32 [N, D], every row of norm 1, mapped from the file. They are of the region:
+    CARD or ART. lines: the JSON of each row."""
     manifest: dict[str, Any]
+    region: str
     vectors: NDArray[np.float32]
     lines: list[bytes]
 
@@ -67,16 +73,17 @@ class Cards:
         return [orjson.loads(line).get(name) for line in self.lines]
 
 
-def read_cards(index_dir: Path, vectors_file: str = EMBEDDINGS) -> Cards:
-    """Read an index. vectors_file is a file of the index with a unit vector for each row, in the order of the rows.
+def read_cards(index_dir: Path, region: str | None = None) -> Cards:
+    """Read an index with the vectors of a region, CARD or ART (None: ART, if the index has vectors of the art).
 
-    Raises SuiteError if the index is missing, or if a file does not match the manifest.
+    Raises SuiteError if the index is missing or has no such vectors, or if a file does not match the manifest.
     """
     manifest = load_manifest(index_dir)
-    verify(index_dir, manifest, (vectors_file, META))
-    vectors = np.load(index_dir / vectors_file, mmap_mode="r", allow_pickle=False)
+    region = region or (ART if has_art(manifest) else CARD)
+    verify(index_dir, manifest, (META,))
+    vectors = open_vectors(index_dir, manifest, region)
     lines = (index_dir / META).read_bytes().splitlines()
     if len(lines) != len(vectors):
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(lines)} lines", "Run python build_embeddings.py again.")
-    return Cards(manifest, vectors, lines)
+    return Cards(manifest, region, vectors, lines)

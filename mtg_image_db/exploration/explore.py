@@ -14,32 +14,34 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import ART, CARD
 from mtg_image_db.exploration import clusters, duplicates_report, map_page, near_duplicates, projection
 from mtg_image_db.exploration.cards import Cards
 from mtg_image_db.leftovers import remove_leftovers
 
 DUPLICATES, CLUSTERS, MAP = PARTS = "near-duplicates", "clusters", "map"
 DUPLICATES_CSV, DUPLICATES_PAGE = "near_duplicates.csv", "near_duplicates.html"
+WHAT = {CARD: "complete pictures", ART: "art"}
 POINTS_CSV, MAP_PAGE = "points.csv", "map.html"
 
 
-def explore(cards: Cards, out: Path, only: str | None = None, least: float = near_duplicates.LEAST,
+def explore(cards: Cards, out: Path, only: str | None = None, least: float | None = None,
             number: int | None = None) -> Iterator[str]:
     """Write the files of all PARTS, or of `only` one of them. Yields lines for the person at the terminal.
 
-    least: from which cosine on two cards are near-duplicates. number: of clusters (None: by the number of cards).
-    Raises SuiteError if there are too many near-duplicates, or if UMAP cannot be used.
+    least: from which cosine on two cards are near-duplicates (None: LEAST of the cards' region). number: of clusters
+    (None: by the number of cards). Raises SuiteError if there are too many near-duplicates, or if UMAP cannot be used.
     """
     remove_leftovers(out)
     if only in (None, DUPLICATES):
-        yield from _near_duplicates(cards, out, least)
+        yield from _near_duplicates(cards, out, near_duplicates.LEAST[cards.region] if least is None else least)
     if only != DUPLICATES:
         yield from _clusters_and_map(cards, out, number, only != CLUSTERS)
 
 
 def described(cards: Cards) -> str:
     """The cards and the model, for a page's second line."""
-    return f"{len(cards):,} cards, {cards.manifest['parameters']['model']}"
+    return f"{len(cards):,} cards by their {WHAT[cards.region]}, {cards.manifest['parameters']['model']}"
 
 
 def _counted(things: Sized, noun: str) -> str:
