@@ -35,7 +35,7 @@ from mtg_image_db.embedding.runtimes import RunOptions, add_run_options
 from mtg_image_db.index.build import BuildResult, alone_in, build
 from mtg_image_db.index.hnsw import MAX_EF, HnswParameters
 from mtg_image_db.index.manifest import BuildOptions
-from mtg_image_db.scryfall.faces import ART_KEYS, KINDS, PRINTINGS_KINDS, SIZES, source_from_args
+from mtg_image_db.scryfall.faces import IMAGE_SIZES, KINDS, PRINTINGS_KINDS, source_from_args
 
 MIN_CHECKPOINT = 100
 
@@ -86,8 +86,6 @@ def check_build(args: argparse.Namespace) -> Iterator[str]:
         yield f"--checkpoint-frequency {args.checkpoint_frequency}: must be 0 or at least {MIN_CHECKPOINT}"
     if args.with_art and args.region == ART:
         yield "--with-art: the vectors of --region art are those of the art already"
-    if args.image_size in ART_KEYS and args.region != ART:
-        yield f"--image-size {args.image_size}: shows the art alone, which needs --region art"
     if args.model == OFFLINE_MODEL and args.pretrained:
         yield f"--pretrained {args.pretrained}: {OFFLINE_MODEL} has the weights of its package only"
 
@@ -109,9 +107,11 @@ def report(result: BuildResult) -> None:
         f"({percent(done['successful_embeddings'], tried)}; {done['new_embeddings']:,} embedded{rate}, "
         f"{done['reused_embeddings']:,} reused; "
         f"self-recall {quality['self_recall_at_1']}, recall@10 {quality['recall_at_10']}) in {result.out}.")
+    if "new_art_embeddings" in done:
+        say(f"The art: {done['new_art_embeddings']:,} embedded, {done['reused_art_embeddings']:,} reused.")
     if (head := exported_head(result.out)) and not is_current(result.out, result.manifest):
         renew = command("export_for_browser.py", "--input-dir", result.out, "--output-dir", result.out,
-                        *(["--with-model"] if "embedding" in head else []))
+                        *(["--with-model"] if "embedding" in head else []), *(["--with-art"] if "art" in head else []))
         say(f"The browser's files in {result.out} are of an earlier build or version. To renew them: {renew}")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "
@@ -122,7 +122,7 @@ def report(result: BuildResult) -> None:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, SIZES, PRINTINGS_KINDS)
+    add_source_flags(parser, KINDS, IMAGE_SIZES, PRINTINGS_KINDS)
     add_build_flags(parser)
     add_run_flags(parser)
     args = parser.parse(argv, check_build)

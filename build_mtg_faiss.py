@@ -17,13 +17,13 @@ from mtg_image_db.embedding.embed_ahead import EmbedAhead
 from mtg_image_db.embedding.embed_arrivals import Job
 from mtg_image_db.index.build import alone_in, build, spec_from_options
 from mtg_image_db.scryfall.download import download, plan_download
-from mtg_image_db.scryfall.faces import KINDS, PRINTINGS_KINDS, SIZES
+from mtg_image_db.scryfall.faces import IMAGE_SIZES, KINDS, PRINTINGS_KINDS
 
 
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, SIZES, PRINTINGS_KINDS)
+    add_source_flags(parser, KINDS, IMAGE_SIZES, PRINTINGS_KINDS)
     download_images.add_download_flags(parser)
     build_embeddings.add_build_flags(parser)
     add_run_flags(parser)

@@ -16,7 +16,7 @@ from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_fla
 from mtg_image_db.common import NetworkOptions
 from mtg_image_db.console import EXIT_FAILURES, EXIT_OK, command, entry_point, require_writable, say
 from mtg_image_db.scryfall.download import DownloadOptions, Plan, download, plan_download
-from mtg_image_db.scryfall.faces import KINDS, PRINTINGS_KINDS, SIZES, flags_of, source_from_args
+from mtg_image_db.scryfall.faces import IMAGE_SIZES, KINDS, PRINTINGS_KINDS, flags_of, source_from_args
 from mtg_image_db.scryfall.hosts import API_URL
 
 
@@ -53,7 +53,7 @@ def print_plan(plan: Plan, image_size: str) -> None:
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    add_source_flags(parser, KINDS, SIZES, PRINTINGS_KINDS)
+    add_source_flags(parser, KINDS, IMAGE_SIZES, PRINTINGS_KINDS)
     add_download_flags(parser)
     add_run_flags(parser)
     args = parser.parse(argv)

@@ -57,12 +57,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The nearest other rows of each row, int64 [N, NEAREST]."""
-    rows = []
+    """The nearest other rows of each row, int64 [N, at most NEAREST]. There must be two rows."""
+    rows, most = [], min(NEAREST, len(vectors) - 1)
     for start in range(0, len(vectors), BLOCK_ROWS):
         cosines = vectors[start:start + BLOCK_ROWS] @ vectors.T
         cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -np.inf
-        rows.append(np.argpartition(-cosines, NEAREST, axis=1)[:, :NEAREST])
+        rows.append(np.argpartition(-cosines, most - 1, axis=1)[:, :most])
     return np.concatenate(rows)
 
 

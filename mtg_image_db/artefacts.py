@@ -49,6 +49,7 @@ MANIFEST_VERSION = "1.1.0"  # of build_manifest.json and download_manifest.json
 # The versions of the other files. The program's version is mtg_image_db.__version__.
 FORMAT_VERSIONS = {"checkpoint": "1.2.0", "cache report": "1.1.0", "meta.json records": "1.0",
                    "meta.json columns": "2.0"}
+ART_FORMAT_VERSIONS = {"1.0": "1.1", "2.0": "2.1"}  # of meta.json, if the vectors are of the art: a page must know that
 
 STAGED_SUFFIX = ".next"
 PARAMETERS = {"model", "pretrained", "fit", "target_size", "precision", "device"}  # those that a query needs

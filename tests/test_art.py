@@ -1,8 +1,12 @@
 """Vectors of the art alone: where it lies on a card, the second vector file, --region art, and similar art."""
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import shutil
+import signal
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -11,30 +15,35 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from conftest import Workspace, assert_three_lines, plain_cards, write_bulk
-from web_site import needs_runtime
+from PIL import Image
+from web_site import as_served, needs_runtime
 
 import mtg_image_db
-from mirror.drawn_cards import SPLIT
-from mtg_image_db.art_windows import (
-    CLASS,
-    COMPLETE,
-    EDGE_TO_EDGE,
-    FIRST_HALF,
-    FULL_ART,
-    OLD,
-    SAGA,
-    SIEGE,
-    USUAL,
-    Printed,
-    cut,
-    window_in,
-    window_of,
-)
+from mtg_image_db import art_windows
+from mtg_image_db.art_windows import COMPLETE, USUAL, Window, cut, window_in
 from mtg_image_db.artefacts import cache_name
 from mtg_image_db.common import open_pixels
-from mtg_image_db.embedding.checkpoint import Checkpoint
-from mtg_image_db.embedding.models import describe_model
+from mtg_image_db.embedding.checkpoint import SOURCE_DTYPE
+from mtg_image_db.embedding.embed_pictures import Embedded
+from mtg_image_db.embedding.models import ART_VERSION, describe_model
 from mtg_image_db.embedding.preparation import prepare, resize_with_pillow
+from mtg_image_db.index.art_vectors import ArtVectors, with_both_vectors
+from mtg_image_db.scryfall import art_places
+from mtg_image_db.scryfall.art_places import (
+    AFTERMATH_TOP,
+    ART_CARD,
+    CLASS,
+    EDGE_TO_EDGE,
+    FLIP,
+    FULL_ART,
+    OLD,
+    PLANE,
+    ROOM,
+    SAGA,
+    SIEGE,
+    SPLIT,
+    window_of,
+)
 
 ART, MODEL = "mtg_art_embeddings.npy", "efficientnet-lite0"
 
@@ -55,17 +64,33 @@ def picture(space: Workspace, row: int) -> np.ndarray:
 
 # Where the art lies
 
-@pytest.mark.parametrize("printed, window", [
-    (Printed("2015", "normal", "Creature"), None), (Printed("2003", "normal", "Legendary Planeswalker"), None),
-    (Printed("1993", "normal", "Instant"), OLD), (Printed("2015", "saga", "Enchantment — Saga"), SAGA),
-    (Printed("2015", "class", "Enchantment — Class"), CLASS), (Printed("2015", "transform", "Battle — Siege"), SIEGE),
-    (Printed("2015", "transform", "Creature — Elf"), None),
-    (Printed("2015", "split", "Instant // Sorcery", keywords=["Aftermath"]), FIRST_HALF),
-    (Printed("2015", "normal", "Basic Land — Island", full_art=True), FULL_ART),
-    (Printed("2015", "normal", "Instant", border="borderless"), EDGE_TO_EDGE),
-    (Printed("2015", "normal", "Instant", effects=["extendedart"]), EDGE_TO_EDGE)])
-def test_each_kind_of_card_has_its_window(printed, window):
-    assert window_of(printed) == window
+@pytest.mark.parametrize("card, window", [
+    ({}, None), ({"type_line": "Legendary Planeswalker — Jace"}, None), ({"frame": "1993"}, OLD),
+    ({"layout": "saga", "type_line": "Enchantment — Saga"}, SAGA),
+    ({"layout": "transform", "type_line": "Enchantment — Saga"}, SAGA),
+    ({"layout": "transform", "type_line": "Battle — Siege"}, SIEGE),
+    ({"layout": "transform", "type_line": "Creature — Elf"}, None),
+    ({"layout": "class"}, CLASS), ({"layout": "case"}, CLASS), ({"layout": "flip"}, FLIP),
+    ({"layout": "planar"}, PLANE), ({"layout": "art_series"}, ART_CARD), ({"layout": "split"}, SPLIT),
+    ({"layout": "split", "type_line": "Enchantment — Room // Enchantment — Room"}, ROOM),
+    ({"layout": "split", "keywords": ["Aftermath"]}, AFTERMATH_TOP),
+    ({"layout": "split", "card_faces": [{}, {"oracle_text": "Aftermath (Cast this spell"}]}, AFTERMATH_TOP),
+    ({"type_line": "Basic Land — Island", "full_art": True}, FULL_ART), ({"textless": True}, FULL_ART),
+    ({"type_line": "Instant", "full_art": True}, EDGE_TO_EDGE), ({"border_color": "borderless"}, EDGE_TO_EDGE),
+    ({"frame_effects": ["extendedart"]}, EDGE_TO_EDGE),
+    ({"keywords": "Aftermath", "frame_effects": 3, "card_faces": [1], "layout": "split"}, SPLIT)])
+def test_each_kind_of_card_has_its_window(card, window):
+    usual = {"frame": "2015", "layout": "normal", "type_line": "Instant", "border_color": "black"}
+    assert window_of(usual | card, lambda key: (usual | card).get(key, "")) == window
+
+
+def test_another_place_of_the_art_has_another_version():
+    """Vectors of the art are used again as long as ART_VERSION is the same. If this fails, raise it."""
+    windows = {name: tuple(value) for module in (art_windows, art_places) for name, value in vars(module).items()
+               if isinstance(value, Window)}
+    part = cut(np.arange(300 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(300, 200, 3), SIEGE)
+    seen = hashlib.sha256(repr(sorted(windows.items())).encode() + part.tobytes()).hexdigest()
+    assert (ART_VERSION, seen[:16]) == (1, "8120820890273e37")
 
 
 def test_a_window_is_cut_upright():
@@ -90,7 +115,7 @@ def test_the_second_vectors_are_those_of_the_art(with_art, finished):
     assert np.abs(np.linalg.norm(art, axis=1) - 1).max() < 1e-5
     assert np.array_equal(card, np.load(finished.out / "mtg_embeddings.npy"))
     split = [row for row, face in enumerate(meta) if face["layout"] == "split"]
-    assert split and SPLIT and all(window_in(meta[row]).turns == 1 for row in split)
+    assert split and all(window_in(meta[row]) == SPLIT for row in split)
     model = mtg_image_db.open_index(with_art.out).load_model()
     for row in (0, 20, *split):
         shown = cut(picture(with_art, row), window_in(meta[row]) or USUAL)
@@ -118,6 +143,7 @@ def test_the_next_build_keeps_the_art_and_can_leave_it_out(built):
     done = built.run("build_embeddings.py")
     made = built.manifest()["statistics"]
     assert made["reused_art_embeddings"] >= 20 and 0 < made["new_art_embeddings"] <= 33, made
+    assert f"The art: {made['new_art_embeddings']} embedded" in done.stderr
     assert "vectors of the art, which are kept" in done.stderr
     assert np.array_equal(np.load(built.out / ART)[:20], art)
     (built.out / ART).write_bytes(b"damaged")
@@ -129,16 +155,63 @@ def test_the_next_build_keeps_the_art_and_can_leave_it_out(built):
 
 
 def test_an_interrupted_build_goes_on_with_the_art_that_it_has(with_art, built):
-    """The checkpoint of the art is a second one. The next build embeds only the rest."""
-    sources, art = np.load(with_art.out / "mtg_pictures.npy"), np.load(with_art.out / ART)
-    checkpoint = Checkpoint(built.out, with_art.manifest()["art_fingerprint"], prefix="art_")
-    checkpoint.append(sources[:30], art[:30], {"device": "cpu"})
-    checkpoint.save()
-    checkpoint.close()
-    built.build("--with-art")
+    """Ctrl-C while the art is embedded. The next build embeds only the rest."""
+    process = built.start("build_embeddings.py", "--with-art", "--batch", 1)
+    rows = built.out / "art_checkpoint_rows.bin"
+    while process.poll() is None and not (rows.exists() and rows.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130 and "are kept" in said, said
+    done = built.run("build_embeddings.py", "--with-art")
     made = built.manifest()["statistics"]
-    assert made["reused_art_embeddings"] >= 30 and 0 < made["new_art_embeddings"] <= 23, made
-    assert np.array_equal(np.load(built.out / ART), art) and not list(built.out.glob("art_checkpoint*"))
+    assert "Continuing an interrupted build: the art of" in done.stderr
+    assert made["reused_art_embeddings"] > 0 and made["new_embeddings"] == 0, made
+    assert made["reused_art_embeddings"] + made["new_art_embeddings"] >= 52
+    assert np.abs(np.load(built.out / ART) - np.load(with_art.out / ART)).max() < 1e-5
+    assert not list(built.out.glob("art_checkpoint*"))
+
+
+def test_what_a_build_that_was_cut_off_left_is_in_no_later_one(built):
+    staged = built.out / f"{ART}.next"
+    staged.write_bytes(b"rows of another build")
+    built.build()
+    assert ART not in built.manifest()["outputs"] and not staged.exists() and not (built.out / ART).exists()
+
+
+def test_corrected_data_of_a_card_renew_its_art(with_art, tmp_path, drawn):
+    """Scryfall says now that a card is borderless: its art lies elsewhere, though its picture is the same."""
+    space = Workspace(tmp_path / "work")
+    shutil.copytree(with_art.path, space.path)
+    bulk = space.cache / "bulk" / "unique_artwork.jsonl.gz"
+    cards = [json.loads(line) for line in gzip.decompress(bulk.read_bytes()).splitlines()]
+    rows = [row for row, line in enumerate(space.lines("mtg_meta.jsonl")) if line["layout"] == "normal"][5:6]
+    changed = space.lines("mtg_meta.jsonl")[rows[0]]["scryfall_id"]
+    for card in cards:
+        if card["id"] == changed:
+            card["border_color"] = "borderless"
+    corrected = write_bulk(tmp_path / "corrected.json", cards)
+    space.run("build_embeddings.py", "--bulk-file", corrected)
+    made = space.manifest()["statistics"]
+    assert (made["new_art_embeddings"], made["new_embeddings"]) == (1, 0), made
+    before, after = np.load(with_art.out / ART), np.load(space.out / ART)
+    assert np.flatnonzero((before != after).any(axis=1)).tolist() == rows
+    assert window_in(space.lines("mtg_meta.jsonl")[rows[0]]) == EDGE_TO_EDGE
+
+
+def test_a_row_has_both_vectors_of_one_picture():
+    """A picture that was replaced between the two, or whose art has no vector, is rejected."""
+    def embedded(refs: list[int], digests: list[bytes], reasons: dict[int, str]) -> Embedded:
+        sources = np.zeros(len(refs), SOURCE_DTYPE)
+        sources["digest"] = digests
+        return Embedded(np.array(refs), sources, reasons, 0, 0, 0.0, {})
+
+    card = embedded([0, 1, 2, -1], [b"a", b"b", b"c", b""], {3: "invalid: cut short"})
+    art = embedded([0, 1, -1, -1], [b"a", b"other", b"c", b""], {2: "invalid: no vector", 3: "invalid: cut short"})
+    both = with_both_vectors(card, ArtVectors(describe_model(MODEL), art, None))
+    assert both.refs.tolist() == [0, -1, -1, -1]
+    assert both.reasons == {1: "invalid: it changed during the build", 2: "invalid: no vector",
+                            3: "invalid: cut short"}
 
 
 # Similar art
@@ -148,7 +221,12 @@ def test_similar_art_is_that_of_the_vectors_of_the_art(with_art):
     expected = np.argsort(-(art @ art[3]), kind="stable")
     assert index.has_art
     found = index.similar(3, 5)
-    assert [match.row for match in found] == [row for row in expected.tolist() if row != 3][:5]
+    meta, seen, rows = with_art.lines("mtg_meta.jsonl"), set(), []
+    for row in expected.tolist():
+        artwork = meta[row]["illustration_id"] or row
+        rows += [row] * (artwork not in seen)
+        seen.add(artwork)
+    assert [match.row for match in found] == [row for row in rows if row != 3][:5]
     assert [match.score for match in found] == sorted((match.score for match in found), reverse=True)
     assert found[0].score == pytest.approx(float(art[3] @ art[found[0].row]), abs=1e-4) == found[0].cosine
     assert [match.row for match in found] != [match.row for match in index.similar(3, 5, "card")]
@@ -163,7 +241,27 @@ def test_the_art_of_a_photographed_card_is_its_own(with_art):
     found = json.loads(done.stdout)["matches"]
     near = mtg_image_db.open_index(with_art.out).similar(9, 3)
     assert [match["row"] for match in found] == [9, *(match.row for match in near)]
-    assert "The cards most like" in done.stderr
+    name = with_art.lines("mtg_meta.jsonl")[9]["name"]
+    assert f"shows {name}: its art is compared." in done.stderr and "The cards most like" in done.stderr
+
+
+def test_any_other_picture_is_taken_for_art(with_art, tmp_path):
+    """The art alone, as Scryfall's art_crop shows it, finds its card."""
+    row = 9
+    Image.fromarray(cut(picture(with_art, row), USUAL)).save(tmp_path / "art.png")
+    done = with_art.run("query_index.py", "--image", tmp_path / "art.png", "--region", "art", "--k", 1, "--json")
+    (found,) = json.loads(done.stdout)["matches"]
+    assert found["row"] == row and found["cosines"][0] > 0.999
+    assert "no single card is recognised, so the complete picture is compared" in done.stderr
+
+
+def test_each_artwork_is_listed_once(with_art):
+    """The drawn cards have one artwork that is used again."""
+    index, meta = mtg_image_db.open_index(with_art.out), with_art.lines("mtg_meta.jsonl")
+    artworks = [line["illustration_id"] for line in meta]
+    twin = next(row for row, artwork in enumerate(artworks) if artworks.count(artwork) == 2)
+    listed = [meta[match.row]["illustration_id"] for match in index.similar(twin, len(meta))]
+    assert len(listed) == len(set(listed)) == len(set(artworks)) - 1 and meta[twin]["illustration_id"] not in listed
 
 
 def test_an_index_without_art_says_so(finished):
@@ -192,6 +290,8 @@ def test_a_page_finds_the_art_that_python_finds(tab, site):
     art, card = ({match["row"] for match in found[region]} for region in ("art", "card"))
     theirs = [match.row for match in index.similar(4, 6, "art")]
     assert set(theirs[:4]) <= art <= set(theirs), "int8 may change the last of two that are equally near"
+    twins = [row for row, face in enumerate(site.meta) if face["same_image_as"]]
+    assert all(row not in art for row in twins)
     assert art != card
     tab.page.goto(f"{site.address}/#card={site.meta[4]['face_id']}")
     tab.page.get_by_role("heading", name="Similar art").wait_for()
@@ -207,6 +307,19 @@ def test_a_parquet_file_has_both_vectors(with_art, tmp_path):
 
 
 # An index of art alone
+
+@needs_runtime
+def test_a_page_of_such_an_index_embeds_the_art(tab, site):
+    """meta.json of an export of --region art names the window that the model sees."""
+    meta = json.loads((site.workspace.out / "meta.json").read_bytes())
+    meta["version"], meta["region"], meta["embedding"]["window"] = "1.1", "art", list(USUAL[:4])
+    as_served(tab.page, "meta.json", json.dumps(meta).encode())
+    path = site.picture(9)
+    vector = np.array(tab.ask("return Array.from(await index.embed(file));", path), np.float32)
+    model, pixels = mtg_image_db.open_index(site.workspace.out).load_model(), open_pixels(path.read_bytes())
+    of_art, of_card = (model.embed(model.prepare(shown)[None])[0] for shown in (cut(pixels, USUAL), pixels))
+    assert vector @ of_art > 0.999 > 0.9 > vector @ of_card
+
 
 def test_an_index_of_art_names_cards_by_their_usual_window(built, tmp_path):
     """--region art: cards are named with vectors of the art, and the next build keeps the region."""
@@ -226,15 +339,19 @@ def test_an_index_of_art_names_cards_by_their_usual_window(built, tmp_path):
     assert built.manifest()["parameters"]["region"] == "art"
     assert_three_lines(built.run("build_embeddings.py", "--with-art", code=1).stderr, "Invalid Arguments")
     built.run("export_for_browser.py", "--with-model", "--output-dir", tmp_path / "page")
+    done = built.run("export_for_browser.py", "--with-art", "--output-dir", tmp_path / "page", code=1)
+    assert_three_lines(done.stderr, "Invalid Arguments")
     head = json.loads((tmp_path / "page" / "meta.json").read_text())
-    assert head["region"] == "art" and head["embedding"]["window"] == list(USUAL[:4])
+    assert (head["region"], head["version"]) == ("art", "1.1") and head["embedding"]["window"] == list(USUAL[:4])
     assert head["embedding"]["models"][0]["cosine"] > 0.99
 
 
 def test_pictures_of_art_alone_make_an_index_that_names_no_cards(workspace, drawn):
     cards = write_bulk(workspace.path / "cards.json", plain_cards(drawn)[:8])
     flags = "--image-size", "art_crop", "--bulk-file", cards
-    assert_three_lines(workspace.build(*flags, code=1).stderr, "Invalid Arguments")
+    assert_three_lines(workspace.run("build_mtg_faiss.py", "--model", MODEL, *flags, code=1).stderr,
+                       "Invalid Arguments")
+    assert not workspace.cache.exists() or not workspace.pictures(), "it is said before the download"
     done = workspace.run("build_mtg_faiss.py", "--model", MODEL, *flags, "--region", "art", "--printings", "none")
     assert "Indexed 8 of 8" in done.stderr
     assert all(window_in(line) == COMPLETE for line in workspace.lines("mtg_meta.jsonl"))

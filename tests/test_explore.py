@@ -270,7 +270,7 @@ class Opened:
         Image.new("RGB", (488, 680), "#456").save(picture, "PNG")
         self.context = chromium.new_context(**context)
         self.page, self.asked, self.errors = self.context.new_page(), [], []
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.context.on("request", lambda request: self.asked.append(request.url))
@@ -370,7 +370,7 @@ def test_hostile_names_are_text(opened):
     assert page.locator("#card img").get_attribute("src") == ""
     page.get_by_label("Colour by").select_option("set")
     page.get_by_label("Colour by").select_option("cluster")
-    assert "1: <i>Elf</i>" in page.locator("#entries").inner_text()
+    page.locator("#entries").get_by_text("1: <i>Elf</i>").wait_for()
     assert all(address.startswith("file:") for address in opened.asked)
     assert opened.errors == []
     refused = "fetch('https://cards.example/').then(() => 'answered', error => error.name)"

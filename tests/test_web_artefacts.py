@@ -26,7 +26,7 @@ def meta_with(**changes: object):
     ("meta.json", None, "meta.json is not there"),
     ("meta.json", lambda data: data[:-100], "meta.json is damaged"),
     ("meta.json", lambda data: b"<html>not here</html>", "meta.json is damaged"),
-    ("meta.json", meta_with(version="3.0"), "meta.json has version 3.0; this page reads 1.0 and 2.0"),
+    ("meta.json", meta_with(version="3.0"), "meta.json has version 3.0; this page reads 1.0 to 2.1"),
     ("meta.json", meta_with(shape=[54, 1008]), "describes 53 cards, but its shape says 54"),
     ("meta.json", meta_with(shape=None), "has no shape"),
     ("meta.json", meta_with(quantization={"dtype": "uint8", "scale_factor": 127}), "dtype is uint8"),

@@ -40,7 +40,7 @@ self.fetch = async (address, options) => {
 def page(browser) -> Iterator[object]:
     context = browser.new_context(service_workers="block")
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     yield page
     context.close()
 
@@ -80,7 +80,7 @@ def test_what_a_browser_lacks_is_said_first_and_names_are_still_found(page, site
     page.locator(".tile a", has_text=name).first.click()
     page.get_by_role("heading", name="Printings with this artwork").wait_for()
     if "createImageBitmap" in named:
-        page.get_by_role("heading", name="Cards that look alike").wait_for()
+        page.get_by_role("heading", name="Similar art").wait_for()
     page.get_by_role("link", name="Photo", exact=True).click()
     page.set_input_files("#file", site.picture(3))
     assert named in error(page)

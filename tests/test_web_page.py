@@ -109,7 +109,7 @@ def test_nothing_hinders_anyone(browser, site, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True,
                                   device_scale_factor=1.5)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     card = site.meta[0]
     for name, address in (VIEWS | {"card": f"./#card={card['face_id']}"}).items():
         page.goto(f"{site.address}/{address}")

@@ -175,7 +175,7 @@ def tab(site, browser, request) -> Iterator[Tab]:
     context = browser.new_context(viewport={"width": 1000, "height": 720}, service_workers="block",  # it would
                                   device_scale_factor=1.5 if SHOTS else 1)  # answer for the server
     tab = Tab(context.new_page())
-    tab.page.set_default_timeout(20_000)
+    tab.page.set_default_timeout(60_000)
     tab.page.on("console", lambda message: message.type == "error" and tab.errors.append(message.text))
     tab.page.on("pageerror", lambda error: tab.errors.append(str(error)))
     context.on("request", lambda request: tab.hosts.add(urlsplit(request.url).netloc))

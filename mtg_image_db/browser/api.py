@@ -63,12 +63,9 @@ def routes(index: OpenIndex) -> list[Route]:
         text, limit = request.query_params.get("q", ""), number(request, "limit", 24, 1, MAX_LIMIT)
         if shown := request.query_params.getlist("text"):  # words for what the pictures show
             unwanted = [words for words in request.query_params.getlist("not") if words.strip()]
-            try:
-                found = await to_thread.run_sync(functools.partial(index.search_text, shown, exclude=unwanted, k=limit,
-                                                                   region=request.query_params.get("region")),
-                                                 limiter=turns)
-            except SuiteError as error:
-                return lacking(error)
+            region = request.query_params.get("region")
+            found = await to_thread.run_sync(functools.partial(index.search_text, shown, exclude=unwanted, k=limit,
+                                                               region=region), limiter=turns)
             return JSONResponse({"total": len(found), "cards": [asdict(face) for face in found]})
         faces = await to_thread.run_sync(index.search, text, limit, number(request, "offset", 0, 0))
         return JSONResponse({"total": index.count(text), "cards": [asdict(face) for face in faces]})
@@ -79,8 +76,6 @@ def routes(index: OpenIndex) -> list[Route]:
             matches = await to_thread.run_sync(index.similar, row, k, request.query_params.get("region"))
         except IndexError as error:
             return problem(404, "there is no such row", str(error), f"Rows are from 0 to {len(index) - 1}.")
-        except SuiteError as error:
-            return lacking(error)
         return JSONResponse({"matches": [asdict(match) for match in matches]})
 
     async def health(_: Request) -> Response:
@@ -108,8 +103,9 @@ def errors_as_json(endpoint: Endpoint) -> Endpoint:
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
         except SuiteError as error:
-            status = 413 if isinstance(error.__cause__, TooManyPixels) else \
-                422 if error.category in ("Validation Error", "Invalid Arguments") else 500
+            # 501: the index has no words, no vectors of the art, or no complete cards
+            known = {"Validation Error": 422, "Invalid Arguments": 422, "Configuration Error": 501}
+            status = 413 if isinstance(error.__cause__, TooManyPixels) else known.get(error.category, 500)
             return problem(status, str(error.args[0]), error.details, error.suggestion)
 
     return with_errors
@@ -118,13 +114,6 @@ def errors_as_json(endpoint: Endpoint) -> Endpoint:
 def problem(status: int, error: str, details: str, suggestion: str, headers: dict[str, str] | None = None) -> Response:
     """An error as JSON: what happened, the value, and what to do."""
     return JSONResponse({"error": error, "details": details, "suggestion": suggestion}, status, headers)
-
-
-def lacking(error: SuiteError) -> Response:
-    """501 for what the index does not have: words, or vectors of the art. Raises every other error again."""
-    if error.category != "Configuration Error":
-        raise error
-    return problem(501, str(error.args[0]), error.details, error.suggestion)
 
 
 def number(request: Request, name: str, default: int, low: int, high: int | None = None) -> int:

@@ -14,7 +14,7 @@ import contextlib
 import gzip
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from mtg_image_db.art_windows import ART, CARD, USUAL, window_in
+from mtg_image_db.art_windows import ART, USUAL, window_in
 from mtg_image_db.artefacts import (
+    ART_FORMAT_VERSIONS,
     BROWSER_ART,
     BROWSER_HASHES,
     BROWSER_META,
@@ -51,9 +52,9 @@ from mtg_image_db.embedding.embedder import AGREEMENT
 from mtg_image_db.embedding.models import recorded_spec
 from mtg_image_db.embedding.onnx_embedder import INPUT, OUTPUT, OnnxEmbedder
 from mtg_image_db.index.hnsw import NEIGHBOURS, recall, search_exact
-from mtg_image_db.index.model_file import SAME_VECTOR, sample_pictures
+from mtg_image_db.index.model_file import SAME_VECTOR, embed_sample, sample_pictures
 from mtg_image_db.index.reader import read_pictures
-from mtg_image_db.index.vectors import open_vectors, region_of, require_cards
+from mtg_image_db.index.vectors import open_rows, open_vectors, region_of, require_cards
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.collection import COLLECTION
@@ -105,20 +106,20 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     source, target = options.input_dir, options.output_dir
     manifest = manifest or load_manifest(source)
     verify(source, manifest, (EMBEDDINGS, META, PICTURES) if options.cache else (EMBEDDINGS, META))
-    vectors = np.load(source / EMBEDDINGS, mmap_mode="r", allow_pickle=False)
-    records = (source / META).read_bytes().splitlines()
-    if len(records) != len(vectors):
-        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
-                         f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
+    vectors, records = open_rows(source, manifest, region_of(manifest))
+    if options.art and region_of(manifest) == ART:
+        raise SuiteError("Invalid Arguments", "the exported vectors are those of the art already", "--with-art",
+                         "Leave out --with-art: the page finds similar art with them.")
+    art = _quantised(open_vectors(source, manifest, ART)) if options.art else None
     say(f"{len(vectors):,} vectors of {source} to export to {target}{', with the model' if options.cache else ''}.")
     model = browser_model(options, manifest, vectors, records) if options.cache else BrowserModel()
     target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     quantised = _quantised(vectors)
-    art = _quantised(open_vectors(source, manifest, ART)) if options.art else None
     fidelity = measure_fidelity(vectors, quantised)
     built = manifest["parameters"]
-    head = {"version": COLUMNS_FORMAT if options.compact else RECORDS_FORMAT,
+    version = COLUMNS_FORMAT if options.compact else RECORDS_FORMAT
+    head = {"version": ART_FORMAT_VERSIONS[version] if region_of(manifest) == ART else version,
             "quantization": {"dtype": "int8", "scale_factor": SCALE, "original_dtype": "float32",
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
@@ -127,7 +128,7 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
             "build": build_id(manifest), "collection": COLLECTION, **model.described}
     files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
     if art is not None:
-        files[BROWSER_ART] = art.tobytes()
+        files[BROWSER_ART] = art.reshape(-1).data
         head["art"] = identity(BROWSER_ART, files[BROWSER_ART])
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
@@ -139,7 +140,7 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
         (target / name).unlink()
     if old:
         say(f"Removed from {target}, as parts of an earlier export: {', '.join(old)}."
-            + ("" if options.cache else " --with-model writes them anew."))
+            + ("" if options.cache else " --with-model writes those of the model anew."))
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
         *({MODEL: ""} if model.files else {}) | files, BROWSER_META, f"{BROWSER_META}.gz")})
@@ -192,8 +193,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
 
     def cosine(network: bytes) -> float:
         """The lowest cosine between the network's vectors and the index's."""
-        model = OnnxEmbedder(replace(spec, region=CARD), network)  # the sample is what the model sees
-        return float((model.embed_photos(pictures) * vectors[rows]).sum(axis=1).min())
+        return float((embed_sample(OnnxEmbedder(spec, network), pictures) * vectors[rows]).sum(axis=1).min())
 
     files = {MODEL: (options.input_dir / MODEL).read_bytes()}
     if (agreement := cosine(files[MODEL])) < SAME_VECTOR:

@@ -34,8 +34,9 @@ HEAD_BYTES = 1 << 16  # of meta.json: more than what comes before its cards
 
 def build_id(manifest: dict[str, Any]) -> dict[str, str]:
     """What an export depends on: the SHA-256 of the build's vectors, metadata and printings, by file name."""
-    names = EMBEDDINGS, META, PRINTINGS, ART_EMBEDDINGS
-    return {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in names}
+    outputs = manifest["outputs"]
+    names = EMBEDDINGS, META, PRINTINGS, *((ART_EMBEDDINGS,) if ART_EMBEDDINGS in outputs else ())
+    return {name: outputs.get(name, {}).get("sha256", "") for name in names}
 
 
 def is_current(folder: Path, manifest: dict[str, Any]) -> bool:

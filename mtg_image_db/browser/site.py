@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mtg_image_db.artefacts import ART_EMBEDDINGS, MODEL
+from mtg_image_db.artefacts import ART_EMBEDDINGS, ART_FORMAT_VERSIONS, MODEL
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
 from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.browser.network_files import can_read
 from mtg_image_db.console import SuiteError, say
+from mtg_image_db.index.vectors import names_cards
 from mtg_image_db.scryfall.image_cache import cached_names
 
 COMPACT_FROM = 100_000  # cards. In records, 500,000 cards take 382 MB, which is close to what a browser can parse
@@ -46,7 +47,7 @@ def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
 def export_for(site: Site, manifest: dict[str, Any]) -> None:
     """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
     head, with_model = exported_head(site.exported), can_export_model(site, manifest)
-    compact = head["version"] == COLUMNS_FORMAT if head else \
+    compact = head["version"] in (COLUMNS_FORMAT, ART_FORMAT_VERSIONS[COLUMNS_FORMAT]) if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
     options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None, _reads(site),
                             ART_EMBEDDINGS in manifest["outputs"])
@@ -60,8 +61,8 @@ def export_for(site: Site, manifest: dict[str, Any]) -> None:
 
 
 def can_export_model(site: Site, manifest: dict[str, Any]) -> bool:
-    """True if the index has its model as ONNX, and there are pictures to measure it on."""
-    return MODEL in manifest["outputs"] and bool(cached_names(site.cache))
+    """True if the index names cards and has its model as ONNX, and there are pictures to measure it on."""
+    return names_cards(manifest) and MODEL in manifest["outputs"] and bool(cached_names(site.cache))
 
 
 def has_model(site: Site) -> bool:

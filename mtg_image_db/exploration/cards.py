@@ -17,10 +17,9 @@ import orjson
 from numpy.typing import NDArray
 
 from mtg_image_db.art_windows import ART, CARD
-from mtg_image_db.artefacts import META, load_manifest, verify
-from mtg_image_db.console import SuiteError
+from mtg_image_db.artefacts import load_manifest
 from mtg_image_db.index.reader import ABSENT, DESCRIBED, Face
-from mtg_image_db.index.vectors import has_art, open_vectors
+from mtg_image_db.index.vectors import has_art, open_rows
 
 COLOURS = {"W": "White", "U": "Blue", "B": "Black", "R": "Red", "G": "Green"}
 MULTICOLOUR, COLOURLESS, LAND = "Multicolour", "Colourless", "Land"
@@ -80,10 +79,4 @@ def read_cards(index_dir: Path, region: str | None = None) -> Cards:
     """
     manifest = load_manifest(index_dir)
     region = region or (ART if has_art(manifest) else CARD)
-    verify(index_dir, manifest, (META,))
-    vectors = open_vectors(index_dir, manifest, region)
-    lines = (index_dir / META).read_bytes().splitlines()
-    if len(lines) != len(vectors):
-        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
-                         f"{len(vectors)} vectors, {len(lines)} lines", "Run python build_embeddings.py again.")
-    return Cards(manifest, region, vectors, lines)
+    return Cards(manifest, region, *open_rows(index_dir, manifest, region))

@@ -1,8 +1,8 @@
 """Pairs of cards that look alike -> groups of one kind each, a CSV file and a page that show them.
 
     groups = groups_of(pairs, cards)
-    write_csv(Path("near_duplicates.csv"), groups)
-    write_page(Path("near_duplicates.html"), groups, "1,537 cards")
+    write_csv(Path("near_duplicates.csv"), groups, cards)
+    write_page(Path("near_duplicates.html"), groups, cards, "1,537 cards")
 
 Reads   nothing
 Writes  the two files
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.common import atomic_file
-from mtg_image_db.exploration.cards import Card, Cards
+from mtg_image_db.exploration.cards import Cards
 from mtg_image_db.exploration.near_duplicates import Pairs, group_pairs
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.recognition import html_report
@@ -39,10 +39,10 @@ COLUMNS = ("group", "kind", "cosine", "row", *CARD_COLUMNS)
 
 @dataclass(frozen=True)
 class ListedGroup:
-    """Cards that look like the first of them, each with its cosine to it: the first has 1. kind is one of KINDS: what
-    each of them has in common with the first."""
+    """The rows of cards that look like the first of them, each with its cosine to it: the first has 1. kind is one of
+    KINDS: what each of them has in common with the first."""
     kind: str
-    members: list[tuple[Card, float]]
+    members: list[tuple[int, float]]
 
 
 def groups_of(pairs: Pairs, cards: Cards) -> list[ListedGroup]:
@@ -52,30 +52,30 @@ def groups_of(pairs: Pairs, cards: Cards) -> list[ListedGroup]:
     listed = []
     for number, kind in enumerate(KINDS):
         groups = group_pairs(pairs.only(kinds == number))
-        listed += [ListedGroup(kind, [(cards.card(row), cosine)
-                                      for row, cosine in ((group.first, 1.0), *group.others)])
+        listed += [ListedGroup(kind, [(group.first, 1.0), *group.others])
                    for group in sorted(groups, key=lambda group: (-group.others[0][1], group.first))]
     return listed
 
 
-def write_csv(path: Path, groups: Sequence[ListedGroup]) -> None:
+def write_csv(path: Path, groups: Sequence[ListedGroup], cards: Cards) -> None:
     """Write a line for each card of each group."""
-    lines: list[Sequence[object]] = [COLUMNS]
-    for number, group in enumerate(groups, 1):
-        for card, cosine in group.members:
-            lines.append([number, group.kind, f"{cosine:.4f}", card.row,
-                          *(getattr(card, name) for name in CARD_COLUMNS)])
     remove_leftovers(path.parent)
     with atomic_file(path) as file:
-        file.write(csv_text(lines).encode())
+        file.write(csv_text([COLUMNS]).encode())
+        for number, group in enumerate(groups, 1):
+            described = ((cards.card(row), cosine) for row, cosine in group.members)
+            file.write(csv_text([[number, group.kind, f"{cosine:.4f}", card.row,
+                                  *(getattr(card, name) for name in CARD_COLUMNS)]
+                                 for card, cosine in described]).encode())
 
 
-def write_page(path: Path, groups: Sequence[ListedGroup], subtitle: str) -> None:
+def write_page(path: Path, groups: Sequence[ListedGroup], cards: Cards, subtitle: str) -> None:
     """Write the page, with at most GROUPS_SHOWN groups of each kind. It links the pictures."""
     numbered = list(enumerate(groups, 1))
     shown = [entry for kind in KINDS for entry in [each for each in numbered if each[1].kind == kind][:GROUPS_SHOWN]]
     more = f" At most {GROUPS_SHOWN} of each kind are shown; the CSV file has all." if len(shown) < len(groups) else ""
-    html_report.write(path, subtitle + more, [_section(number, group) for number, group in shown], "Near-duplicates")
+    sections = [_section(number, group, cards) for number, group in shown]
+    html_report.write(path, subtitle + more, sections, "Near-duplicates")
 
 
 def summary(groups: Sequence[ListedGroup]) -> str:
@@ -95,9 +95,9 @@ def _kinds(pairs: Pairs, cards: Cards) -> NDArray[np.int8]:
     return kinds
 
 
-def _section(number: int, group: ListedGroup) -> str:
+def _section(number: int, group: ListedGroup, cards: Cards) -> str:
     left = len(group.members) - MEMBERS_SHOWN
     more = f", and {left:,} more" if left > 0 else ""
-    shown = [(card, None, f"cosine {cosine:.3f}" if at else "the first of this group")
-             for at, (card, cosine) in enumerate(group.members[:MEMBERS_SHOWN])]
+    shown = [(cards.card(row), None, f"cosine {cosine:.3f}" if at else "the first of this group")
+             for at, (row, cosine) in enumerate(group.members[:MEMBERS_SHOWN])]
     return html_report.gallery(f"{number}. {TITLES[group.kind]}{more}", shown)

@@ -33,10 +33,10 @@ def explore(cards: Cards, out: Path, only: str | None = None, least: float | Non
     (None: by the number of cards). Raises SuiteError if there are too many near-duplicates, or if UMAP cannot be used.
     """
     remove_leftovers(out)
-    if only in (None, DUPLICATES):
-        yield from _near_duplicates(cards, out, near_duplicates.LEAST[cards.region] if least is None else least)
     if only != DUPLICATES:
         yield from _clusters_and_map(cards, out, number, only != CLUSTERS)
+    if only in (None, DUPLICATES):  # last: there may be too many of them
+        yield from _near_duplicates(cards, out, near_duplicates.LEAST[cards.region] if least is None else least)
 
 
 def described(cards: Cards) -> str:
@@ -51,10 +51,10 @@ def _counted(things: Sized, noun: str) -> str:
 def _near_duplicates(cards: Cards, out: Path, least: float) -> Iterator[str]:
     pairs = near_duplicates.find_pairs(cards.vectors, least, cards.column("illustration_id"))
     groups = duplicates_report.groups_of(pairs, cards)
-    duplicates_report.write_csv(out / DUPLICATES_CSV, groups)
-    duplicates_report.write_page(out / DUPLICATES_PAGE, groups, f"{described(cards)}. Pairs with a cosine of {least:g} "
-                                 f"or more, and cards with the same artwork. {_counted(pairs.first, 'pair')} in "
-                                 f"{_counted(groups, 'group')}.")
+    duplicates_report.write_csv(out / DUPLICATES_CSV, groups, cards)
+    subtitle = (f"{described(cards)}. Pairs with a cosine of {least:g} or more, and cards with the same artwork. "
+                f"{_counted(pairs.first, 'pair')} in {_counted(groups, 'group')}.")
+    duplicates_report.write_page(out / DUPLICATES_PAGE, groups, cards, subtitle)
     kinds = f": {duplicates_report.summary(groups)}" if groups else ""
     yield (f"{_counted(pairs.first, 'pair')} of near-duplicates (--least {least:g}) in {_counted(groups, 'group')}"
            f"{kinds}.")

@@ -12,6 +12,9 @@ const WEB_ADDRESS = /^https?:\/\//;
 /** @param {string} id @returns {any} */
 const element = id => document.getElementById(id);
 const canvas = /** @type {HTMLCanvasElement} */ (element("map"));
+// A phone may take the graphics memory of a page that is not seen.
+canvas.addEventListener("webglcontextlost", event => event.preventDefault());
+canvas.addEventListener("webglcontextrestored", () => location.reload());
 
 /** A new element with these properties and children. Texts are never read as HTML. */
 const make = (tag, properties = {}, ...children) => {

@@ -57,7 +57,7 @@ def find_pairs(vectors: NDArray[np.float32], least: float, artworks: Sequence[st
     count = len(vectors)
     nearest = np.full(count, -1, np.float32)
     found = [_artwork_pairs(vectors, artworks)]
-    total = len(found[0][0])
+    total = 0  # of those by their cosine. Those of the same artwork have been counted
     progress = Progress("Comparing", count, "cards")
     for start in range(0, count, BLOCK_ROWS):
         rows = np.asarray(vectors[start:start + BLOCK_ROWS])

@@ -9,13 +9,15 @@ Writes  through the vector store: a checkpoint in <out>
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
-from mtg_image_db.art_windows import ART
-from mtg_image_db.artefacts import ART_EMBEDDINGS
-from mtg_image_db.console import SuiteError, say
+from mtg_image_db.art_windows import ART, window_in
+from mtg_image_db.artefacts import ART_EMBEDDINGS, META, matches_manifest
+from mtg_image_db.console import say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_pictures import Embedded, Pictures, embed_pictures
 from mtg_image_db.embedding.models import ModelSpec
@@ -39,11 +41,7 @@ class ArtVectors:
 
 
 def art_spec(options: BuildOptions, previous: dict[str, Any] | None, spec: ModelSpec) -> ModelSpec | None:
-    """The model of the art, if the build shall have its vectors: as the options say, or else as the previous build.
-    Raises SuiteError if the index's vectors are of the art already."""
-    if options.with_art and spec.region == ART:
-        raise SuiteError("Invalid Arguments", "the index's vectors are of the art already", "--region art --with-art",
-                         "Leave out --with-art, or use --region card.")
+    """The model of the art, if the build shall have its vectors: as the options say, or else as the previous build."""
     had_art = previous is not None and ART_EMBEDDINGS in previous["outputs"]
     if spec.region == ART or not (had_art if options.with_art is None else options.with_art):
         return None
@@ -58,11 +56,37 @@ def embed_art(pictures: Pictures, spec: ModelSpec, checkpoint: Checkpoint, previ
     Raises SuiteError if the model fails."""
     known = KnownVectors() if options.rebuild else previous_vectors(options.out, previous, spec.fingerprint,
                                                                     ART_EMBEDDINGS)
+    known = without_moved_art(known, options.out, previous, pictures)
+    if checkpoint.resumed:
+        say(f"Continuing an interrupted build: the art of {checkpoint.resumed:,} pictures is embedded already.")
     store = VectorStore(known, checkpoint, len(known.sources) + checkpoint.resumed)
     return ArtVectors(spec, embed_pictures(pictures, store, spec, options.embed), store)
 
 
-def with_both(embedded: Embedded, art: ArtVectors) -> Embedded:
-    """What was embedded, without the pictures whose art has no vector: a row has both."""
-    refs = np.where(art.embedded.refs < 0, -1, embedded.refs)
-    return replace(embedded, refs=refs, reasons={**art.embedded.reasons, **embedded.reasons})
+def without_moved_art(known: KnownVectors, out: Path, previous: dict[str, Any] | None,
+                      pictures: Pictures) -> KnownVectors:
+    """The vectors of the art in the previous build in out, without those that were cut out of another window: then
+    Scryfall has corrected the card's data. Their rows stay, and no picture finds them."""
+    if previous is None or not len(known.sources):
+        return known
+    if not matches_manifest(out, previous, META):
+        return KnownVectors()
+    now = dict(zip(pictures.names, pictures.windows or (), strict=True))
+    moved = []
+    for row, (line, name) in enumerate(zip((out / META).read_bytes().splitlines(), known.sources["name"].tolist(),
+                                           strict=True)):
+        window = window_in(orjson.loads(line))
+        if now.get(name.decode(), window) != window:
+            moved.append(row)
+    sources = known.sources.copy()
+    sources["name"][moved] = sources["digest"][moved] = b""
+    return replace(known, sources=sources)
+
+
+def with_both_vectors(embedded: Embedded, art: ArtVectors) -> Embedded:
+    """What was embedded, without the pictures whose art has no vector, or changed between the two: a row has both."""
+    changed = embedded.sources["digest"] != art.embedded.sources["digest"]
+    missing = (art.embedded.refs < 0) | changed
+    reasons = dict.fromkeys(np.flatnonzero(missing).tolist(), "invalid: it changed during the build")
+    return replace(embedded, refs=np.where(missing, -1, embedded.refs),
+                   reasons={**reasons, **art.embedded.reasons, **embedded.reasons})

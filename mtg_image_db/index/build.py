@@ -28,7 +28,7 @@ from mtg_image_db.embedding.models import OFFLINE_MODEL, ModelSpec, describe_mod
 from mtg_image_db.embedding.open_clip_models import DEFAULT_MODEL
 from mtg_image_db.embedding.vector_store import KnownVectors, VectorStore, previous_vectors
 from mtg_image_db.index import hnsw
-from mtg_image_db.index.art_vectors import ART_PREFIX, art_spec, embed_art, with_both
+from mtg_image_db.index.art_vectors import ART_PREFIX, art_spec, embed_art, with_both_vectors, without_moved_art
 from mtg_image_db.index.manifest import BuildOptions, Clock, Facts, count, manifest_of
 from mtg_image_db.index.model_file import sample_pictures, stage_network, stage_words
 from mtg_image_db.index.printings_file import stage_printings
@@ -36,7 +36,7 @@ from mtg_image_db.index.rows import FaceTable, Rows, read_face_table, stage_rows
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.locks import IF_STALE, HeldElsewhere, hold
 from mtg_image_db.scryfall.bulk import Snapshot, local_printings, local_snapshot
-from mtg_image_db.scryfall.faces import flags_of
+from mtg_image_db.scryfall.faces import ART_KEYS, flags_of
 
 NORM_TOLERANCE = 1e-5  # of each row's L2 norm from 1. float32 rounding stays below 1e-6
 LOCK_FILE = ".build.lock"
@@ -73,7 +73,8 @@ def alone_in(out: Path, lock: bool = True) -> Iterator[None]:
 
 def spec_from_options(options: BuildOptions) -> ModelSpec:
     """The model to embed with. If the options name none, it is the model of the index in the folder, which is said.
-    Another model than the index's is said too. Raises SuiteError if the weights are not available."""
+    Another model than the index's is said too. Raises SuiteError if the weights are not available, or if the region
+    does not fit the other options."""
     previous = read_manifest(options.out)
     built: dict[str, Any] = previous["parameters"] if previous else {}
     # The offline model has no other weights, so whoever names weights means another model.
@@ -86,6 +87,12 @@ def spec_from_options(options: BuildOptions) -> ModelSpec:
     fit = options.fit or (built["fit"] if as_before else "crop")
     size = options.size or (built["target_size"] if as_before else None)
     region = options.region or (built.get("region", CARD) if as_before else CARD)
+    if region == ART and options.with_art:
+        raise SuiteError("Invalid Arguments", "the vectors are of the art already", "--region art, --with-art",
+                         "Leave out --with-art, or use --region card.")
+    if region == CARD and options.source.image_size in ART_KEYS:
+        raise SuiteError("Invalid Arguments", "pictures of the art alone need the region of the art",
+                         f"--image-size {options.source.image_size}", "Add --region art, or use another --image-size.")
     spec = replace(describe_model(model, pretrained, fit, size), region=region)
     if previous and previous["model_fingerprint"] != spec.fingerprint:
         say(f"The index in {options.out} is of {built['model']} ({built['pretrained']}, fit {built['fit']}, "
@@ -110,32 +117,38 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
     spec = spec or spec_from_options(options)
     of_art = art_spec(options, previous, spec)
     known = KnownVectors() if options.rebuild else previous_vectors(out, previous, spec.fingerprint)
+    windows = _windows(table) if of_art or spec.region == ART else None
+    pictures = Pictures(options.source.cache, table.names, windows)
+    if spec.region == ART:
+        known = without_moved_art(known, out, previous, pictures)
     with contextlib.closing(Checkpoint(out, spec.fingerprint, options.resume or ahead.embedded > 0,
                                        options.lock)) as checkpoint, \
             contextlib.closing(Checkpoint(out, of_art.fingerprint if of_art else "", options.resume, options.lock,
                                           ART_PREFIX)) as art_checkpoint:
         store = _open_store(known, checkpoint, ahead)
         clock.lap("prepare")
-        faces, dimension = len(table.names) * (2 if of_art else 1), known.vectors.shape[1]
-        with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m, printings)):
-            windows = _windows(table) if ART in (spec.region, of_art and of_art.region) else None
-            pictures = Pictures(options.source.cache, table.names, windows)
+        faces, dimension = len(table.names), known.vectors.shape[1]
+        with disk_space(lambda: _bytes_to_write(faces, checkpoint.dimension or dimension, options.hnsw.m, printings,
+                                                bool(of_art))):
             embedded = embed_pictures(pictures, store, spec, options.embed)
             clock.lap("embed")
             art = embed_art(pictures, of_art, art_checkpoint, previous, options) if of_art else None
             if art:
-                embedded = with_both(embedded, art)
+                embedded = with_both_vectors(embedded, art)
                 clock.lap("embed_art")
             if not len(embedded.kept):
                 raise _nothing_to_embed(options, table, len(embedded.reasons), "no cached picture is valid")
             rows = stage_rows(out, table, embedded, store)
             if art:
                 stage_vectors(out, ART_EMBEDDINGS, art.store, art.embedded.refs[embedded.kept])
+            else:  # a build that was cut off may have left one
+                staged(out, ART_EMBEDDINGS).unlink(missing_ok=True)
             clock.lap("write")
             counts, made_with = count(table, embedded, rows) | (art.counts if art else {}), embedded.made_with
-            seen = [windows[i] for i in embedded.kept.tolist()] if windows and spec.region == ART else None
+            row_windows = [windows[i] for i in embedded.kept.tolist()] if windows and spec.region == ART else None
             seconds = embedded.seconds + ahead.seconds
-            del known, table, store, embedded, art  # now on disk. The index needs their 1.1 GB (500,000 faces)
+            # Now on disk. The index needs their 1.1 GB (500,000 faces).
+            del known, table, store, embedded, art, pictures, windows
             index = _grown_index(options, previous, rows) or hnsw.build_hnsw(rows.vectors, rows.nodes, options.hnsw)
             hnsw.save(index, staged(out, INDEX))
             clock.lap("index")
@@ -143,7 +156,7 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             clock.lap("quality")
             sources = np.load(staged(out, PICTURES), allow_pickle=False)
             counts |= stage_network(out, spec, previous,
-                                    lambda: sample_pictures(sources, options.source.cache, seen), rows.vectors)
+                                    lambda: sample_pictures(sources, options.source.cache, row_windows), rows.vectors)
             stage_words(out, spec, previous)
             clock.lap("model")
             printing_counts, listed = stage_printings(out, printings)
@@ -194,11 +207,11 @@ def _check_norms(quality: hnsw.Quality) -> None:
                          f"norms {quality.min_norm} to {quality.max_norm}", "Run the build with --rebuild.")
 
 
-def _bytes_to_write(rows: int, dimension: int, m: int, printings: Snapshot | None) -> int:
-    """Estimate the bytes of a build: the vectors three times (checkpoint, npy, index), the links, the metadata. The
-    printings are written twice. They take 0.8 of the bytes of their packed bulk file."""
+def _bytes_to_write(rows: int, dimension: int, m: int, printings: Snapshot | None, with_art: bool) -> int:
+    """Estimate the bytes of a build: the vectors three times (checkpoint, npy, index), the links, the metadata. Those
+    of the art are in no index. The printings are written twice, with 0.8 of the bytes of their packed bulk file."""
     listed = printings.path.stat().st_size if printings else 0
-    return rows * (3 * 4 * dimension + 10 * m + 1000) + 2 * listed
+    return rows * ((5 if with_art else 3) * 4 * dimension + 10 * m + 1000) + 2 * listed
 
 
 def _nothing_to_embed(options: BuildOptions, table: FaceTable, invalid: int, what: str) -> SuiteError:

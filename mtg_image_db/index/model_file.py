@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.art_windows import CARD, USUAL, Window, cut
+from mtg_image_db.art_windows import COMPLETE, USUAL, Window, cut
 from mtg_image_db.artefacts import MODEL, TEXT_MODEL, TOKENIZER, matches_manifest, staged
 from mtg_image_db.common import InvalidContent, open_pixels
 from mtg_image_db.console import SuiteError, say
@@ -46,8 +45,8 @@ def stage_network(out: Path, spec: ModelSpec, previous: dict[str, Any] | None, s
     try:
         _write_network(staged(out, MODEL), spec)
         rows, pictures = sample()
-        model = OnnxEmbedder(replace(spec, region=CARD), staged(out, MODEL))  # the sample is what the model sees
-        found = model.embed_photos(pictures) if pictures else np.zeros((0, vectors.shape[1]), np.float32)
+        model = OnnxEmbedder(spec, staged(out, MODEL))
+        found = embed_sample(model, pictures) if pictures else np.zeros((0, vectors.shape[1]), np.float32)
         cosine = float((found * vectors[rows]).sum(axis=1).min(initial=1.0))
         if cosine >= SAME_VECTOR:
             return {"onnx_cosine": round(cosine, 5)}
@@ -100,6 +99,11 @@ def _write_network(path: Path, spec: ModelSpec) -> None:
 
     say(f"Writing {spec.model} as ONNX, for queries without PyTorch.")
     path.write_bytes(export_tower(spec).SerializeToString())
+
+
+def embed_sample(model: OnnxEmbedder, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """The vectors, float32 [n, D], of pictures of a Sample: nothing more is cut from them."""
+    return model.embed(np.stack([model.prepare(picture, COMPLETE) for picture in pictures]))
 
 
 def sample_pictures(sources: NDArray[np.void], cache: Path, windows: Sequence[Window | None] | None = None) -> Sample:

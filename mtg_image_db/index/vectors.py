@@ -1,8 +1,9 @@
 """The vectors of a finished index: of the complete cards, and of their art if the build made them.
 
     vectors = open_vectors(Path("index_out"), manifest, ART)
+    vectors, lines = open_rows(Path("index_out"), manifest, CARD)
 
-Reads   mtg_embeddings.npy or mtg_art_embeddings.npy in <index-dir>
+Reads   mtg_embeddings.npy or mtg_art_embeddings.npy, and mtg_meta.jsonl, in <index-dir>
 Writes  nothing
 """
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtg_image_db.art_windows import ART, ART_SIZES, CARD
-from mtg_image_db.artefacts import ART_EMBEDDINGS, EMBEDDINGS, verify
+from mtg_image_db.art_windows import ART, CARD
+from mtg_image_db.artefacts import ART_EMBEDDINGS, EMBEDDINGS, META, verify
 from mtg_image_db.console import SuiteError, command
+from mtg_image_db.scryfall.faces import ART_KEYS
 
 
 def region_of(manifest: dict[str, Any]) -> str:
@@ -30,7 +32,7 @@ def has_art(manifest: dict[str, Any]) -> bool:
 
 def names_cards(manifest: dict[str, Any]) -> bool:
     """True if the index's pictures are of complete cards, so that cards in photos can be named."""
-    return manifest["parameters"].get("image_size") not in ART_SIZES
+    return manifest["parameters"].get("image_size") not in ART_KEYS
 
 
 def require_cards(index_dir: Path, manifest: dict[str, Any]) -> None:
@@ -39,6 +41,17 @@ def require_cards(index_dir: Path, manifest: dict[str, Any]) -> None:
         raise SuiteError("Configuration Error", "this index names no cards: its pictures show the art alone",
                          f"{index_dir}: --image-size {manifest['parameters']['image_size']}",
                          "Find similar art with --image FILE, or build an index of another --image-size.")
+
+
+def open_rows(index_dir: Path, manifest: dict[str, Any], region: str) -> tuple[NDArray[np.float32], list[bytes]]:
+    """The vectors as open_vectors gives them, and the line of mtg_meta.jsonl of each row. Raises SuiteError as
+    open_vectors, and if the metadata are damaged or of another build."""
+    verify(index_dir, manifest, (META,))
+    vectors, lines = open_vectors(index_dir, manifest, region), (index_dir / META).read_bytes().splitlines()
+    if len(lines) != len(vectors):
+        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
+                         f"{len(vectors)} vectors, {len(lines)} lines", "Run python build_embeddings.py again.")
+    return vectors, lines
 
 
 def open_vectors(index_dir: Path, manifest: dict[str, Any], region: str) -> NDArray[np.float32]:

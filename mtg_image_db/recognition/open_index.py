@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtg_image_db.art_windows import ART, CARD, COMPLETE, REGIONS
+from mtg_image_db.artefacts import release_pages
 from mtg_image_db.common import InvalidContent, open_photo
 from mtg_image_db.console import SuiteError
 from mtg_image_db.index.name_search import NameSearch
@@ -58,6 +59,11 @@ class OpenIndex:
         return len(self._index.metadata)
 
     @property
+    def region(self) -> str:
+        """What the vectors of the index are of: "card" or "art"."""
+        return region_of(self._index.manifest)
+
+    @property
     def has_art(self) -> bool:
         """True if the index has vectors of the art."""
         return has_art(self._index.manifest)
@@ -88,19 +94,19 @@ class OpenIndex:
         """How many faces search() finds."""
         return len(self._found(text))
 
-    def search_text(self, texts: Sequence[str], pictures: Sequence[Picture] = (),
+    def search_text(self, texts: Sequence[str], pictures: Sequence[Picture | Face] = (),
                     exclude: Sequence[str] = (), k: int = 10, least: float | None = None,
                     region: str | None = None) -> list[Found]:
         """The k faces whose pictures fit all texts and pictures best, and the texts of exclude least:
         ["a dragon over a burning village"].
 
-        Faces that stand out less than `least` standard deviations are left out. None: with texts, as far as one of all
-        faces stands out by chance; pictures alone leave out none. region "art" compares the art of the faces, and that
-        of a card in a picture. None: what the index's vectors are of. Raises SuiteError if the model has no words, or
-        if the index has no vectors of the art.
+        A picture may also be a Face of this index. Faces that stand out less than `least` standard deviations are left
+        out. None: with texts, as far as one of all faces stands out by chance; pictures alone leave out none. region
+        "art" compares the art of the faces, and that of a card in a picture. None: what the index's vectors are of.
+        Raises SuiteError if the model has no words, or if the index has no vectors of the art.
         """
         _require(k, "k", 1)
-        region = self._region(region) or region_of(self._index.manifest)
+        region = self._region(region) or self.region
         vectors = self._vectors(region)
         if not any(text.strip() for text in texts) and not len(pictures):
             raise SuiteError("Invalid Arguments", "there is nothing to search for", f"{len(exclude)} texts to avoid",
@@ -117,7 +123,8 @@ class OpenIndex:
     def similar(self, row: int, k: int = 10, region: str | None = None) -> list[Match]:
         """The k faces most similar to that of a row: Face.row, which is its line in mtg_meta.jsonl, counted from 0.
         region "art" compares the art alone, and "card" the complete pictures (None: the art, if the index has vectors
-        of it). For the art, the score is the cosine. Raises IndexError if there is no such row."""
+        of it). For the art, each artwork is listed once, without the row's own, and the score is the cosine. Raises
+        IndexError if there is no such row."""
         _require(k, "k", 1)
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)}")
@@ -132,11 +139,24 @@ class OpenIndex:
     def _similar_art(self, row: int, k: int) -> list[Match]:
         vectors = self._vectors(ART)
         cosines = vectors @ vectors[row]
-        rows = np.argsort(-cosines, kind="stable")[:k + 1]
-        rows = rows[rows != row][:k]
+        release_pages(vectors)
+        seen, others = {row, *self._index.rows_of_artwork(row)}, list[int]()
+        for other in np.argsort(-cosines, kind="stable").tolist():
+            if len(others) == k:
+                break
+            if other not in seen:
+                others.append(other)
+                seen.update(self._index.rows_of_artwork(other))
+        rows = np.array(others, np.int64)
         measured = self._index.measured(row, rows, cosines[rows])
         return [self._index.match(other, rank, alike, alike.cosine)
                 for rank, (other, alike) in enumerate(measured.items(), 1)]
+
+    def recognised(self, picture: Picture) -> Face | None:
+        """The card in a picture. None if no card is recognised, or several, or if the index names no cards."""
+        cards = self.name(picture) if names_cards(self._index.manifest) else []
+        known = [card.matches[0].row for card in cards if card.accepted]
+        return Face(**self._index.described(known[0])) if len(known) == 1 else None
 
     def load_model(self) -> PictureModel:
         """The model. Loads it at the first call: then the first picture is named as fast as the next ones."""
@@ -144,18 +164,19 @@ class OpenIndex:
             self._loaded = self._loaded or open_model(self._index_dir, self._index.manifest, self._options)
             return self._loaded
 
-    def _embedded(self, picture: Picture) -> NDArray[np.float32]:
-        """The unit vector of a complete picture, float32 [D]."""
+    def _embedded(self, picture: Picture | Face) -> NDArray[np.float32]:
+        """The unit vector of a face or of a complete picture, float32 [D]."""
+        if isinstance(picture, Face):
+            return self._vectors(self.region)[picture.row]
         with _readable(picture):
             model = self.load_model()
             return model.embed(model.prepare(_opened(picture)[0], COMPLETE)[None])[0]
 
-    def _art_of(self, picture: Picture) -> NDArray[np.float32]:
-        """The unit vector of the art of the card in a picture, float32 [D]. If no card is recognised, or several, the
-        complete picture is taken for the art."""
-        cards = self.name(picture) if names_cards(self._index.manifest) else []
-        known = [card.matches[0].row for card in cards if card.accepted]
-        return self._vectors(ART)[known[0]] if len(known) == 1 else self._embedded(picture)
+    def _art_of(self, picture: Picture | Face) -> NDArray[np.float32]:
+        """The unit vector of the art of a face, or of the card in a picture, float32 [D]. If no single card is
+        recognised, the complete picture is taken for the art."""
+        face = picture if isinstance(picture, Face) else self.recognised(picture)
+        return self._vectors(ART)[face.row] if face else self._embedded(picture)
 
     def _word_model(self) -> WordModel:
         with self._lock:

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mtg_image_db.arguments import ArgumentParser, cache_beside, number, one_of
-from mtg_image_db.art_windows import REGIONS
+from mtg_image_db.art_windows import ART, REGIONS
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, printable, say
-from mtg_image_db.index.reader import ModelOptions
+from mtg_image_db.index.reader import Face, ModelOptions
 from mtg_image_db.index.word_search import Found, chance
 from mtg_image_db.recognition import html_report
 from mtg_image_db.recognition.answer_files import reference
@@ -46,18 +46,27 @@ class WordQuestion:
 
 @dataclass(frozen=True)
 class WordAnswer:
-    """The cards, the best first. `least` is how far a card had to stand out, in standard deviations, or None."""
+    """The cards, the best first. `least` is how far a card had to stand out, in standard deviations, or None. notes say
+    what of each picture was compared, if it is not the complete one."""
     question: WordQuestion
     found: Sequence[Found]
     least: float | None
+    notes: Sequence[str] = ()
 
 
 def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
     """Search the index. Raises SuiteError if it has no words, or if a picture cannot be read."""
     has_words = bool(question.texts or question.exclude)
     least = chance(len(index)) if question.least is None and has_words else question.least
-    return WordAnswer(question, index.search_text(question.texts, question.pictures, question.exclude, question.k,
-                                                  least, question.region), least)
+    pictures, notes = list[Path | Face](question.pictures), []
+    if (question.region or index.region) == ART:
+        for place, path in enumerate(question.pictures):
+            if face := index.recognised(path):
+                pictures[place] = face
+            notes.append(f"{path.name} shows {face.name}: its art is compared." if face else
+                         f"{path.name}: no single card is recognised, so the complete picture is compared.")
+    found = index.search_text(question.texts, pictures, question.exclude, question.k, least, question.region)
+    return WordAnswer(question, found, least, notes)
 
 
 # The script's flags
@@ -73,7 +82,7 @@ def add_flags(parser: ArgumentParser) -> None:
                        help="what the pictures shall not show")
     words.add_argument("--region", type=one_of(*REGIONS), metavar="PART",
                        help="what is compared: the complete card, or the art alone, if the index has vectors of it "
-                            "(default: card)")
+                            "(default: what the index was built of, most often the card)")
     words.add_argument("--least", type=number(float, -100, 100), metavar="S",
                        help="how far a card must stand out of all, in standard deviations (default: as far as one of "
                             "all cards does by chance)")
@@ -102,7 +111,8 @@ def run(args: argparse.Namespace, model: ModelOptions) -> int:
                                      args.region))
     lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
     print("\n".join(lines), end="\n" * bool(lines), flush=True)
-    say(printable(explained(answer, len(index))))
+    for sentence in (*answer.notes, explained(answer, len(index))):
+        say(printable(sentence))
     if args.html:
         write_page(args.html, answer, args.cache or cache_beside(args.index_dir), f"{len(index):,} faces")
         say(f"Shown in {args.html}.")

@@ -16,9 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mtg_image_db.arguments import CACHE, OUT
-from mtg_image_db.art_windows import ART_SIZES, COMPLETE, Printed, Window, window_of
+from mtg_image_db.art_windows import COMPLETE, Window
 from mtg_image_db.artefacts import artwork_key
 from mtg_image_db.console import printable
+from mtg_image_db.scryfall.art_places import window_of
 from mtg_image_db.scryfall.card_objects import BulkReport, CardObject, read_cards
 from mtg_image_db.scryfall.hosts import CARD_HOST, DOMAINS
 
@@ -32,8 +33,9 @@ IMAGE_KEYS = {key: _ASCENDING[i:] for i, key in enumerate(_ASCENDING)} | {
     "crop": ("crop", "border_crop", "normal", "display", "large", "png"),
     "border_crop": ("border_crop", "crop", "normal", "display", "large", "png"),
 }
-ART_KEYS = {key: (key, *ART_SIZES) for key in ART_SIZES}
-SIZES = (*IMAGE_KEYS, *ART_KEYS)
+# Sizes that show the art alone. A card without them gives its picture, in which the art has its window.
+ART_KEYS = dict.fromkeys(("art_crop", "art"), ("art_crop", "art", *IMAGE_KEYS["normal"]))
+IMAGE_SIZES = IMAGE_KEYS | ART_KEYS
 WITHOUT_SCAN = ("missing", "placeholder")  # a card with this image_status has a "no image" picture in every size
 
 
@@ -41,7 +43,7 @@ WITHOUT_SCAN = ("missing", "placeholder")  # a card with this image_status has a
 class Source:
     """The faces to use, their bulk file and the folder of their pictures.
 
-    image_size is one of SIZES. limit is the number of usable faces (None: all). bulk_file is a file to read
+    image_size is a key of IMAGE_SIZES. limit is the number of usable faces (None: all). bulk_file is a file to read
     instead of the snapshot of this kind. printings is the kind of bulk file that lists the printings of each artwork,
     or NO_PRINTINGS.
     """
@@ -239,15 +241,10 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         return value if isinstance(value := card.get(key), int) and not isinstance(value, bool) else None
 
     uris, colors = _pictures(side), side.get("colors") or card.get("colors")
-    # The wanted size, then the larger ones. A card with only smaller pictures gives its largest. A card without a
-    # picture of its art gives that of the card.
-    wanted = source.image_size
-    order = *(ART_KEYS.get(wanted, ()) or IMAGE_KEYS[wanted]), *IMAGE_KEYS["normal"], *reversed(_ASCENDING)
+    # The wanted size, then the larger ones. A card with only smaller pictures gives its largest.
+    order = source.image_size, *IMAGE_SIZES[source.image_size], *reversed(_ASCENDING)
     key = next((key for key in order if key in uris), "")
     url = uris.get(key, "")
-    printed = Printed(text("frame"), text("layout"), text("type_line"), text("border_color"),
-                      _texts(card.get("frame_effects")), _texts(card.get("keywords")),
-                      card.get("full_art") is True, card.get("textless") is True)
     return Face(
         name=text("name"), scryfall_id=card["id"], face_id=face_id, set=text("set"),
         collector_number=text("collector_number"), frame=text("frame"), layout=text("layout"), lang=text("lang"),
@@ -260,9 +257,10 @@ def _face(card: CardObject, side: CardObject, face_id: str, source: Source) -> F
         set_name=text("set_name"), rarity=text("rarity"), finishes=_texts(card.get("finishes")),
         printed_name=text_or_none("printed_name"), type_line=text("type_line"), tcgplayer_id=number("tcgplayer_id"),
         cardmarket_id=number("cardmarket_id"), color_identity=_texts(card.get("color_identity")),
-        art_window=COMPLETE if key in ART_KEYS else window_of(printed), border_color=printed.border,
-        promo=card.get("promo") is True, promo_types=_texts(card.get("promo_types")), full_art=printed.full_art,
-        size_fallback=key != wanted, skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
+        art_window=COMPLETE if key in ART_KEYS else window_of(card, text), border_color=text("border_color"),
+        promo=card.get("promo") is True, promo_types=_texts(card.get("promo_types")),
+        full_art=card.get("full_art") is True, size_fallback=key != source.image_size,
+        skip_reason=_skip_reason(uris, url, card, source.include_placeholders))
 
 
 def _texts(value: object) -> list[str]:

@@ -11,8 +11,8 @@ const KIND = { dtype: "int8", scale_factor: 127 };
 /**
  * {rows, dimension, scale, model, size, fit, region, record(row), value(row, field), dictionary(field), digest,
  * embedding, recognition, art} from <base>meta.json. embedding and recognition are there after an export --with-model,
- * and art after one --with-art. This reads both
- * forms of the file: records (version 1.0) and columns (2.0).
+ * and art after one --with-art. This reads both forms of the file: records (version 1.0) and columns (2.0). Vectors of
+ * the art make it 1.1 and 2.1.
  * dictionary(field) is {values, places}: the different values, and for each row the place of its own among them. It is
  * undefined where the index has no such field.
  * @param {string} base
@@ -26,8 +26,8 @@ export async function readMeta(base) {
   } catch {
     throw new Error(`${name(url)} is damaged or too large: it is no JSON that this browser can read. ${RENEW}`);
   }
-  const records = { "1.0": fromRecords, "2.0": fromColumns }[meta?.version];
-  if (!records) throw new Error(`${name(url)} has version ${meta?.version}; this page reads 1.0 and 2.0. ${RENEW}`);
+  const records = { "1.0": fromRecords, "1.1": fromRecords, "2.0": fromColumns, "2.1": fromColumns }[meta?.version];
+  if (!records) throw new Error(`${name(url)} has version ${meta?.version}; this page reads 1.0 to 2.1. ${RENEW}`);
   const [rows, dimension] = Array.isArray(meta.shape) ? meta.shape : [];
   if (!(rows > 0 && dimension > 0)) throw new Error(`${name(url)} has no shape. ${RENEW}`);
   for (const [key, value] of Object.entries(KIND)) {

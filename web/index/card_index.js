@@ -73,7 +73,8 @@ export async function openCardIndex(base, onProgress = () => {}) {
     // The vectors of the art of all rows, fetched when they are first needed. Where the export has none, those of the
     // cards.
     artVectors() {
-      if (!meta.art) return Promise.resolve(openVectors());
+      const ofCards = openVectors();
+      if (!meta.art) return Promise.resolve(ofCards);
       art ??= loadArt(base, meta).catch((error) => {
         art = null; // so that the next question tries again
         throw error;

@@ -48,12 +48,14 @@ export async function openIndex(base, onProgress = () => {}) {
     return loading;
   };
 
+  const about = {
+    cards: rows, dimension: meta.dimension, model: meta.model, similar, lacking,
+    pictures: Boolean(meta.embedding) && pictures, reads: Boolean(meta.recognition?.reading?.networks),
+    collection: meta.collection, art: Boolean(meta.art) || meta.region === "art",
+  };
+
   return {
-    about: {
-      cards: rows, dimension: meta.dimension, model: meta.model, similar, lacking,
-      pictures: Boolean(meta.embedding) && pictures, reads: Boolean(meta.recognition?.reading?.networks),
-      collection: meta.collection, art: Boolean(meta.art) || meta.region === "art",
-    },
+    about,
 
     // {total, matches, notes}: the cards that fit a text, and what of it could not be searched. card_search.js explains
     // the options.
@@ -80,11 +82,21 @@ export async function openIndex(base, onProgress = () => {}) {
     listed: (lines) => findListed(lines, index),
 
     // The k cards most like a row, without the row itself: by their art, or with the region "card" by the complete
-    // pictures. Without vectors of the art, it is always the complete pictures.
+    // pictures. Without vectors of the art, it is always the complete pictures. By art, each artwork is there once,
+    // without the row's own.
     async like(row, { k, region }) {
       if (!(Number.isInteger(row) && row >= 0 && row < rows)) throw new Error(`The index has no row ${row}.`);
-      const vectors = region === "card" ? index.vectors : await index.artVectors();
-      return answer(vectors.nearest(vectors.vector(row), k + 1).filter((match) => match.row !== row).slice(0, k));
+      const byArt = region !== "card" && about.art;
+      const vectors = byArt ? await index.artVectors() : index.vectors;
+      const vector = vectors.vector(row);
+      if (!byArt) return answer(vectors.nearest(vector, k, [row]));
+      const [found, leftOut] = [/** @type {{row: number, score: number}[]} */ ([]), new Set(index.rowsOfArtwork(row))];
+      while (found.length < k && leftOut.size < rows) {
+        const [match] = vectors.nearest(vector, 1, [...leftOut]);
+        found.push(match);
+        for (const same of index.rowsOfArtwork(match.row)) leftOut.add(same);
+      }
+      return answer(found);
     },
 
     // The k cards nearest to a vector, which the index's own model made.
