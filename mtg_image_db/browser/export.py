@@ -6,7 +6,8 @@ Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir
         model.onnx, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
         with the model also model.onnx, model.int8.onnx (if its vectors agree), hashes.bin (uint8, N*128 bytes), the
-        small networks, and printings.bin (if the index lists printings)
+        small networks, and printings.bin (if the index lists printings); with text also text.int8.onnx and
+        text_tokenizer.json
 """
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ from mtg_image_db.artefacts import (
     BROWSER_NETWORKS,
     BROWSER_PRINTINGS,
     BROWSER_SMALL_MODEL,
+    BROWSER_TEXT,
     BROWSER_VECTORS,
     EMBEDDINGS,
     FORMAT_VERSIONS,
@@ -40,9 +42,10 @@ from mtg_image_db.artefacts import (
 )
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.freshness import build_id
-from mtg_image_db.browser.int8_weights import with_int8_weights
+from mtg_image_db.browser.int8_weights import int8_file
 from mtg_image_db.browser.network_files import FINDING, contents, described, identity, reading
 from mtg_image_db.browser.printing_blocks import packed
+from mtg_image_db.browser.text_files import TextSide, text_side
 from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, disk_space, say
 from mtg_image_db.embedding.embedder import AGREEMENT
@@ -68,12 +71,14 @@ GZIP_LEVEL = 6
 @dataclass(frozen=True)
 class ExportOptions:
     """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
-    the model on. Without it, the model is not exported. reading adds the networks that read text to the model."""
+    the model on. Without it, the model is not exported. reading adds the networks that read text to the model. text
+    adds the text side of the model, with or without the model itself."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
     cache: Path | None = None
     reading: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,10 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     if len(records) != len(vectors):
         raise SuiteError("Validation Error", "vectors and metadata do not belong together",
                          f"{len(vectors)} vectors, {len(records)} lines", "Run python build_embeddings.py again.")
-    say(f"{len(vectors):,} vectors of {source} to export to {target}{', with the model' if options.cache else ''}.")
+    parts = [part for part, wanted in (("model", options.cache), ("words", options.text)) if wanted]
+    say(f"{len(vectors):,} vectors of {source} to export to {target}"
+        f"{', with the ' if parts else ''}{' and the '.join(parts)}.")
+    text = text_side(source, manifest, len(vectors)) if options.text else TextSide({}, {})
     model = browser_model(options, manifest, vectors) if options.cache else BrowserModel()
     target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
@@ -119,22 +127,27 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
                              "note": "Divide by scale_factor to get the unit vectors back."},
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "fidelity": fidelity, "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
-            "build": build_id(manifest), "collection": COLLECTION, **model.described}
-    files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
+            "build": build_id(manifest), "collection": COLLECTION, **model.described,
+            **({"text": text.described} if options.text else {})}
+    ours = manifest["outputs"].keys() if target.resolve() == source.resolve() else set()  # these are there
+    exported: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files, **text.files}
+    files = {name: data for name, data in exported.items() if name not in ours}
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
-    ours = {MODEL} if target.resolve() == source.resolve() else set()  # a file of the build
-    of_model = {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS}
-    old = sorted(name for name in of_model - files.keys() - ours if (target / name).exists())
+    optional = {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS, *BROWSER_TEXT}
+    old = sorted(name for name in optional - files.keys() - ours if (target / name).exists())
     for name in old:
         (target / name).unlink()
     if old:
+        flags = [flag for flag, wanted, lost in (("--with-model", options.cache, {*old}.difference(BROWSER_TEXT)),
+                                                 ("--with-text", options.text, {*old}.intersection(BROWSER_TEXT)))
+                 if lost and not wanted]
         say(f"Removed from {target}, as parts of an earlier export: {', '.join(old)}."
-            + ("" if options.cache else " --with-model writes them anew."))
+            + (f" {' and '.join(flags)} write{'s' * (len(flags) == 1)} them anew." if flags else ""))
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
-        *({MODEL: ""} if model.files else {}) | files, BROWSER_META, f"{BROWSER_META}.gz")})
+        *exported, BROWSER_META, f"{BROWSER_META}.gz")})
 
 
 def _write_files(target: Path, files: dict[str, Any], meta: Iterator[bytes]) -> None:
@@ -182,7 +195,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {options.cache}",
                          "Leave out --with-model, or build the index again.")
     models = [identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
-    small = _with_int8_weights(files[MODEL])
+    small = int8_file(files[MODEL])
     if small is None and len(files[MODEL]) < SMALL_ENOUGH:
         pass  # a page loads it as it is
     elif small is None:
@@ -194,8 +207,6 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                       identity(BROWSER_SMALL_MODEL, small) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
-    if options.output_dir.resolve() == options.input_dir.resolve():
-        del files[MODEL]  # it is there
     files |= {BROWSER_HASHES: np.hstack([sources["hash"], sources["art_hash"]]).tobytes(), **contents(FINDING)}
     recognition = {"hashes": identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION, "reading": READING,
                    "networks": described(FINDING)}
@@ -210,15 +221,6 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std},
         "recognition": recognition})
-
-
-def _with_int8_weights(network: bytes) -> bytes | None:
-    """The network with int8 weights. None without the package onnx: only a large model needs them."""
-    try:
-        import onnx
-    except ImportError:
-        return None
-    return with_int8_weights(onnx.load_from_string(network)).SerializeToString()
 
 
 def measure_fidelity(vectors: NDArray[np.float32], quantised: NDArray[np.int8]) -> dict[str, float]:

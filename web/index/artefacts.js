@@ -10,8 +10,8 @@ const KIND = { dtype: "int8", scale_factor: 127 };
 
 /**
  * {rows, dimension, scale, model, size, fit, record(row), value(row, field), dictionary(field), digest, embedding,
- * recognition} from <base>meta.json. embedding and recognition are there after an export --with-model. This reads both
- * forms of the file: records (version 1.0) and columns (2.0).
+ * recognition, text} from <base>meta.json. embedding and recognition are there after an export --with-model, text after
+ * one --with-text. This reads both forms of the file: records (version 1.0) and columns (2.0).
  * dictionary(field) is {values, places}: the different values, and for each row the place of its own among them. It is
  * undefined where the index has no such field.
  * @param {string} base
@@ -41,6 +41,7 @@ export async function readMeta(base) {
   return {
     rows, dimension, scale: meta.quantization.scale_factor, model: meta.model, size: meta.size, fit: meta.fit,
     digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition, collection: meta.collection,
+    text: meta.text,
     record, value, dictionary,
   };
 }

@@ -6,7 +6,9 @@
 // Reads vendor/, where `make web` puts onnxruntime-web. It uses several threads where the server sends the two headers
 // that browsers ask for (scripts/serve.py does), else one.
 
-/** @typedef {(numbers: Float32Array, shape: number[]) => Promise<{data: Float32Array, dims: number[]}>} Run */
+/**
+ * @typedef {(numbers: Float32Array | Int32Array, shape: number[]) => Promise<{data: Float32Array, dims: number[]}>} Run
+ */
 
 const RUNTIME = new URL("../vendor/", import.meta.url);
 const MAX_THREADS = 4; // more are not faster for networks of this size
@@ -27,7 +29,9 @@ export async function openNetwork(bytes) {
   const [output] = session.outputNames;
   return {
     async run(numbers, shape) {
-      const answer = (await session.run({ [input]: new runtime.Tensor("float32", numbers, shape) }))[output];
+      const given = numbers instanceof Int32Array ? new runtime.Tensor("int32", numbers, shape)
+        : new runtime.Tensor("float32", numbers, shape);
+      const answer = (await session.run({ [input]: given }))[output];
       const { data, dims } = answer;
       const copied = { data: Float32Array.from(/** @type {Float32Array} */ (data)), dims: [...dims] };
       answer.dispose();
