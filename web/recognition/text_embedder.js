@@ -23,7 +23,7 @@ export async function openTextEmbedder(network, tokenizer, context) {
     throw new Error("The program that splits words into tokens is not installed: make web");
   }));
   const splitter = new Tokenizer(JSON.parse(new TextDecoder().decode(tokenizer)), {});
-  const { run } = await openNetwork(network);
+  const { run } = await openNetwork(network, { isWidened: false });
 
   /**
    * The tokens of texts, one after the other, padded with 0. A longer text is cut, and keeps its end token.
