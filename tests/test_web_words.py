@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_three_lines, made_once
 from test_web_offline import KEPT, visited  # noqa: F401 - a fixture
+from test_web_page import AXE, hindrances
 from test_words import TEXTS
 from web_site import as_served, needs_runtime
 
@@ -63,8 +64,9 @@ def address(clip_index, exported) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser) -> Iterator[object]:
-    """A tab in which nothing may go wrong."""
-    context, errors = browser.new_context(viewport={"width": 1000, "height": 720}, service_workers="block"), []
+    """A tab of a phone, in which nothing may go wrong."""
+    context, errors = browser.new_context(viewport={"width": 390, "height": 844}, service_workers="block",
+                                          bypass_csp=True), []  # for axe-core
     page = context.new_page()
     page.set_default_timeout(20_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -75,6 +77,11 @@ def page(browser) -> Iterator[object]:
 
 def head_of(folder: Path) -> dict:
     return json.loads((folder / "meta.json").read_bytes())
+
+
+def hinders_nobody(page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not AXE.exists() or hindrances(page) == []
 
 
 def names(page) -> list[str]:
@@ -190,6 +197,7 @@ def test_the_page_finds_cards_by_what_pictures_show(page, address, exported):
     assert "Ordered by how well the picture fits" in page.locator(".order").inner_text()
     assert page.locator("#said").inner_text().startswith(f"{len(found)} cards. Ordered")
     assert page.get_by_role("combobox", name="Sort by").is_hidden()
+    hinders_nobody(page)
     box = page.get_by_role("searchbox", name="What the picture shows")
     box.fill("a castle")
     page.wait_for_url(lambda url: "castle" in url and "by=picture" in url)
@@ -203,6 +211,7 @@ def test_the_page_finds_cards_by_what_pictures_show(page, address, exported):
     page.reload()
     page.get_by_role("heading", name="No picture stands out").wait_for()
     assert box.input_value() == "a castle" and "clearly better" in page.locator(".notes").inner_text()
+    hinders_nobody(page)
     page.get_by_role("link", name="Show the cards that come nearest").click()
     assert len(names(page)) == 20
 
@@ -219,7 +228,7 @@ def test_words_are_kept_once_they_were_used(visited, address):  # noqa: F811 - t
     page = visited(address)
     page.evaluate(KEPT, ["/text.int8.onnx", 0])
     page.get_by_role("searchbox").fill(SAID[0])
-    page.get_by_role("link", name="Pictures").click()
+    page.get_by_role("link", name="Pictures", exact=True).click()
     page.get_by_role("heading", name=re.compile("stands out|card")).wait_for()
     if page.get_by_role("link", name="Show the cards").is_visible():  # depends on the random weights
         page.get_by_role("link", name="Show the cards").click()
