@@ -8,7 +8,7 @@ IMG ?=
 
 RUNTIME := onnxruntime-web/dist/ort.wasm.min.mjs onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
 	onnxruntime-web/dist/ort-wasm-simd-threaded.wasm @techstark/opencv-js/dist/opencv.js \
-	d3-dsv/dist/d3-dsv.min.mjs minisearch/dist/es/SearchableMap.js
+	d3-dsv/dist/d3-dsv.min.mjs minisearch/dist/es/SearchableMap.js @huggingface/tokenizers/dist/tokenizers.min.mjs
 
 NPM_CI := npm ci --prefix web --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 TSC := web/node_modules/.bin/tsc

@@ -42,6 +42,8 @@ DOWNLOAD_CHECKPOINT, DOWNLOAD_FAILURES = "download_checkpoint.json", "download_f
 # Files of an export
 BROWSER_VECTORS, BROWSER_META, BROWSER_HASHES = "embeddings.i8bin", "meta.json", "hashes.bin"
 BROWSER_SMALL_MODEL = "model.int8.onnx"  # beside MODEL
+BROWSER_TEXT_MODEL = "text.int8.onnx"  # instead of TEXT_MODEL
+BROWSER_TEXT = BROWSER_TEXT_MODEL, TEXT_MODEL, TOKENIZER
 BROWSER_NETWORKS = "card_corners.onnx", "corner_refiner.onnx", "text_lines.onnx", "text_letters.onnx", "text_turns.onnx"
 BROWSER_PRINTINGS, BROWSER_ART = "printings.bin", "art.i8bin"
 

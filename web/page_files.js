@@ -11,7 +11,7 @@ self.PAGE_FILES = [
   "collection/scan_session.js", "collection/undoing.js",
   "index/artefacts.js", "index/card_index.js", "index/card_search.js", "index/hash_search.js", "index/listed_cards.js",
   "index/names.js", "index/printings.js", "index/scores.js", "index/search_columns.js", "index/search_fields.js",
-  "index/search_terms.js", "index/search_words.js", "index/sort_orders.js",
+  "index/search_terms.js", "index/search_words.js", "index/sort_orders.js", "index/word_search.js",
   "page/address.js", "page/camera.js", "page/card_tile.js", "page/card_view.js", "page/dom.js", "page/entry_dialog.js",
   "page/kept.js", "page/list_view.js", "page/offline.js", "page/outlines.js", "page/page.js", "page/photo_view.js",
   "page/scan_options.js", "page/scan_sheet.js", "page/scan_view.js", "page/search_help.js", "page/search_view.js",
@@ -23,7 +23,8 @@ self.PAGE_FILES = [
   "recognition/networks.js", "recognition/open_index.js", "recognition/opencv.js", "recognition/outlines.js",
   "recognition/picture_hash.js", "recognition/pictures.js", "recognition/places.js", "recognition/preparation.js",
   "recognition/printed_lines.js", "recognition/printing_choice.js", "recognition/quads.js", "recognition/retrieval.js",
-  "recognition/text_reader.js", "recognition/titled_cards.js", "recognition/titles.js",
+  "recognition/text_embedder.js", "recognition/text_reader.js", "recognition/titled_cards.js", "recognition/titles.js",
   "vendor/SearchableMap.js", "vendor/d3-dsv.min.mjs", "vendor/idb.js", "vendor/leven.js", "vendor/opencv.js",
   "vendor/ort-wasm-simd-threaded.mjs", "vendor/ort-wasm-simd-threaded.wasm", "vendor/ort.wasm.min.mjs",
+  "vendor/tokenizers.min.mjs",
 ];

@@ -6,6 +6,7 @@
 //     const index = await openIndex("./");                        // where meta.json and embeddings.i8bin are
 //     const { total, matches } = await index.search("t:goblin c:r", { limit: 10 });
 //     const similar = await index.like(matches[0].row);                     // similar art
+//     const dragons = await index.searchText("a dragon over a burning village");     // by what the pictures show
 //     const { cards } = await index.name(file);          // a picture: File, Blob, ImageData, image, video or canvas
 //     for (const card of cards) show(card.state, card.matches[0].name, card.quad);
 //
@@ -20,17 +21,25 @@
 //     read    false: nothing that is printed is read
 //     onFirst hears the answer before anything is read, if a card is recognised. Reading takes a second or two
 //
+// searchText() takes a text or several, which add up. It gives {total, least, matches}. A match is {row, record,
+// stands_out, cosines}: docs/recipes/find-by-words.md explains the numbers. Its options:
+//     pictures  pictures that the cards shall resemble
+//     exclude   texts: what the cards shall not show
+//     k         matches, at most. 10 without it
+//     least     how far a card must stand out. Without it, as far as one of all cards does by chance
+//
 // Everything runs in a worker. Every error is an Error whose message is a sentence for the person who reads it.
 // To use the search in another page, copy the folders of .js files and vendor/.
 
 import { decode } from "./recognition/preparation.js";
 
 const MATCHES = 24; // of a card, by how alike they are
+const TEXT_MATCHES = 10; // of words
 const CARD_MATCHES = 3; // of a card in a picture
 
 /**
  * Opens the index at base, a URL relative to the page. onProgress({what, part}) hears what is loading: what is "cards"
- * or "vectors" now, and "model" with the first picture. part goes from 0 to 1.
+ * or "vectors" now, "model" with the first picture, and "words" with the first searchText(). part goes from 0 to 1.
  * @param {string} [base]
  * @param {import("./index/card_index.js").OnProgress} [onProgress]
  */
@@ -67,9 +76,10 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     throw error;
   });
   return {
-    // {cards, dimension, model, similar, art, pictures, lacking}. pictures is true where the model was exported too, and
-    // art where vectors of the art were.
-    // similar, pictures and lacking also say what this browser can do (abilities.js).
+    // {cards, dimension, model, similar, art, pictures, words, lacking}. pictures is true where the model was exported
+    // too, and art where vectors of the art were. words is the bytes of what searchText() fetches first, and 0 where the
+    // index was exported without it. similar, pictures, words and lacking also say what this browser can do
+    // (abilities.js).
     about,
     search: (text, options = {}) => ask("search", text, options),
     card: (faceId) => ask("card", faceId),
@@ -78,6 +88,11 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     like: (row, { k = MATCHES, region = "art" } = {}) => ask("like", row, { k, region }),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
     embed: (picture) => askPicture("embed", picture),
+    async searchText(texts, { pictures = [], exclude = [], k = TEXT_MATCHES, least = undefined } = {}) {
+      const ready = await Promise.all(/** @type {any[]} */ (pictures).map(sendable));
+      return asked("searchText", [[texts].flat(), ready.map(({ sent }) => sent), { exclude, k, least }],
+        ready.flatMap(({ moved }) => moved));
+    },
     name: (picture, {
       k = CARD_MATCHES, quad = null, read = true, camera = false, near = [], onFirst = () => {},
     } = {}) => askPicture("name", picture, [{ k, quad, read, camera, near }], onFirst),

@@ -6,14 +6,16 @@
 // A page sends     { type: "look" }            keep what is missing, and see whether the server has anything new
 //                  { type: "take" }            use the new files from now on
 //                  { type: "failed" }          it did not start: use the new files from now on, if there are any
+//                  { type: "words" }           a person searches by words: from now on, their files are kept, too
 // and is sent      { type: "kept" }            everything is on this device now: said once
 //                  { type: "update", cards }   something newer is on this device too, and waits. cards: also new cards
 //                  { type: "taken" }           the new files are used: load the page again
 //
 // It reads the files of the page and of the export, and keeps them in the browser under their SHA-256. A set is what
-// belongs together: { page: { path: SHA-256 }, cards: { path: SHA-256 } }. The set `now` is what pages get. A newer one
-// waits as `next`, so an open page never gets files of two exports. What is in neither is deleted. Each opening of the
-// page also looks for new files: a page that does not start sends nothing.
+// belongs together: { page: { path: SHA-256 }, cards: { path: SHA-256 }, words }. The set `now` is what pages get. A
+// newer one waits as `next`, so an open page never gets files of two exports. What is in neither is deleted. Each opening
+// of the page also looks for new files: a page that does not start sends nothing. The files of words (64 MB) are part of
+// a set only if a page has asked for them once.
 
 importScripts("page_files.js");
 const FILES = /** @type {{ PAGE_FILES: string[] }} */ (/** @type {unknown} */ (self)).PAGE_FILES;
@@ -23,11 +25,12 @@ const PICTURES_KEPT = 500; // 18 MB: a picture of the size "normal" has 36 KB, t
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const { scope } = worker.registration;
 let looking = /** @type {Promise<void> | null} */ (null);
-/** @typedef {{ page: Record<string, string>, cards: Record<string, string> }} FileSet */
+/** @typedef {{ page: Record<string, string>, cards: Record<string, string>, words: boolean }} FileSet */
 
 const openKept = () => caches.open(`kept for ${scope}`);
 const keyOf = (/** @type {string} */ path, /** @type {string} */ sha256) => new URL(`${path}?${sha256}`, scope).href;
 const placeOf = (/** @type {"now" | "next"} */ name) => `${scope}?set=${name}`;
+const WANTED = `${scope}?words`; // kept if words are wanted
 const isSame = (/** @type {unknown} */ one, /** @type {unknown} */ other) =>
   JSON.stringify(one) === JSON.stringify(other);
 const pages = () => worker.clients.matchAll({ type: "window", includeUncontrolled: true });
@@ -62,15 +65,15 @@ async function keep(/** @type {string} */ path, /** @type {string | undefined} *
   return sha256;
 }
 
-// { path: SHA-256 } of the export's files. Of several models, the page uses the first.
-function filesOf(/** @type {any} */ meta) {
+// { path: SHA-256 } of the export's files, with or without those of words. Of several models, the page uses the first.
+function filesOf(/** @type {any} */ meta, /** @type {boolean} */ words) {
   const files = /** @type {Record<string, string>} */ ({ "embeddings.i8bin": meta.vectors_sha256 });
   const visit = (/** @type {any} */ value) => {
     if (typeof value !== "object" || value === null) return;
     if (value.file && value.sha256) files[value.file] = value.sha256;
     for (const [key, inner] of Object.entries(value)) visit(key === "models" ? inner[0] : inner);
   };
-  visit({ ...meta, records: null, columns: null });
+  visit({ ...meta, records: null, columns: null, text: words && meta.text });
   return files;
 }
 
@@ -93,22 +96,23 @@ async function newestSet(/** @type {FileSet | undefined} */ old) {
   const page = await keepPage(old?.page ?? {});
   // Files of two releases do not fit together. If some are new, all are asked for again: they have not changed since.
   if (!isSame(page, old?.page) && !isSame(page, await keepPage(page))) throw new Error("A release is under way.");
-  if (old && page[META] === old.page[META]) return { page, cards: old.cards };
-  const cards = filesOf(await (await kept.match(keyOf(META, page[META])))?.json());
+  const words = Boolean(await kept.match(WANTED));
+  if (old && page[META] === old.page[META] && words === Boolean(old.words)) return { ...old, page };
+  const cards = filesOf(await (await kept.match(keyOf(META, page[META])))?.json(), words);
   for (const [path, sha256] of Object.entries(cards)) {
     const isThere = await kept.match(keyOf(path, sha256));
     if (!isThere && await keep(path) !== sha256) throw new Error(`${path} is of another export.`);
   }
-  return { page, cards };
+  return { page, cards, words };
 }
 
 async function look() {
   const newest = await newestSet(await readSet("next") ?? await readSet("now"));
   const now = await readSet("now"); // a person may have taken a newer one meanwhile
-  const isNow = !now || isSame(newest, now);
+  const isNow = !now || isSame(newest.page, now.page); // the cards are those of page[META], at most with words
   await writeSet(isNow ? "now" : "next", newest);
   const kept = await openKept();
-  const used = new Set([placeOf("now"), placeOf("next")]);
+  const used = new Set([placeOf("now"), placeOf("next"), WANTED]);
   for (const set of [newest, now ?? newest]) {
     for (const [path, sha256] of Object.entries({ ...set.page, ...set.cards })) used.add(keyOf(path, sha256));
   }
@@ -121,6 +125,15 @@ async function look() {
 function lookOnce() {
   looking ??= look().catch(() => {}).finally(() => { looking = null; });
   return looking;
+}
+
+// Keeps the files of words from now on, and fetches them. A look that is under way may have begun without them.
+async function want() {
+  const kept = await openKept();
+  if (await kept.match(WANTED)) return;
+  await kept.put(WANTED, new Response());
+  await lookOnce();
+  await lookOnce();
 }
 
 // Resolves to true if there were new files.
@@ -158,6 +171,7 @@ worker.addEventListener("message", (event) => {
   const taken = () => tell({ type: "taken" });
   if (type === "look") event.waitUntil(lookOnce());
   if (type === "take") event.waitUntil(take().then(taken));
+  if (type === "words") event.waitUntil(want());
   if (type === "failed") event.waitUntil(lookOnce().then(take).then((isNew) => (isNew ? taken() : undefined)));
 });
 worker.addEventListener("fetch", (event) => {

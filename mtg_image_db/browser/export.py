@@ -6,7 +6,8 @@ Reads   build_manifest.json, mtg_embeddings.npy and mtg_meta.jsonl in <input-dir
         model.onnx, and a few pictures in <cache> to compare its vectors on
 Writes  <output-dir>/embeddings.i8bin (int8, N*D bytes, row-major, round(v*127)), meta.json and meta.json.gz;
         with the model also model.onnx, model.int8.onnx (if its vectors agree), hashes.bin (uint8, N*128 bytes), the
-        small networks, and printings.bin (if the index lists printings)
+        small networks, and printings.bin (if the index lists printings); with text also text.int8.onnx and
+        text_tokenizer.json
 """
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ from mtg_image_db.artefacts import (
     BROWSER_NETWORKS,
     BROWSER_PRINTINGS,
     BROWSER_SMALL_MODEL,
+    BROWSER_TEXT,
     BROWSER_VECTORS,
     EMBEDDINGS,
     FORMAT_VERSIONS,
@@ -43,9 +45,10 @@ from mtg_image_db.artefacts import (
 )
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.freshness import build_id
-from mtg_image_db.browser.int8_weights import with_int8_weights
+from mtg_image_db.browser.int8_weights import int8_file
 from mtg_image_db.browser.network_files import FINDING, contents, described, identity, reading
 from mtg_image_db.browser.printing_blocks import packed
+from mtg_image_db.browser.text_files import TextSide, text_side
 from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, disk_space, say
 from mtg_image_db.embedding.embedder import AGREEMENT
@@ -73,13 +76,14 @@ GZIP_LEVEL = 6
 class ExportOptions:
     """The index to export, and the folder to write. compact writes the metadata in columns. cache has pictures to check
     the model on. Without it, the model is not exported. reading adds the networks that read text to the model. art adds
-    the vectors of the art."""
+    the vectors of the art. text adds the text side of the model, with or without the model itself."""
     input_dir: Path
     output_dir: Path
     compact: bool = False
     cache: Path | None = None
     reading: bool = False
     art: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,10 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
         raise SuiteError("Invalid Arguments", "the exported vectors are those of the art already", "--with-art",
                          "Leave out --with-art: the page finds similar art with them.")
     art = _quantised(open_vectors(source, manifest, ART)) if options.art else None
-    say(f"{len(vectors):,} vectors of {source} to export to {target}{', with the model' if options.cache else ''}.")
+    parts = [part for part, wanted in (("model", options.cache), ("words", options.text)) if wanted]
+    say(f"{len(vectors):,} vectors of {source} to export to {target}"
+        f"{', with the ' if parts else ''}{' and the '.join(parts)}.")
+    text = text_side(source, manifest, len(vectors)) if options.text else TextSide({}, {})
     model = browser_model(options, manifest, vectors, records) if options.cache else BrowserModel()
     target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
@@ -125,25 +132,31 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
             "shape": list(vectors.shape), "model": built["model"], "fit": built["fit"], "size": built["target_size"],
             "region": region_of(manifest), "fidelity": fidelity,
             "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
-            "build": build_id(manifest), "collection": COLLECTION, **model.described}
-    files: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files}
+            "build": build_id(manifest), "collection": COLLECTION, **model.described,
+            **({"text": text.described} if options.text else {})}
+    ours = manifest["outputs"].keys() if target.resolve() == source.resolve() else set()  # these are there
+    exported: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files, **text.files}
     if art is not None:
-        files[BROWSER_ART] = art.reshape(-1).data
-        head["art"] = identity(BROWSER_ART, files[BROWSER_ART])
+        exported[BROWSER_ART] = art.reshape(-1).data
+        head["art"] = identity(BROWSER_ART, exported[BROWSER_ART])
+    files = {name: data for name, data in exported.items() if name not in ours}
     needed = sum(memoryview(data).nbytes for data in files.values()) + 2 * (source / META).stat().st_size
     with disk_space(lambda: needed):
         _write_files(target, files, _meta_json(head, records, options.compact))
-    ours = {MODEL} if target.resolve() == source.resolve() else set()  # a file of the build
-    of_model = {BROWSER_ART, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS, *BROWSER_NETWORKS}
-    old = sorted(name for name in of_model - files.keys() - ours if (target / name).exists())
+    wanted = {"--with-text": (options.text, {*BROWSER_TEXT}), "--with-art": (options.art, {BROWSER_ART}),
+              "--with-model": (options.cache, {MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES, BROWSER_PRINTINGS,
+                                               *BROWSER_NETWORKS})}
+    optional = {name for _, names in wanted.values() for name in names}
+    old = sorted(name for name in optional - files.keys() - ours if (target / name).exists())
     for name in old:
         (target / name).unlink()
     if old:
+        flags = [flag for flag, (is_wanted, names) in wanted.items() if names.intersection(old) and not is_wanted]
         say(f"Removed from {target}, as parts of an earlier export: {', '.join(old)}."
-            + ("" if options.cache else " --with-model writes those of the model anew."))
+            + (f" {' and '.join(flags)} write{'s' * (len(flags) == 1)} them anew." if flags else ""))
     rows, dimension = vectors.shape
     return ExportResult(rows, dimension, fidelity, {name: (target / name).stat().st_size for name in (
-        *({MODEL: ""} if model.files else {}) | files, BROWSER_META, f"{BROWSER_META}.gz")})
+        *exported, BROWSER_META, f"{BROWSER_META}.gz")})
 
 
 def _quantised(vectors: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -201,7 +214,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                          f"cosine {agreement:.4f} on {len(rows)} pictures of {options.cache}",
                          "Leave out --with-model, or build the index again.")
     models = [identity(MODEL, files[MODEL]) | {"cosine": round(agreement, 5)}]
-    small = _with_int8_weights(files[MODEL])
+    small = int8_file(files[MODEL])
     if small is None and len(files[MODEL]) < SMALL_ENOUGH:
         pass  # a page loads it as it is
     elif small is None:
@@ -213,8 +226,6 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                       identity(BROWSER_SMALL_MODEL, small) | {"cosine": round(agreement, 5)})
     else:
         say(f"int8 weights change this model's vectors (cosine {agreement:.4f}): {BROWSER_SMALL_MODEL} is left out.")
-    if options.output_dir.resolve() == options.input_dir.resolve():
-        del files[MODEL]  # it is there
     files |= {BROWSER_HASHES: np.hstack([sources["hash"], sources["art_hash"]]).tobytes(), **contents(FINDING)}
     recognition = {"hashes": identity(BROWSER_HASHES, files[BROWSER_HASHES]), **DECISION, "reading": READING,
                    "networks": described(FINDING)}
@@ -230,15 +241,6 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std,
                       "window": list(USUAL[:4]) if spec.region == ART else None},
         "recognition": recognition})
-
-
-def _with_int8_weights(network: bytes) -> bytes | None:
-    """The network with int8 weights. None without the package onnx: only a large model needs them."""
-    try:
-        import onnx
-    except ImportError:
-        return None
-    return with_int8_weights(onnx.load_from_string(network)).SerializeToString()
 
 
 def measure_fidelity(vectors: NDArray[np.float32], quantised: NDArray[np.int8]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from mtg_image_db.artefacts import (
     file_sha256,
 )
 from mtg_image_db.browser.network_files import FINDING, can_read, described, reading
+from mtg_image_db.browser.text_files import recorded
 from mtg_image_db.recognition.card_reader import READING
 from mtg_image_db.recognition.decision import DECISION
 
@@ -58,14 +59,18 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
             *head["embedding"]["models"], recognition["hashes"], *recognition["networks"].values(),
             *(read["networks"].values() if reads else ()),
             *([recognition["printings"]] if "printings" in recognition else ())]}
+    if text := head.get("text"):
+        if not _has(text, recorded(manifest, head["shape"][0])):
+            return False
+        expected |= {text[part]["file"]: text[part]["sha256"] for part in ("model", "tokenizer")}
     if not _is_whole(folder / BROWSER_META):
         return False
     return all((folder / name).exists() and file_sha256(folder / name) == sha256 for name, sha256 in expected.items())
 
 
-def _has(recorded: dict[str, Any], constants: dict[str, Any]) -> bool:
-    """True if all constants are recorded, as JSON has them."""
-    return all(recorded.get(name) == value for name, value in orjson.loads(orjson.dumps(constants)).items())
+def _has(said: dict[str, Any], constants: dict[str, Any]) -> bool:
+    """True if all constants are said, as JSON has them."""
+    return all(said.get(name) == value for name, value in orjson.loads(orjson.dumps(constants)).items())
 
 
 def _is_whole(meta: Path) -> bool:

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 MIN_QUANTISED = 1024  # numbers in a weight. Smaller ones are biases and the like, and would save almost nothing
 
 
+def int8_file(network: bytes) -> bytes | None:
+    """The bytes of an ONNX file with int8 weights. None without the package onnx: only a large model needs them."""
+    try:
+        import onnx
+    except ImportError:
+        return None
+    return with_int8_weights(onnx.load_from_string(network)).SerializeToString()
+
+
 def with_int8_weights(full: onnx.ModelProto) -> onnx.ModelProto:
     """The same network with int8 weights: a quarter of the bytes to fetch. Each weight has a scale for every entry of
     its first axis. The network calculates in float32, so only the rounded weights change its vectors."""

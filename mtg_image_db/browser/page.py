@@ -22,6 +22,7 @@ from mtg_image_db.artefacts import (
     BROWSER_NETWORKS,
     BROWSER_PRINTINGS,
     BROWSER_SMALL_MODEL,
+    BROWSER_TEXT,
     BROWSER_VECTORS,
     MODEL,
     cache_name,
@@ -30,7 +31,7 @@ from mtg_image_db.browser.site import Site
 
 PICTURE = "picture"  # with a picture's quoted address as the query
 INDEX_FILES = {BROWSER_VECTORS, BROWSER_ART, BROWSER_META, MODEL, BROWSER_SMALL_MODEL, BROWSER_HASHES,
-               BROWSER_PRINTINGS, *BROWSER_NETWORKS}
+               BROWSER_PRINTINGS, *BROWSER_NETWORKS, *BROWSER_TEXT}
 # Not as this machine's settings say: a browser runs no module of another type.
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".css": "text/css",
          ".html": "text/html", ".json": "application/json", ".svg": "image/svg+xml", ".jpg": "image/jpeg",

@@ -15,6 +15,7 @@ from mtg_image_db.artefacts import ART_EMBEDDINGS, ART_FORMAT_VERSIONS, MODEL
 from mtg_image_db.browser.export import COLUMNS_FORMAT, ExportOptions, export
 from mtg_image_db.browser.freshness import exported_head, is_current
 from mtg_image_db.browser.network_files import can_read
+from mtg_image_db.browser.text_files import has_text
 from mtg_image_db.console import SuiteError, say
 from mtg_image_db.index.vectors import names_cards
 from mtg_image_db.scryfall.image_cache import cached_names
@@ -34,23 +35,26 @@ class Site:
 
 
 def needs_export(site: Site, manifest: dict[str, Any]) -> bool:
-    """True if the browser's files are missing, damaged, not of this build, or without the model although there are
-    pictures to measure it on, or without what reads text or the vectors of the art. manifest is the build's."""
+    """True if the browser's files are missing, damaged, not of this build, without the words or the vectors of the art
+    that the index has, or without the model although there are pictures to measure it on, or without what reads text.
+    manifest is the build's."""
     if not is_current(site.exported, manifest):
         return True
-    if ART_EMBEDDINGS in manifest["outputs"] and "art" not in exported_head(site.exported):
+    head = exported_head(site.exported)
+    if (has_text(manifest) and not head.get("text")) or (ART_EMBEDDINGS in manifest["outputs"] and "art" not in head):
         return True
     is_complete = has_model(site) and (_has_reading(site) or not _reads(site))
     return not is_complete and can_export_model(site, manifest)
 
 
 def export_for(site: Site, manifest: dict[str, Any]) -> None:
-    """Write the browser's files. If the model cannot be exported, it is left out. Raises SuiteError."""
+    """Write the browser's files, with words if the index has them: a page fetches those only when a person first
+    searches by words. If the model cannot be exported, it is left out. Raises SuiteError."""
     head, with_model = exported_head(site.exported), can_export_model(site, manifest)
     compact = head["version"] in (COLUMNS_FORMAT, ART_FORMAT_VERSIONS[COLUMNS_FORMAT]) if head else \
         manifest["statistics"]["successful_embeddings"] > COMPACT_FROM
     options = ExportOptions(site.index_dir, site.exported, compact, site.cache if with_model else None, _reads(site),
-                            ART_EMBEDDINGS in manifest["outputs"])
+                            ART_EMBEDDINGS in manifest["outputs"], has_text(manifest))
     try:
         export(options, manifest)
     except SuiteError as error:

@@ -10,9 +10,9 @@ const KIND = { dtype: "int8", scale_factor: 127 };
 
 /**
  * {rows, dimension, scale, model, size, fit, region, record(row), value(row, field), dictionary(field), digest,
- * embedding, recognition, art} from <base>meta.json. embedding and recognition are there after an export --with-model,
- * and art after one --with-art. This reads both forms of the file: records (version 1.0) and columns (2.0). Vectors of
- * the art make it 1.1 and 2.1.
+ * embedding, recognition, art, text} from <base>meta.json. embedding and recognition are there after an export
+ * --with-model, art after one --with-art, and text after one --with-text. This reads both forms of the file: records
+ * (version 1.0) and columns (2.0). Vectors of the art make it 1.1 and 2.1.
  * dictionary(field) is {values, places}: the different values, and for each row the place of its own among them. It is
  * undefined where the index has no such field.
  * @param {string} base
@@ -42,7 +42,7 @@ export async function readMeta(base) {
   return {
     rows, dimension, scale: meta.quantization.scale_factor, model: meta.model, size: meta.size, fit: meta.fit,
     digest: meta.vectors_sha256, embedding: meta.embedding, recognition: meta.recognition, collection: meta.collection,
-    art: meta.art, region: meta.region ?? "card",
+    art: meta.art, region: meta.region ?? "card", text: meta.text,
     record, value, dictionary,
   };
 }

@@ -14,7 +14,7 @@ import { openPrintings } from "./printings.js";
 import { createRows } from "./scores.js";
 
 /** @typedef {Awaited<ReturnType<typeof openCardIndex>>} OpenedIndex */
-/** @typedef {(progress: {what: "cards" | "vectors" | "model", part: number}) => void} OnProgress  part: 0 to 1 */
+/** @typedef {(progress: {what: "cards" | "vectors" | "model" | "words", part: number}) => void} OnProgress  part: 0 to 1 */
 /** @typedef {{cosine: number, similarity: number, artSimilarity: number}} Measured  how alike two pictures are */
 /**
  * @typedef {{name: string, set: string, collector_number: string, scryfall_id: string, face_id: string,

@@ -46,6 +46,18 @@ export function createRows(count, dimension, scale) {
   const scores = new Int32Array(memory.buffer, scoresAt, count);
   const query = new Int16Array(memory.buffer, queryAt, padded);
 
+  // Multiplies all rows with a vector: scores[row] times the result is the cosine.
+  const scoreAll = (/** @type {Float32Array} */ vector) => {
+    if (vector.length !== dimension) {
+      throw new Error(`The vector has ${vector.length} numbers, the index ${dimension}: they are of two models.`);
+    }
+    const largest = vector.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+    query.fill(0);
+    for (let i = 0; i < dimension; i++) query[i] = Math.round(vector[i] * (INT16 / largest));
+    kernel.score(0, size, dimension, queryAt, scoresAt);
+    return largest / INT16 / scale;
+  };
+
   return {
     bytes,
 
@@ -57,17 +69,19 @@ export function createRows(count, dimension, scale) {
      * @param {number[]} [leftOut]
      */
     nearest(vector, k, leftOut = []) {
-      if (vector.length !== dimension) {
-        throw new Error(`The vector has ${vector.length} numbers, the index ${dimension}: they are of two models.`);
-      }
-      const largest = vector.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
-      query.fill(0);
-      for (let i = 0; i < dimension; i++) query[i] = Math.round(vector[i] * (INT16 / largest));
-      kernel.score(0, size, dimension, queryAt, scoresAt);
-      const unit = largest / INT16 / scale;
+      const unit = scoreAll(vector);
       for (const row of leftOut) scores[row] = LOWEST;
       return best(scores, Math.min(k, count - leftOut.length))
         .map((row) => ({ row, score: Math.min(1, scores[row] * unit) }));
+    },
+
+    /**
+     * The cosine of a unit vector and each row.
+     * @param {Float32Array} vector
+     */
+    cosines(vector) {
+      const unit = scoreAll(vector);
+      return Float32Array.from(scores, (score) => score * unit);
     },
 
     /**

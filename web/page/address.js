@@ -1,6 +1,7 @@
 // The address of what the page shows. Each state has one, so that it can be linked to, and Back works.
 //
 //     ./?q=t:goblin&sort=newest&page=2      results of a search
+//     ./?q=a+dragon&by=picture              results of a search for what pictures show; &fit=any: all cards
 //     ./#card=<face id>                     a card
 //     ./#photo, ./#scan, ./#list=<id>       a photo, the camera, a list
 //
@@ -11,7 +12,8 @@ const VIEWS = ["photo", "scan", "list"];
 
 /**
  * What the address asks for.
- * @returns {{view: string, id: string, q: string, sort: string, descending: boolean, page: number}}
+ * @returns {{view: string, id: string, q: string, by: string, fit: string, sort: string, descending: boolean,
+ *   page: number}}
  */
 export function addressed() {
   const query = new URLSearchParams(location.search);
@@ -19,7 +21,7 @@ export function addressed() {
   const q = query.get("q") ?? "";
   const view = name === "card" && id ? "card" : VIEWS.includes(name) ? name : q ? "search" : "start";
   return {
-    view, id, q, sort: query.get("sort") ?? "best", descending: query.get("order") === "reverse",
+    view, id, q, by: query.get("by") ?? "name", fit: query.get("fit") ?? "", sort: query.get("sort") ?? "best", descending: query.get("order") === "reverse",
     page: Math.max(1, Math.trunc(Number(query.get("page"))) || 1),
   };
 }
@@ -35,10 +37,12 @@ function decoded(part) {
 
 /**
  * The address of a search.
- * @param {{q: string, sort?: string, descending?: boolean, page?: number}} search
+ * @param {{q: string, by?: string, fit?: string, sort?: string, descending?: boolean, page?: number}} search
  */
-export function searchAddress({ q, sort = "best", descending = false, page = 1 }) {
+export function searchAddress({ q, by = "name", fit = "", sort = "best", descending = false, page = 1 }) {
   const query = new URLSearchParams({ q });
+  if (by !== "name") query.set("by", by);
+  if (fit) query.set("fit", fit);
   if (sort !== "best") query.set("sort", sort);
   if (descending) query.set("order", "reverse");
   if (page > 1) query.set("page", String(page));

@@ -5,9 +5,16 @@
 //       onUpdate: (load, cards) => showButton(cards ? "New cards are there" : "The page is new", load),
 //     });
 //
+//     keepWords();
+//
 // Call it when the cards are loaded: it fetches what is not here yet. service_worker.js does the work.
 
 const SECONDS_BETWEEN_LOOKS = 600; // while the page stays open: a new export is a matter of days
+
+/** The page has fetched the words: from now on they are kept, too. Few people need them, so not before. */
+export async function keepWords() {
+  (await navigator.serviceWorker?.ready)?.active?.postMessage({ type: "words" });
+}
 
 /**
  * onReady: everything is on this device now, for the first time. onUpdate: something newer is there, also new cards if

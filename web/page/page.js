@@ -7,14 +7,16 @@ import { cardView } from "./card_view.js";
 import { at, attempt, counted, number, showError, showLack, toast } from "./dom.js";
 import { entryOf, entryOfPrinting, openKept } from "./kept.js";
 import { listView } from "./list_view.js";
-import { startOffline } from "./offline.js";
+import { keepWords, startOffline } from "./offline.js";
 import { photoView } from "./photo_view.js";
 import { scanView } from "./scan_view.js";
 import { searchView } from "./search_view.js";
 import { startView } from "./start_view.js";
 
-const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", model: "Loading what names pictures" };
-const TYPING_MS = 150; // after the last key: then the results are shown
+const LOADING = { cards: "Loading the cards", vectors: "Loading the vectors", model: "Loading what names pictures",
+  words: "Loading the words" };
+const TYPING_MS = { name: 150, picture: 700 }; // after the last key: then the results are shown
+const SEARCHED = { name: "Search for cards", picture: "What the picture shows" };
 const { lacking } = abilities();
 
 let index = /** @type {any} */ (null);
@@ -39,7 +41,7 @@ async function open() {
   });
   const choosePhoto = () => setTimeout(() => views.photo.choose());
   views = {
-    start: startView({ choosePhoto }),
+    start: startView({ choosePhoto }, Boolean(index.about.words)),
     search: searchView(index),
     card: cardView(index, { addToList: ({ row, record }, printing) =>
       add(kept, [entryOfPrinting({ ...record, row }, printing)]) }),
@@ -88,6 +90,8 @@ async function render(/** @type {number} */ top) {
     if (isNew || address.page > 1) at("main").focus({ preventScroll: true });
   }
   markWay(address.view);
+  text.placeholder = SEARCHED[isByPicture(address) ? "picture" : "name"];
+  at("text-label").textContent = text.placeholder;
   scrollTo(0, 0);
   await attempt(() => view.show(address));
   if (view !== shown) return;
@@ -114,16 +118,22 @@ async function showBadge(kept) {
 
 function showProgress({ what, part }) {
   if (at("error").dataset.waiting) showError(""); // start.js said that nothing arrives
+  if (what === "words" && part === 1) keepWords();
   if (index && part === 1) return showLoaded();
   /** @type {HTMLProgressElement} */ (at("progress")).value = part;
   at("loading").hidden = false;
-  if (at("about").textContent !== LOADING[what]) at("about").textContent = LOADING[what];
+  const told = LOADING[what] + (what === "words" ? ` (${Math.round(index.about.words / 1e6)} MB, once)` : "");
+  if (at("about").textContent !== told) at("about").textContent = told;
 }
 
 function showLoaded() {
   at("loading").hidden = true;
   at("about").textContent = "";
   if (index) at("summary").textContent = `${counted(index.about.cards, "card picture")} · ${index.about.model}`;
+}
+
+function isByPicture({ by }) {
+  return by === "picture" && Boolean(index?.about.words);
 }
 
 // Why pictures cannot be named here.
@@ -142,7 +152,7 @@ let typing = 0;
 const search = (replace) => {
   clearTimeout(typing);
   const q = text.value.trim();
-  if (index) go(q ? searchAddress({ ...addressed(), page: 1, q }) : "./", { replace });
+  if (index) go(q ? searchAddress({ ...addressed(), fit: "", page: 1, q }) : "./", { replace });
 };
 at("search-form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -151,7 +161,8 @@ at("search-form").addEventListener("submit", (event) => {
 text.addEventListener("input", () => {
   clearTimeout(typing);
   // The first key makes a new entry in the history, the next ones change it.
-  typing = window.setTimeout(() => search(addressed().view === "search"), TYPING_MS);
+  const address = addressed();
+  typing = window.setTimeout(() => search(address.view === "search"), TYPING_MS[isByPicture(address) ? "picture" : "name"]);
 });
 document.addEventListener("dragover", (event) => {
   if (!event.dataTransfer?.types.includes("Files")) return; // dragged text may go into the search box

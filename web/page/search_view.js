@@ -1,53 +1,121 @@
-// The results of a search, a page of them at a time.
+// The results of a search, a page of them at a time: by names and terms, or by what the pictures show.
 //
-//     const view = searchView({ search });
-//     view.show({ q: "t:goblin", sort: "newest", descending: false, page: 2 });
+//     const view = searchView({ search, searchText, about });
+//     view.show({ q: "t:goblin", by: "name", sort: "newest", descending: false, page: 2 });
+//     view.show({ q: "a dragon", by: "picture", fit: "", page: 1 });
+//
+// The switch between the two is there if the index has words.
 
 import { go, searchAddress } from "./address.js";
 import { tileOf } from "./card_tile.js";
 import { searchHelp } from "./search_help.js";
-import { counted, make, number, say, showError } from "./dom.js";
+import { counted, make, number, replaceKeepingFocus, say, showError } from "./dom.js";
 
 const PAGE = 60; // cards: whole rows of 2, 3, 4, 5 and 6
 const SORTS = { best: "Best match", name: "Name", set: "Set and number", newest: "Newest", artist: "Artist",
   colour: "Colour" };
-/** @param {{search: (text: string, options: object) => Promise<any>}} engine */
-export function searchView({ search }) {
+const WAYS = { name: "Names", picture: "Pictures" };
+const ANY = -100; // standard deviations: every card stands out further
+const FITTING = "Ordered by how well the picture fits. Other cards do not stand out.";
+const NOTHING = "No card’s picture fits these words clearly better than the others do. Say in English what one sees, for "
+  + "example “a castle at night”.";
+const ALL = "All cards, ordered by how well the picture fits. Only the first ones may fit, or none.";
+
+/** @typedef {{q: string, by: string, fit: string, sort: string, descending: boolean, page: number}} Asked */
+/** @typedef {{total: number, matches: any[], title: string, notes: string[], quiet?: string}} Results */
+
+/**
+ * @param {{search: (text: string, options: object) => Promise<any>,
+ *   searchText: (text: string, options: object) => Promise<any>, about: {words: number}}} engine
+ */
+export function searchView({ search, searchText, about }) {
+  const hasWords = Boolean(about.words);
   const heading = make("h1", { class: "count" });
+  const ways = make("nav", { class: "switch", "aria-label": "Search in", hidden: !hasWords });
   const notes = make("ul", { class: "notes", role: "list" });
+  const order = make("p", { class: "quiet order" });
   const sort = /** @type {HTMLSelectElement} */ (make("select", { id: "sort" },
     ...Object.entries(SORTS).map(([value, label]) => make("option", { value }, label))));
-  const order = make("button", { type: "button", "aria-pressed": "false" }, "Reverse");
+  const reverse = make("button", { type: "button", "aria-pressed": "false" }, "Reverse");
+  const sorting = make("div", { class: "sort" }, make("label", { for: "sort" }, "Sort by"), sort, reverse);
+  const other = make("p", { class: "other" }); // another way to search
   const grid = make("ul", { class: "grid", role: "list" });
   const pages = make("nav", { class: "pages", "aria-label": "Pages of results" });
-  const element = make("section", { class: "search", "aria-label": "Search results" },
-    make("div", { class: "tools" }, heading,
-      make("div", { class: "sort" }, make("label", { for: "sort" }, "Sort by"), sort, order)),
-    notes, grid, pages, searchHelp());
-  let shown = { q: "", sort: "best", descending: false, page: 1 };
+  const element = make("section", { class: "search", "aria-label": "Search results" }, ways,
+    make("div", { class: "tools" }, heading, sorting), order, notes, other, grid, pages, searchHelp(hasWords));
+  let shown = /** @type {Asked} */ ({ q: "", by: "name", fit: "", sort: "best", descending: false, page: 1 });
   let asked = 0;
+  let hasFailed = false;
 
   sort.addEventListener("change", () => go(searchAddress({ q: shown.q, sort: sort.value })));
-  order.addEventListener("click", () => go(searchAddress({ ...shown, descending: !shown.descending, page: 1 })));
+  reverse.addEventListener("click", () => go(searchAddress({ ...shown, descending: !shown.descending, page: 1 })));
 
-  async function show(address) {
+  async function show(/** @type {Asked} */ address) {
     const mine = ++asked;
-    shown = address;
+    const by = hasWords && address.by === "picture" ? "picture" : "name";
+    if (by !== shown.by) clear();
+    shown = { ...address, by };
     sort.value = address.sort in SORTS ? address.sort : "best";
-    order.setAttribute("aria-pressed", String(address.descending));
-    order.hidden = sort.value === "best";
+    reverse.setAttribute("aria-pressed", String(address.descending));
+    reverse.hidden = sort.value === "best";
+    sorting.hidden = by === "picture";
+    replaceKeepingFocus(ways, ...Object.entries(WAYS).map(([way, label]) => make("a", { "data-key": way,
+      href: searchAddress({ q: address.q, by: way }), "aria-current": way === by && "true" }, label)));
+    if (by === "picture") heading.textContent = "Searching the pictures";
     try {
-      const { total, matches, notes: said } = await search(address.q, {
-        sort: sort.value, descending: address.descending, offset: (address.page - 1) * PAGE, limit: PAGE });
+      const results = await (by === "picture" ? byPicture(shown) : byName(shown));
       if (mine !== asked) return;
-      heading.textContent = total ? counted(total, "card") : "No card fits";
-      notes.replaceChildren(...said.map((text) => make("li", {}, text)));
-      grid.replaceChildren(...matches.map((match) => tileOf(match)));
-      showPages(total);
-      say(`${heading.textContent}. ${said.join(" ")}`);
+      if (hasFailed) showError("");
+      hasFailed = false;
+      fill(results);
     } catch (error) {
-      if (mine === asked) showError(error.message);
+      if (mine !== asked) return;
+      hasFailed = true;
+      clear();
+      heading.textContent = "The search could not be done";
+      showError(error.message);
     }
+  }
+
+  /** @type {(address: Asked) => Promise<Results>} */
+  async function byName({ q, descending, page }) {
+    const { total, matches, notes: said } = await search(q, {
+      sort: sort.value, descending, offset: (page - 1) * PAGE, limit: PAGE });
+    return { total, matches, notes: said, title: total ? counted(total, "card") : "No card fits" };
+  }
+
+  /** @type {(address: Asked) => Promise<Results>} */
+  async function byPicture({ q, fit, page }) {
+    const { total, matches } = await searchText(q, { k: page * PAGE, ...(fit === "any" ? { least: ANY } : {}) });
+    return { total, matches: matches.slice((page - 1) * PAGE), notes: total ? [] : [NOTHING],
+      title: total ? counted(total, "card") : "No picture stands out",
+      quiet: fit === "any" ? ALL : total ? FITTING : "" };
+  }
+
+  function fill(/** @type {Results} */ { total, matches, title, notes: said, quiet = "" }) {
+    heading.textContent = title;
+    order.textContent = quiet;
+    notes.replaceChildren(...said.map((text) => make("li", {}, text)));
+    other.replaceChildren(...otherWays(total, said));
+    grid.replaceChildren(...matches.map((match) => tileOf(match)));
+    showPages(total);
+    say([`${title}.`, quiet, ...said].join(" "));
+  }
+
+  // Where names have no answer, pictures may have one. Where no picture stands out, the nearest ones may do.
+  function otherWays(total, said) {
+    const { q, by } = shown;
+    const link = (to, label) => make("a", { class: "button", href: searchAddress({ q, by: "picture", ...to }) }, label);
+    if (by === "name") {
+      const isSentence = /\s/.test(q.trim()) && !/[:<>=!"()]/.test(q);
+      return hasWords && isSentence && (!total || said.length) ? [link({}, `Search the pictures for “${q.trim()}”`)] : [];
+    }
+    return !total ? [link({ fit: "any" }, "Show the cards that come nearest")] : [];
+  }
+
+  function clear() {
+    order.textContent = "";
+    for (const part of [notes, other, grid, pages]) part.replaceChildren();
   }
 
   function showPages(total) {

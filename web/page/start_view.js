@@ -3,13 +3,19 @@
 //     const view = startView({ choosePhoto });
 //     main.replaceChildren(view.element);
 
+import { searchAddress } from "./address.js";
 import { icon, make } from "./dom.js";
 import { searchHelp } from "./search_help.js";
 
 const EXAMPLES = ["t:goblin c:r", "a:guay", "set:mh1 r>=rare", "lightnig bolt"];
 
-/** @param {{choosePhoto: () => void}} actions */
-export function startView({ choosePhoto }) {
+const SHOWN = ["a dragon over a burning village", "a castle at night"]; // by pictures
+
+/**
+ * @param {{choosePhoto: () => void}} actions
+ * @param {boolean} hasWords  whether cards are also found by what their pictures show
+ */
+export function startView({ choosePhoto }, hasWords) {
   const element = make("section", { class: "start", "aria-labelledby": "start-title" },
     make("h1", { id: "start-title" }, "Find out which Magic cards you have."),
     make("p", { class: "lead" }, "Show them to the camera, give a photo, or search. "
@@ -22,7 +28,9 @@ export function startView({ choosePhoto }) {
       way("search", "Search", "By name, artist, type, set, number, colour or rarity. Typing errors are forgiven.",
         { href: "./?q=", onclick: focusSearch })),
     make("p", { class: "quiet", id: "examples" }, "Search as on Scryfall: ", ...EXAMPLES.flatMap((text, at) => [
-      at ? ", " : "", make("a", { href: `./?q=${encodeURIComponent(text)}` }, text)])), searchHelp());
+      at ? ", " : "", make("a", { href: searchAddress({ q: text }) }, text)])),
+    hasWords && make("p", { class: "quiet", id: "shown" }, "Or for what a picture shows: ", ...SHOWN.flatMap((text, at) => [
+      at ? ", " : "", make("a", { href: searchAddress({ q: text, by: "picture" }) }, text)])), searchHelp(hasWords));
   return { element, title: "Card scanner", show() {}, hide() {} };
 }
 

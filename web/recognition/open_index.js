@@ -4,14 +4,15 @@
 //     const { cards } = await index.name(blob, { k: 3 });
 //
 // A page imports search.js, which runs this in a worker. The model, the hashes, the networks and OpenCV are loaded with
-// the first picture.
+// the first picture, and the text side of the model with the first words.
 
 import { abilities } from "../abilities.js";
 import { readBytes } from "../index/artefacts.js";
-import { openCardIndex } from "../index/card_index.js";
+import { openCardIndex, rounded } from "../index/card_index.js";
 import { openCardSearch } from "../index/card_search.js";
 import { findListed } from "../index/listed_cards.js";
 import { normalise } from "../index/scores.js";
+import { bestRows } from "../index/word_search.js";
 import { cardReader } from "./card_reader.js";
 import { inReadingOrder } from "./cards.js";
 import { readDecision } from "./decision.js";
@@ -22,8 +23,10 @@ import { photoOf } from "./pictures.js";
 import { inTurns, openPlaces } from "./places.js";
 import { decode } from "./preparation.js";
 import { isClockwise, turned } from "./quads.js";
+import { openTextEmbedder } from "./text_embedder.js";
 import { openReader } from "./text_reader.js";
 
+const NO_WORDS = "This index was exported without words (--with-text). An index of a CLIP model has them.";
 const QUICK_PLACES = 2; // places of a camera's picture that are judged: the next picture comes soon
 
 /**
@@ -38,6 +41,7 @@ export async function openIndex(base, onProgress = () => {}) {
   const words = openCardSearch(meta);
   const answer = (found) => found.map(({ row, score }) => ({ row, score, record: record(row) }));
   let loading = /** @type {ReturnType<typeof loadRecognition> | null} */ (null);
+  let loadingWords = /** @type {ReturnType<typeof loadWords> | null} */ (null);
   let rowsById = /** @type {Map<string, number> | null} */ (null);
   const loaded = () => {
     if (!pictures) throw new Error(lacking);
@@ -47,11 +51,20 @@ export async function openIndex(base, onProgress = () => {}) {
     });
     return loading;
   };
+  const loadedWords = () => {
+    loadingWords ??= loadWords(base, meta, onProgress).catch((error) => {
+      loadingWords = null; // so that the next words try again
+      throw error;
+    });
+    return loadingWords;
+  };
+  const embedded = async (source) => (await (await loaded()).model.embed([(await decode(source)).picture]))[0];
 
   const about = {
     cards: rows, dimension: meta.dimension, model: meta.model, similar, lacking,
     pictures: Boolean(meta.embedding) && pictures, reads: Boolean(meta.recognition?.reading?.networks),
     collection: meta.collection, art: Boolean(meta.art) || meta.region === "art",
+    words: meta.text && similar ? meta.text.model.bytes + meta.text.tokenizer.bytes : 0,
   };
 
   return {
@@ -103,10 +116,27 @@ export async function openIndex(base, onProgress = () => {}) {
     nearest: (vector, k) => answer(index.vectors.nearest(normalise(Float32Array.from(vector)), k)),
 
     // The unit vector of a picture (Blob, ImageBitmap or ImageData) that shows a card and nothing else.
-    async embed(source) {
-      const { model } = await loaded();
-      const [vector] = await model.embed([(await decode(source)).picture]);
-      return vector;
+    embed: embedded,
+
+    // {total, least, matches}: the k cards whose pictures fit all texts and pictures best, and the texts of exclude
+    // least. They stand out by `least` standard deviations or more: without it, as far as one of all cards does by
+    // chance. total counts all of them.
+    async searchText(texts, pictures, { exclude, k, least = meta.text?.least }) {
+      if (!texts.some((text) => text.trim()) && !pictures.length) {
+        throw new Error("There is nothing to search for: give a text or a picture that cards shall fit.");
+      }
+      if (!meta.text) throw new Error(NO_WORDS);
+      const { vectors } = index;
+      const said = texts.length + exclude.length ? await (await loadedWords()).embed([...texts, ...exclude]) : [];
+      const shown = [];
+      for (const picture of pictures) shown.push(await embedded(picture));
+      const wanted = [...said.slice(0, texts.length), ...shown];
+      const parts = [...wanted, ...said.slice(texts.length)].map((vector, number) =>
+        ({ cosines: vectors.cosines(vector), sign: /** @type {1 | -1} */ (number < wanted.length ? 1 : -1) }));
+      const { total, standing } = bestRows(parts, { k, least, madShare: meta.text.mad_share });
+      return { total, least, matches: standing.map(({ row, standsOut, cosines }) => ({
+        row, record: record(row), stands_out: rounded(standsOut, 2), cosines: cosines.map((cosine) => rounded(cosine)),
+      })) };
     },
 
     // Names the cards in a picture: {cards, width, height, seconds}. The cards are in reading order, as the JSON of
@@ -160,6 +190,19 @@ function turnsOf(quad) {
   return [0, 1, 2, 3].map((turn) => ({ quad: turned(clockwise, turn), confidence: 1, sure: 0 }));
 }
 
+// Fetches a file that meta.json names.
+function fetcher(base) {
+  return ({ file, bytes, sha256 }, onPart) => readBytes(new URL(file, base), new Uint8Array(bytes), sha256, onPart);
+}
+
+// The text side of the model, loaded when the first words come.
+async function loadWords(base, { text }, onProgress) {
+  const fetched = fetcher(base);
+  const [network, tokenizer] = await Promise.all([
+    fetched(text.model, (part) => onProgress({ what: "words", part })), fetched(text.tokenizer)]);
+  return openTextEmbedder(network, tokenizer, text.context);
+}
+
 // {model, decision, places, reader}, loaded when the first picture comes. reader is null where the index was exported
 // without what reads text.
 async function loadRecognition(base, index, onProgress) {
@@ -170,8 +213,7 @@ async function loadRecognition(base, index, onProgress) {
       + "again.");
   }
   const decision = readDecision(recognition);
-  const fetched = ({ file, bytes, sha256 }, onPart) =>
-    readBytes(new URL(file, base), new Uint8Array(bytes), sha256, onPart);
+  const fetched = fetcher(base);
   const [preferred] = embedding.models;
   const { corners, refiner } = recognition.networks;
   const [model, places] = await Promise.all([
