@@ -119,13 +119,14 @@ export async function openIndex(base, onProgress = () => {}) {
     embed: embedded,
 
     // {total, least, matches}: the k cards whose pictures fit all texts and pictures best, and the texts of exclude
-    // least. They stand out by `least` standard deviations or more: without it, as far as one of all cards does by
-    // chance. total counts all of them.
-    async searchText(texts, pictures, { exclude, k, least = meta.text?.least }) {
+    // least. They stand out by `least` standard deviations or more. Without it: with texts, as far as one of all cards
+    // does by chance, and with pictures alone by any. total counts all of them.
+    async searchText(texts, pictures, { exclude, k, least: asked }) {
       if (!texts.some((text) => text.trim()) && !pictures.length) {
         throw new Error("There is nothing to search for: give a text or a picture that cards shall fit.");
       }
       if (!meta.text) throw new Error(NO_WORDS);
+      const least = asked ?? (texts.length || exclude.length ? meta.text.least : -Infinity);
       const { vectors } = index;
       const said = texts.length + exclude.length ? await (await loadedWords()).embed([...texts, ...exclude]) : [];
       const shown = [];
