@@ -86,6 +86,7 @@ def test_what_a_browser_lacks_is_said_first_and_names_are_still_found(page, site
     assert named in error(page)
 
 
+@pytest.mark.long
 @needs_runtime
 @pytest.mark.fault("browser")
 def test_an_older_browser_names_a_picture_and_uses_the_camera(page, site):

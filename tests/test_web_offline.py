@@ -170,6 +170,7 @@ def test_what_is_half_exported_is_not_taken(visited, own_site):
     find(page, "Zzyzx, the New")
 
 
+@pytest.mark.long
 def test_a_release_that_does_not_start_is_replaced_by_the_next(visited, own_site):
     """Its page asks for nothing. Its files are not mixed with the next one's either."""
     page, program = visited(own_site.address), "**/page/page.js"
@@ -202,6 +203,7 @@ def test_a_release_that_arrives_during_the_look_is_not_kept_in_halves(visited, o
     told(page, "There is a new version of this page.")
 
 
+@pytest.mark.long
 @needs_runtime
 def test_without_room_the_page_works_and_does_not_say_that_it_is_kept(visited, browser, site):
     page = visited(site.address)

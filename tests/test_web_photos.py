@@ -94,6 +94,7 @@ def test_what_is_no_card_and_no_picture_is_said_in_words(tab, site):
     assert tab.page.locator("#error").is_hidden()
 
 
+@pytest.mark.long
 @needs_runtime
 def test_a_picture_is_dropped_anywhere(tab, site):
     row = 20
