@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from mtg_image_db.arguments import ArgumentParser, add_run_flags, add_source_flags, number, one_of
 from mtg_image_db.art_windows import ART, REGIONS
 from mtg_image_db.artefacts import REJECTED
-from mtg_image_db.browser.freshness import exported_head, is_current
+from mtg_image_db.browser.freshness import exported_head, flags_of_export, is_current
 from mtg_image_db.console import (
     EXIT_FAILURES,
     EXIT_OK,
@@ -111,7 +111,7 @@ def report(result: BuildResult) -> None:
         say(f"The art: {done['new_art_embeddings']:,} embedded, {done['reused_art_embeddings']:,} reused.")
     if (head := exported_head(result.out)) and not is_current(result.out, result.manifest):
         renew = command("export_for_browser.py", "--input-dir", result.out, "--output-dir", result.out,
-                        *(["--with-model"] if "embedding" in head else []), *(["--with-art"] if "art" in head else []))
+                        *flags_of_export(head))
         say(f"The browser's files in {result.out} are of an earlier build or version. To renew them: {renew}")
     if done["failed_embeddings"]:
         say(f"{done['missing_from_cache']:,} not in the cache, {done['validation_failures']:,} invalid: "

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
                        help="with --with-model: also write the networks that read printings and titles, 32 MB")
     model.add_argument("--with-text", action="store_true",
                        help="also write the text side of a CLIP model, which a page needs to find cards by what their "
-                            "pictures show: 64 MB for ViT-B/32")
+                            "pictures show: 66 MB for ViT-B/32")
     model.add_argument("--cache", type=Path, metavar="DIR",
                        help="pictures to measure the model on (default: image_cache beside <input-dir>)")
     args = parser.parse(argv)

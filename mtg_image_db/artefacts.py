@@ -117,6 +117,13 @@ def finish_commit(out: Path) -> None:
         _sync_directory(out)
 
 
+def remove_staged(out: Path) -> None:
+    """Remove what a build that was cut off has staged. The next one may stage fewer files, and would commit these too.
+    A staged file may also be a second name of a file in place, which writing to it would change."""
+    for name in OUTPUTS:
+        staged(out, name).unlink(missing_ok=True)
+
+
 def read_manifest(out: Path) -> dict[str, Any] | None:
     """The manifest in out. None if there is no manifest, or if it lacks a key that readers need."""
     manifest = read_json(out / BUILD_MANIFEST)

@@ -88,9 +88,10 @@ export async function openIndex(base = "./", onProgress = () => {}) {
     like: (row, { k = MATCHES, region = "art" } = {}) => ask("like", row, { k, region }),
     nearest: (vector, { k = MATCHES } = {}) => ask("nearest", vector, k),
     embed: (picture) => askPicture("embed", picture),
-    async searchText(texts, { pictures = [], exclude = [], k = TEXT_MATCHES, least = undefined } = {}) {
-      const ready = await Promise.all(/** @type {any[]} */ (pictures).map(sendable));
-      return asked("searchText", [[texts].flat(), ready.map(({ sent }) => sent), { exclude, k, least }],
+    async searchText(texts, { pictures = [], exclude = [], k = TEXT_MATCHES, offset = 0, least = undefined } = {}) {
+      const ready = await Promise.all(/** @type {any[]} */ ([pictures].flat()).map(sendable));
+      const options = { exclude: [exclude].flat(), k, offset, least };
+      return asked("searchText", [[texts].flat(), ready.map(({ sent }) => sent), options],
         ready.flatMap(({ moved }) => moved));
     },
     name: (picture, {

@@ -98,12 +98,26 @@ async function newestSet(/** @type {FileSet | undefined} */ old) {
   if (!isSame(page, old?.page) && !isSame(page, await keepPage(page))) throw new Error("A release is under way.");
   const words = Boolean(await kept.match(WANTED));
   if (old && page[META] === old.page[META] && words === Boolean(old.words)) return { ...old, page };
-  const cards = filesOf(await (await kept.match(keyOf(META, page[META])))?.json(), words);
-  for (const [path, sha256] of Object.entries(cards)) {
-    const isThere = await kept.match(keyOf(path, sha256));
+  const meta = await (await kept.match(keyOf(META, page[META])))?.json();
+  const cards = filesOf(meta, false);
+  await keepFiles(cards);
+  if (!words) return { page, cards, words };
+  try {
+    const all = filesOf(meta, true);
+    await keepFiles(all);
+    return { page, cards: all, words };
+  } catch { // no room for them: they are kept no more, and the rest goes on
+    await kept.delete(WANTED);
+    return { page, cards, words: false };
+  }
+}
+
+// Keeps files that are not kept yet. Throws if one has another SHA-256, or if there is no room.
+async function keepFiles(/** @type {Record<string, string>} */ files) {
+  for (const [path, sha256] of Object.entries(files)) {
+    const isThere = await (await openKept()).match(keyOf(path, sha256));
     if (!isThere && await keep(path) !== sha256) throw new Error(`${path} is of another export.`);
   }
-  return { page, cards, words };
 }
 
 async function look() {

@@ -68,6 +68,14 @@ def is_current(folder: Path, manifest: dict[str, Any]) -> bool:
     return all((folder / name).exists() and file_sha256(folder / name) == sha256 for name, sha256 in expected.items())
 
 
+def flags_of_export(head: dict[str, Any]) -> list[str]:
+    """The flags that write an export with the same parts again."""
+    has_reading = "networks" in head.get("recognition", {}).get("reading", {})
+    parts = {"--with-model": "embedding" in head, "--with-reading": has_reading, "--with-art": "art" in head,
+             "--with-text": bool(head.get("text"))}
+    return [flag for flag, is_there in parts.items() if is_there]
+
+
 def _has(said: dict[str, Any], constants: dict[str, Any]) -> bool:
     """True if all constants are said, as JSON has them."""
     return all(said.get(name) == value for name, value in orjson.loads(orjson.dumps(constants)).items())

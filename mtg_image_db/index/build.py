@@ -19,7 +19,17 @@ from typing import Any
 import numpy as np
 
 from mtg_image_db.art_windows import ART, CARD, Window, window_in
-from mtg_image_db.artefacts import ART_EMBEDDINGS, INDEX, PICTURES, commit, finish_commit, read_manifest, staged, verify
+from mtg_image_db.artefacts import (
+    ART_EMBEDDINGS,
+    INDEX,
+    PICTURES,
+    commit,
+    finish_commit,
+    read_manifest,
+    remove_staged,
+    staged,
+    verify,
+)
 from mtg_image_db.console import EXIT_NOTHING, SuiteError, command, disk_space, say
 from mtg_image_db.embedding.checkpoint import Checkpoint
 from mtg_image_db.embedding.embed_ahead import AheadResult
@@ -68,6 +78,7 @@ def alone_in(out: Path, lock: bool = True) -> Iterator[None]:
     with held:
         remove_leftovers(out)
         finish_commit(out)
+        remove_staged(out)
         yield
 
 
@@ -141,8 +152,6 @@ def build(options: BuildOptions, spec: ModelSpec | None = None, ahead: AheadResu
             rows = stage_rows(out, table, embedded, store)
             if art:
                 stage_vectors(out, ART_EMBEDDINGS, art.store, art.embedded.refs[embedded.kept])
-            else:  # a build that was cut off may have left one
-                staged(out, ART_EMBEDDINGS).unlink(missing_ok=True)
             clock.lap("write")
             counts, made_with = count(table, embedded, rows) | (art.counts if art else {}), embedded.made_with
             row_windows = [windows[i] for i in embedded.kept.tolist()] if windows and spec.region == ART else None

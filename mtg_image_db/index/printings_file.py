@@ -37,7 +37,6 @@ def stage_printings(out: Path, snapshot: Snapshot | None) -> tuple[dict[str, int
     Without a bulk file nothing is staged. If it cannot be read, nothing is staged either, which is said, and None is
     returned for it: the rest of the index does not depend on it.
     """
-    staged(out, PRINTINGS).unlink(missing_ok=True)  # of a build that was cut off
     counts = {"artworks_with_printings": 0, "printings": 0}
     if snapshot is None:
         return counts, None

@@ -64,7 +64,7 @@ def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
             if face := index.recognised(path):
                 pictures[place] = face
             notes.append(f"{path.name} shows {face.name}: its art is compared." if face else
-                         f"{path.name}: no single card is recognised, so the complete picture is compared.")
+                         f"The complete picture {path.name} is compared: it shows no single card that is recognised.")
     found = index.search_text(question.texts, pictures, question.exclude, question.k, least, question.region)
     return WordAnswer(question, found, least, notes)
 

@@ -161,8 +161,10 @@ at("search-form").addEventListener("submit", (event) => {
 text.addEventListener("input", () => {
   clearTimeout(typing);
   // The first key makes a new entry in the history, the next ones change it.
-  const address = addressed();
-  typing = window.setTimeout(() => search(address.view === "search"), TYPING_MS[isByPicture(address) ? "picture" : "name"]);
+  const [address, { href }] = [addressed(), location];
+  typing = window.setTimeout(() => {
+    if (location.href === href) search(address.view === "search"); // else the person has gone somewhere meanwhile
+  }, TYPING_MS[isByPicture(address) ? "picture" : "name"]);
 });
 document.addEventListener("dragover", (event) => {
   if (!event.dataTransfer?.types.includes("Files")) return; // dragged text may go into the search box

@@ -15,8 +15,7 @@ const PAGE = 60; // cards: whole rows of 2, 3, 4, 5 and 6
 const SORTS = { best: "Best match", name: "Name", set: "Set and number", newest: "Newest", artist: "Artist",
   colour: "Colour" };
 const WAYS = { name: "Names", picture: "Pictures" };
-const ANY = -100; // standard deviations: every card stands out further
-const FITTING = "Ordered by how well the picture fits. Other cards do not stand out.";
+const FITTING = "Ordered by how well the picture fits. Cards that fit no better than by chance are left out.";
 const NOTHING = "No card’s picture fits these words clearly better than the others do. Say in English what one sees, for "
   + "example “a castle at night”.";
 const ALL = "All cards, ordered by how well the picture fits. Only the first ones may fit, or none.";
@@ -86,8 +85,9 @@ export function searchView({ search, searchText, about }) {
 
   /** @type {(address: Asked) => Promise<Results>} */
   async function byPicture({ q, fit, page }) {
-    const { total, matches } = await searchText(q, { k: page * PAGE, ...(fit === "any" ? { least: ANY } : {}) });
-    return { total, matches: matches.slice((page - 1) * PAGE), notes: total ? [] : [NOTHING],
+    const { total, matches } = await searchText(q, { k: PAGE, offset: (page - 1) * PAGE,
+      ...(fit === "any" ? { least: -Infinity } : {}) });
+    return { total, matches, notes: total ? [] : [NOTHING],
       title: total ? counted(total, "card") : "No picture stands out",
       quiet: fit === "any" ? ALL : total ? FITTING : "" };
   }

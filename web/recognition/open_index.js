@@ -26,7 +26,7 @@ import { isClockwise, turned } from "./quads.js";
 import { openTextEmbedder } from "./text_embedder.js";
 import { openReader } from "./text_reader.js";
 
-const NO_WORDS = "This index was exported without words (--with-text). An index of a CLIP model has them.";
+const NO_WORDS = "This index was exported without words. Export it again with --with-text: it must be of a CLIP model.";
 const QUICK_PLACES = 2; // places of a camera's picture that are judged: the next picture comes soon
 
 /**
@@ -121,20 +121,21 @@ export async function openIndex(base, onProgress = () => {}) {
     // {total, least, matches}: the k cards whose pictures fit all texts and pictures best, and the texts of exclude
     // least. They stand out by `least` standard deviations or more. Without it: with texts, as far as one of all cards
     // does by chance, and with pictures alone by any. total counts all of them.
-    async searchText(texts, pictures, { exclude, k, least: asked }) {
+    async searchText(texts, pictures, { exclude, k, offset, least: asked }) {
       if (!texts.some((text) => text.trim()) && !pictures.length) {
         throw new Error("There is nothing to search for: give a text or a picture that cards shall fit.");
       }
-      if (!meta.text) throw new Error(NO_WORDS);
-      const least = asked ?? (texts.length || exclude.length ? meta.text.least : -Infinity);
+      const hasWords = texts.length + exclude.length > 0;
+      if (hasWords && !meta.text) throw new Error(NO_WORDS);
+      const least = asked ?? (hasWords ? meta.text.least : -Infinity);
       const { vectors } = index;
-      const said = texts.length + exclude.length ? await (await loadedWords()).embed([...texts, ...exclude]) : [];
+      const said = hasWords ? await (await loadedWords()).embed([...texts, ...exclude]) : [];
       const shown = [];
       for (const picture of pictures) shown.push(await embedded(picture));
       const wanted = [...said.slice(0, texts.length), ...shown];
       const parts = [...wanted, ...said.slice(texts.length)].map((vector, number) =>
         ({ cosines: vectors.cosines(vector), sign: /** @type {1 | -1} */ (number < wanted.length ? 1 : -1) }));
-      const { total, standing } = bestRows(parts, { k, least, madShare: meta.text.mad_share });
+      const { total, standing } = bestRows(parts, { k, least, offset });
       return { total, least, matches: standing.map(({ row, standsOut, cosines }) => ({
         row, record: record(row), stands_out: rounded(standsOut, 2), cosines: cosines.map((cosine) => rounded(cosine)),
       })) };
