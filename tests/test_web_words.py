@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, assert_three_lines, made_once
-from test_web_offline import KEPT, visited  # noqa: F401 - a fixture
+from test_web_offline import KEPT, allow, look, told, visited  # noqa: F401 - a fixture
 from test_web_page import AXE, hindrances
 from test_words import TEXTS
 from web_site import as_served, needs_runtime
@@ -239,6 +239,31 @@ def test_words_are_kept_once_they_were_used(visited, address):  # noqa: F811 - t
     page.context.set_offline(True)
     page.reload()
     assert names(page) == found
+
+
+@pytest.mark.long
+def test_without_room_for_words_new_cards_still_arrive(visited, clip_index, exported, tmp_path):  # noqa: F811
+    """The words are used, and not kept. That does not stop what else is kept."""
+    copy = tmp_path / "site"
+    shutil.copytree(exported, copy)
+    with shown_at(clip_index, copy) as address:
+        page = visited(address)
+        used = page.evaluate("async () => (await navigator.storage.estimate()).usage")
+        allow(page, address, used + 3_000_000)
+        page.get_by_role("searchbox").fill(SAID[0])
+        page.get_by_role("link", name="Pictures", exact=True).click()
+        page.get_by_role("heading", name=re.compile("stands out|card")).wait_for()
+        meta = json.loads((copy / "meta.json").read_bytes())
+        meta["records"][3]["name"] = "Zzyzx, the New"
+        (copy / "meta.json.gz").unlink()
+        (copy / "meta.json").write_text(json.dumps(meta))
+        for _ in range(60):  # a look that begins during another is one with it
+            look(page)
+            page.wait_for_timeout(1000)
+            if page.locator("#update-what", has_text="There are new cards").is_visible():
+                break
+        told(page, "There are new cards")
+        page.evaluate(KEPT, ["/text.int8.onnx", 0])
 
 
 def test_the_export_has_words_if_it_is_asked_for_them(clip_index, exported, finished, tmp_path):
