@@ -19,7 +19,7 @@ from mtg_image_db.exploration.cards import read_cards
 from mtg_image_db.exploration.clusters import MOST
 from mtg_image_db.exploration.explore import CLUSTERS, DUPLICATES, MAP, PARTS, described, explore
 from mtg_image_db.exploration.near_duplicates import LEAST
-from mtg_image_db.exploration.projection import require_umap
+from mtg_image_db.exploration.projection import has_umap, require_umap
 
 
 @entry_point
@@ -40,14 +40,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clusters", type=number(int, 1, 1000), metavar="N",
                         help=f"how many clusters (default: by the number of cards, at most {MOST})")
     args = parser.parse(argv)
-    if args.only in (None, MAP):
+    if args.only == MAP:
         require_umap()
     require_writable(args.out, "--out")
     cards = read_cards(args.index_dir, args.region)
     say(f"Comparing {described(cards)}.")
     args.out.mkdir(parents=True, exist_ok=True)
-    for line in explore(cards, args.out, args.only, args.least, args.clusters):
+    parts = PARTS if has_umap() else (CLUSTERS, DUPLICATES)
+    for line in explore(cards, args.out, (args.only,) if args.only else parts, args.least, args.clusters):
         say(line)
+    if not args.only and MAP not in parts:
+        say("The map is left out: it needs the package umap-learn. pip install umap-learn")
     return EXIT_OK
 
 

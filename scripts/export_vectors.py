@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
                         help="of the vectors: float32, or float16 for half the bytes (default: float32)")
     args = parser.parse(argv)
     result = write_parquet(args.index_dir, args.parquet, args.numbers)
-    say(f"Wrote {result.rows:,} rows with {result.columns} columns and a vector of {result.dimension} {args.numbers} "
-        f"numbers to {args.parquet}: {result.bytes / 1e6:,.1f} MB.")
+    say(f"Wrote {result.rows:,} rows with {result.columns} columns and {result.vectors} of {result.dimension} "
+        f"{args.numbers} numbers to {args.parquet}: {result.bytes / 1e6:,.1f} MB.")
     return EXIT_OK
 
 

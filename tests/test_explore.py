@@ -58,7 +58,7 @@ def test_an_artwork_that_is_used_again_is_a_group(explored, finished):
         assert all(row[key] == line[key] for key in ("name", "set", "collector_number", "artist", "illustration_id",
                                                      "face_id", "image_url", "scryfall_uri"))
     page = (explored / "near_duplicates.html").read_text()
-    section = next(part for part in page.split("<section") if "One artwork, used again" in part)
+    section = next(part for part in page.split("<section") if ": same artwork" in part)
     assert all(html.escape(lines[row]["image_url"], quote=True) in section for row in twins)
 
 
@@ -165,7 +165,7 @@ def test_clusters_are_named_for_what_is_special():
                   colors=["G"] if row < 30 else ["R"]) for row in range(50)]
     found = clusters.find_clusters(vectors, 2)
     assert found.of_row.tolist() == [0] * 30 + [1] * 20
-    assert clusters.label_clusters(found, cards) == ["1: Elf, Green", "2: Goblin, Red"]
+    assert clusters.label_clusters(found, cards, "card") == ["1: Elf, Green", "2: Goblin, Red"]
 
 
 def test_clusters_need_no_extra_and_the_map_says_that_it_does(finished, tmp_path):
@@ -180,12 +180,14 @@ def test_clusters_need_no_extra_and_the_map_says_that_it_does(finished, tmp_path
         return subprocess.run([sys.executable, "-c", start + code], cwd=finished.path, capture_output=True, text=True,
                               check=False)
 
-    done = run()
+    done = run("--only", "map")
     assert done.returncode == 1 and not (tmp_path / "out").exists()
     assert_three_lines(done.stderr, "Configuration Error")
     assert "pip install umap-learn" in done.stderr and "--only near-duplicates" in done.stderr
-    done = run("--only", "clusters", "--clusters", "5")
-    assert done.returncode == 0, done.stderr
+    done = run("--clusters", "5")
+    assert done.returncode == 0 and "The map is left out" in done.stderr, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"near_duplicates.csv", "near_duplicates.html",
+                                                                    "points.csv"}
     points = rows_of(tmp_path / "out" / "points.csv")
     assert len({row["cluster"] for row in points}) == 5 and {row["x"] for row in points} == {""}
 

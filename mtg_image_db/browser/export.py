@@ -115,7 +115,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
         raise SuiteError("Invalid Arguments", "the exported vectors are those of the art already", "--with-art",
                          "Leave out --with-art: the page finds similar art with them.")
     art = _quantised(open_vectors(source, manifest, ART)) if options.art else None
-    parts = [part for part, wanted in (("model", options.cache), ("words", options.text)) if wanted]
+    asked = {"model": options.cache, "words": options.text, "art": options.art}
+    parts = [part for part, is_wanted in asked.items() if is_wanted]
     say(f"{len(vectors):,} vectors of {source} to export to {target}"
         f"{', with the ' if parts else ''}{' and the '.join(parts)}.")
     text = text_side(source, manifest, len(vectors)) if options.text else TextSide({}, {})

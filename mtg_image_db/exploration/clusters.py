@@ -1,7 +1,7 @@
 """Vectors -> clusters of cards, each with words that say what is special about it.
 
     clusters = find_clusters(cards.vectors, automatic(len(cards)))
-    labels = label_clusters(clusters, [cards.card(row) for row in range(len(cards))])
+    labels = label_clusters(clusters, [cards.card(row) for row in range(len(cards))], cards.region)
 
 FAISS's k-means finds them: FAISS is there for the index.
 Reads and writes  nothing
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mtg_image_db.art_windows import ART
 from mtg_image_db.exploration.cards import Card
 
 SEED = 1
@@ -58,15 +59,15 @@ def find_clusters(vectors: NDArray[np.float32], number: int) -> Clusters:
     return Clusters(new[nearest], central)
 
 
-def label_clusters(clusters: Clusters, cards: Iterable[Card]) -> list[str]:
+def label_clusters(clusters: Clusters, cards: Iterable[Card], region: str) -> list[str]:
     """A label for each cluster: its number from 1 on, and the words that are much more frequent in it than in all. If
-    there are none, the name of its most central card."""
+    there are none, the name of its most central card. By their ART, cards are told apart by their types and colours."""
     of_all: Counter[str] = Counter()
     of_cluster = [Counter[str]() for _ in clusters.central]
     sizes = np.bincount(clusters.of_row, minlength=len(of_cluster))
     names = dict.fromkeys(clusters.central, "")
     for cluster, card in zip(clusters.of_row.tolist(), cards, strict=True):
-        words = _words(card)
+        words = _words(card, region)
         of_all.update(words)
         of_cluster[cluster].update(words)
         if card.row in names:
@@ -83,8 +84,12 @@ def label_clusters(clusters: Clusters, cards: Iterable[Card]) -> list[str]:
     return labels
 
 
-def _words(card: Card) -> set[str]:
-    """What may be special about a card: its colour, the words of its type, its frame, its layout and its set."""
+def _words(card: Card, region: str) -> set[str]:
+    """What may be special about a card: its colour and the words of its type, and as a complete card also its frame,
+    its layout and its set."""
+    of_art = {card.colour, *re.findall(r"[\w'-]+", card.type_line)}
+    if region == ART:
+        return of_art
     layout = {card.layout.replace("_", " ")} - {"normal"}
-    return {card.colour, *re.findall(r"[\w'-]+", card.type_line), f"frame of {card.frame}", *layout,
+    return {*of_art, f"frame of {card.frame}", *layout,
             card.set_name or card.set.upper()} - {"frame of "}

@@ -28,8 +28,6 @@ from mtg_image_db.recognition.collection import csv_text
 # by the field that is equal.
 DIFFERENT, SAME_ARTIST, SAME_NAME, SAME_ARTWORK = "different cards", "same artist", "same name", "same artwork"
 KINDS = {DIFFERENT: "", SAME_ARTIST: "artist", SAME_NAME: "name", SAME_ARTWORK: "illustration_id"}
-TITLES = {DIFFERENT: "Different cards that look alike", SAME_ARTIST: "Different cards of one artist that look alike",
-          SAME_NAME: "Pictures of one card", SAME_ARTWORK: "One artwork, used again"}
 GROUPS_SHOWN = 100  # of each kind on the page: a browser loads their pictures as one scrolls
 MEMBERS_SHOWN = 24  # of a group
 CARD_COLUMNS = ("name", "set", "collector_number", "artist", "released_at", "type_line", "illustration_id", "oracle_id",
@@ -98,6 +96,6 @@ def _kinds(pairs: Pairs, cards: Cards) -> NDArray[np.int8]:
 def _section(number: int, group: ListedGroup, cards: Cards) -> str:
     left = len(group.members) - MEMBERS_SHOWN
     more = f", and {left:,} more" if left > 0 else ""
-    shown = [(cards.card(row), None, f"cosine {cosine:.3f}" if at else "the first of this group")
+    shown = [(cards.card(row), None, f"cosine {cosine:.3f}" if at else "compared with the others")
              for at, (row, cosine) in enumerate(group.members[:MEMBERS_SHOWN])]
-    return html_report.gallery(f"{number}. {TITLES[group.kind]}{more}", shown)
+    return html_report.gallery(f"{number}. {shown[0][0].name}: {group.kind}{more}", shown)

@@ -8,7 +8,7 @@ Writes  near_duplicates.csv, near_duplicates.html, points.csv and map.html in th
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Collection, Iterator, Sized
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +25,17 @@ WHAT = {CARD: "complete pictures", ART: "art"}
 POINTS_CSV, MAP_PAGE = "points.csv", "map.html"
 
 
-def explore(cards: Cards, out: Path, only: str | None = None, least: float | None = None,
+def explore(cards: Cards, out: Path, parts: Collection[str] = PARTS, least: float | None = None,
             number: int | None = None) -> Iterator[str]:
-    """Write the files of all PARTS, or of `only` one of them. Yields lines for the person at the terminal.
+    """Write the files of these PARTS. The map has the clusters too. Yields lines for the person at the terminal.
 
     least: from which cosine on two cards are near-duplicates (None: LEAST of the cards' region). number: of clusters
     (None: by the number of cards). Raises SuiteError if there are too many near-duplicates, or if UMAP cannot be used.
     """
     remove_leftovers(out)
-    if only != DUPLICATES:
-        yield from _clusters_and_map(cards, out, number, only != CLUSTERS)
-    if only in (None, DUPLICATES):  # last: there may be too many of them
+    if MAP in parts or CLUSTERS in parts:
+        yield from _clusters_and_map(cards, out, number, MAP in parts)
+    if DUPLICATES in parts:  # last: there may be too many of them
         yield from _near_duplicates(cards, out, near_duplicates.LEAST[cards.region] if least is None else least)
 
 
@@ -65,7 +65,7 @@ def _near_duplicates(cards: Cards, out: Path, least: float) -> Iterator[str]:
 def _clusters_and_map(cards: Cards, out: Path, number: int | None, with_map: bool) -> Iterator[str]:
     described_cards = [cards.card(row) for row in range(len(cards))]
     found = clusters.find_clusters(cards.vectors, number or clusters.automatic(len(cards)))
-    labels = clusters.label_clusters(found, described_cards)
+    labels = clusters.label_clusters(found, described_cards, cards.region)
     names = [labels[cluster] for cluster in found.of_row.tolist()]
     yield f"{len(labels)} clusters, the largest: {labels[0]} ({names.count(labels[0]):,} cards)."
     places: NDArray[np.float32] | None = None

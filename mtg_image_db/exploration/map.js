@@ -140,7 +140,7 @@ const openMap = cards => {
   };
 
   const recolour = () => {
-    paint.look(legend, isBright);
+    paint.look(legend, isBright, Boolean(matching));
     element("all").disabled = !chosen.size;
     redraw();
   };
@@ -192,6 +192,7 @@ const openMap = cards => {
     canvas.focus();
   };
   element("search").oninput = find;
+  element("search").onkeydown = event => event.key === "Enter" && element("found").querySelector("button")?.click();
   element("colouring").onchange = showLegend;
   element("filter").oninput = () => {
     const text = folded(element("filter").value);

@@ -8,7 +8,7 @@ uniform float size;
 varying vec4 colour;
 void main() {
   gl_Position = vec4((place - middle) * scale, 0.0, 1.0);
-  gl_PointSize = size * (look.a < 0.5 ? 0.8 : 1.0);
+  gl_PointSize = size * (look.a < 0.5 ? 0.8 : look.a > 0.9 ? 2.0 : 1.0);
   colour = look;
 }`;
 const FRAGMENT = `
@@ -69,15 +69,15 @@ const painter = (canvas, cards) => {
   const [middle, scale, size] = ["middle", "scale", "size"].map(name => gl.getUniformLocation(program, name));
 
   return {
-    /** Colours the cards. Dimmed ones are drawn first, so that no other is covered. */
-    look(legend, isBright) {
+    /** Colours the cards. Dimmed ones are drawn first, so that no other is covered. What a search found is larger. */
+    look(legend, isBright, isSearch) {
       const [red, green, blue] = rgb([getComputedStyle(document.body).backgroundColor])[0];
       gl.clearColor(red / 255, green / 255, blue / 255, 1);
       const colours = rgb(legend.categories.map(category => category.colour));
       const looks = new Uint8Array(4 * count), dimmed = [], bright = [];
       for (let row = 0; row < count; row++) {
         looks.set(colours[legend.of[row]], 4 * row);
-        looks[4 * row + 3] = isBright(row) ? 217 : 26;
+        looks[4 * row + 3] = isBright(row) ? (isSearch ? 255 : 217) : 26;
         (isBright(row) ? bright : dimmed).push(row);
       }
       setLooks(looks);

@@ -7,6 +7,7 @@ Reads and writes  nothing
 """
 from __future__ import annotations
 
+import importlib.util
 import sys
 import warnings
 from typing import Any
@@ -21,11 +22,14 @@ NEIGHBOURS, LEAST_DISTANCE = 15, 0.1  # UMAP's own defaults
 FEWEST = 10  # cards that UMAP lays out. Fewer lie in a row
 
 
-def require_umap() -> None:
-    """Raise SuiteError, before the work, if UMAP is not installed. It is not imported yet: that takes seconds."""
-    import importlib.util
+def has_umap() -> bool:
+    """True if UMAP is installed. It is not imported yet: that takes seconds."""
+    return importlib.util.find_spec("umap") is not None
 
-    if importlib.util.find_spec("umap") is None:
+
+def require_umap() -> None:
+    """Raise SuiteError, before the work, if UMAP is not installed."""
+    if not has_umap():
         raise SuiteError("Configuration Error", "the map needs the package umap-learn", "it is not installed",
                          "pip install umap-learn, or leave the map out: --only near-duplicates or --only clusters")
 

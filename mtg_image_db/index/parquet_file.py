@@ -33,8 +33,9 @@ GROUP_ROWS = 8192  # rows that are written, and later read, at a time: 17 MB of 
 
 @dataclass(frozen=True)
 class ParquetResult:
-    """What was written. columns are those of the metadata."""
+    """What was written. columns are those of the metadata. vectors says whether those of the art are there too."""
     rows: int
+    vectors: str
     dimension: int
     columns: int
     bytes: int
@@ -77,7 +78,8 @@ def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> 
                 release_pages(stored)
             table = [pa.array(np.arange(start, start + part.num_rows, dtype=np.int32)), *part.columns, *lists]
             writer.write_table(pa.table(table, schema=schema), GROUP_ROWS)
-    return ParquetResult(rows, dimension, described.num_columns, target.stat().st_size)
+    return ParquetResult(rows, "a vector" if len(columns) == 1 else "vectors of the card and of the art",
+                         dimension, described.num_columns, target.stat().st_size)
 
 
 def _parquet() -> Any:

@@ -102,11 +102,12 @@ class OpenIndex:
 
         A picture may also be a Face of this index. Faces that stand out less than `least` standard deviations are left
         out. None: with texts, as far as one of all faces stands out by chance; pictures alone leave out none. region
-        "art" compares the art of the faces, and that of a card in a picture. None: what the index's vectors are of.
-        Raises SuiteError if the model has no words, or if the index has no vectors of the art.
+        "art" compares the art of the faces, and that of a card in a picture. None: for pictures alone, the art if the
+        index has vectors of it, and else what its vectors are of. Raises SuiteError if the model has no words, or if
+        the index has no vectors of the art.
         """
         _require(k, "k", 1)
-        region = self._region(region) or self.region
+        region = self._region(region) or self.compared(bool(texts or exclude))
         vectors = self._vectors(region)
         if not any(text.strip() for text in texts) and not len(pictures):
             raise SuiteError("Invalid Arguments", "there is nothing to search for", f"{len(exclude)} texts to avoid",
@@ -151,6 +152,10 @@ class OpenIndex:
         measured = self._index.measured(row, rows, cosines[rows])
         return [self._index.match(other, rank, alike, alike.cosine)
                 for rank, (other, alike) in enumerate(measured.items(), 1)]
+
+    def compared(self, has_words: bool) -> str:
+        """The region that search_text compares if none is given."""
+        return ART if self.has_art and not has_words else self.region
 
     def recognised(self, picture: Picture) -> Face | None:
         """The card in a picture. None if no card is recognised, or several, or if the index names no cards."""

@@ -59,13 +59,17 @@ def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
     has_words = bool(question.texts or question.exclude)
     least = chance(len(index)) if question.least is None and has_words else question.least
     pictures, notes = list[Path | Face](question.pictures), []
-    if (question.region or index.region) == ART:
+    region = question.region or index.compared(has_words)
+    if region == ART:
         for place, path in enumerate(question.pictures):
             if face := index.recognised(path):
                 pictures[place] = face
             notes.append(f"{path.name} shows {face.name}: its art is compared." if face else
-                         f"The complete picture {path.name} is compared: it shows no single card that is recognised.")
-    found = index.search_text(question.texts, pictures, question.exclude, question.k, least, question.region)
+                         f"The complete picture {path.name} is compared as art: it shows no single card that is "
+                         "recognised.")
+    elif question.pictures:
+        notes.append("The complete pictures are compared with complete cards. To name cards, leave out --image.")
+    found = index.search_text(question.texts, pictures, question.exclude, question.k, least, region)
     return WordAnswer(question, found, least, notes)
 
 
@@ -81,8 +85,9 @@ def add_flags(parser: ArgumentParser) -> None:
     words.add_argument("--not", action="append", default=[], dest="exclude", metavar="WORDS",
                        help="what the pictures shall not show")
     words.add_argument("--region", type=one_of(*REGIONS), metavar="PART",
-                       help="what is compared: the complete card, or the art alone, if the index has vectors of it "
-                            "(default: what the index was built of, most often the card)")
+                       help="what is compared: the complete card, or the art alone "
+                            "(default: for --image alone the art if the index has vectors of "
+                            "it, else the card)")
     words.add_argument("--least", type=number(float, -100, 100), metavar="S",
                        help="how far a card must stand out of all, in standard deviations (default: as far as one of "
                             "all cards does by chance)")
@@ -96,9 +101,12 @@ def is_asked(args: argparse.Namespace) -> bool:
 def check(args: argparse.Namespace) -> Iterator[str]:
     """Yield a sentence for each invalid combination of arguments."""
     if is_asked(args) and (args.images or args.annotate or args.csv):
-        yield "--text and --image: find cards by words; IMAGE, --annotate and --csv name cards"
-    if not is_asked(args) and (args.exclude or args.least is not None or args.region):
-        yield "--not, --region and --least: are for --text WORDS or --image FILE"
+        yield "IMAGE, --annotate and --csv: name cards, so they do not go with --text and --image, which find cards"
+    others = {"--not": args.exclude, "--region": args.region, "--least": args.least is not None}
+    if not is_asked(args) and any(others.values()):
+        given = " and ".join(flag for flag, is_given in others.items() if is_given)
+        yield f"{given}: only with --text WORDS or --image FILE"
+    yield from (f"--image {path}: no such file" for path in args.image if not path.is_file())
     yield from (f"{flag} '{text}': give a word" for flag, texts in (("--text", args.text), ("--not", args.exclude))
                 for text in texts if not text.strip())
 
@@ -109,10 +117,11 @@ def run(args: argparse.Namespace, model: ModelOptions) -> int:
     index = OpenIndex(args.index_dir, model, read="off")
     answer = ask(index, WordQuestion(args.text, args.image, args.exclude, args.k or K, args.least,
                                      args.region))
+    for note in answer.notes:
+        say(printable(note))
     lines = [json_line(answer)] if args.json else [printable(line) for line in text_lines(answer)]
     print("\n".join(lines), end="\n" * bool(lines), flush=True)
-    for sentence in (*answer.notes, explained(answer, len(index))):
-        say(printable(sentence))
+    say(printable(explained(answer, len(index))))
     if args.html:
         write_page(args.html, answer, args.cache or cache_beside(args.index_dir), f"{len(index):,} faces")
         say(f"Shown in {args.html}.")
@@ -150,4 +159,5 @@ def explained(answer: WordAnswer, rows: int) -> str:
 def write_page(path: Path, answer: WordAnswer, cache: Path, subtitle: str) -> None:
     """Write the cards as one HTML page. Pictures that are not in the cache are linked."""
     shown = [(face, reference(cache, face.image_url), f"stands out by {face.stands_out:.2f}") for face in answer.found]
-    html_report.write(path, subtitle, [html_report.gallery(answer.question.shown, shown)])
+    html_report.write(path, " ".join([subtitle, *answer.notes]), [html_report.gallery(answer.question.shown, shown)],
+                      "Cards found")
