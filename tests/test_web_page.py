@@ -87,7 +87,7 @@ def test_a_card_has_its_own_view(tab, site):
     tab.page.locator("#badge", has_text="1").wait_for()
     tab.page.get_by_role("link", name=card["artist"]).click()
     tab.page.wait_for_url(lambda url: "?q=a%3A" in url)
-    assert card["name"] in tab.names()
+    tab.page.locator(".tile .name", has_text=card["name"]).first.wait_for()
 
 
 def test_markup_in_a_name_stays_text(tab, site):

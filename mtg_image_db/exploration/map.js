@@ -5,6 +5,7 @@ const STEPS = 65_535; // x and y go from 0 to this
 const MARGIN = 0.06; // of the shorter side of the map, around all cards
 const FARTHEST = 0.5, NEAREST = 400; // zoom, where 1 shows all cards
 const CLOSE = 8; // zoom that a card from a list is shown with
+const COVERED = 20; // pixels above a card on a phone that count as covered
 const LISTED = 12, NEIGHBOURS = 6; // cards in lists
 const FILTERED = 20; // entries from which on the legend has a search field
 const WEB_ADDRESS = /^https?:\/\//;
@@ -110,6 +111,7 @@ const openMap = cards => {
   const show = row => {
     selected = row;
     element("card").hidden = row < 0;
+    if (row >= 0) element("card").classList.toggle("aside", onScreen(row).left < canvas.clientWidth / 2);
     redraw();
     if (row < 0) return;
     const address = cards.scryfall_uri[row], title = cards.name[row];
@@ -130,12 +132,14 @@ const openMap = cards => {
   const pin = row => {
     isPinned = row >= 0;
     show(row);
+    const { offsetTop, offsetWidth } = element("card");
+    if (!isPinned || offsetWidth <= canvas.clientWidth / 2) return;
+    const { top } = onScreen(row);
+    if (top > offsetTop - COVERED) moveBy(0, offsetTop / 2 - top); // on a phone, the card would cover the point
   };
   const goTo = row => {
     Object.assign(view, { x: x[row], y: y[row], zoom: Math.max(view.zoom, CLOSE) });
     pin(row);
-    const { offsetTop, offsetWidth } = element("card");
-    if (offsetWidth > canvas.clientWidth / 2) moveBy(0, (offsetTop - canvas.clientHeight) / 2); // it covers the point
     element("close").focus();
   };
 
