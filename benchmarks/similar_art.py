@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.arguments import OUT, ArgumentParser
-from mtg_image_db.art_windows import REGIONS
-from mtg_image_db.artefacts import META, load_manifest
+from mtg_image_db.arguments import ArgumentParser, add_index_flag
+from mtg_image_db.art_windows import CARD, REGIONS
+from mtg_image_db.artefacts import load_manifest
 from mtg_image_db.console import EXIT_OK, entry_point, percent
-from mtg_image_db.index.vectors import open_vectors
+from mtg_image_db.index.hnsw import search_exact
+from mtg_image_db.index.vectors import open_rows
 
 NEAREST = 10
-BLOCK_ROWS = 1024  # rows that are compared with all at a time
 # What is compared, and how a face has it. "" is unknown, and such faces are left out.
 SHARED: dict[str, Callable[[dict[str, Any]], str]] = {
     "frame": lambda face: face["frame"],
@@ -40,12 +40,12 @@ SHARED: dict[str, Callable[[dict[str, Any]], str]] = {
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
-                        help="where the build wrote (default: index_out)")
+    add_index_flag(parser)
     args = parser.parse(argv)
     manifest = load_manifest(args.index_dir)
-    faces = [json.loads(line) for line in (args.index_dir / META).read_bytes().splitlines()]
-    near = {region: nearest(open_vectors(args.index_dir, manifest, region)) for region in REGIONS}
+    opened = {region: open_rows(args.index_dir, manifest, region) for region in REGIONS}
+    faces = [json.loads(line) for line in opened[CARD][1]]
+    near = {region: nearest(vectors) for region, (vectors, _) in opened.items()}
     print(f"Of the {NEAREST} nearest of {len(faces):,} faces, these share with the face its:\n")
     print("| | by chance | " + " | ".join(f"by {region}" for region in REGIONS) + " |\n|---|---|---|---|")
     for name, read in SHARED.items():
@@ -57,13 +57,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def nearest(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The nearest other rows of each row, int64 [N, at most NEAREST]. There must be two rows."""
-    rows, most = [], min(NEAREST, len(vectors) - 1)
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        cosines = vectors[start:start + BLOCK_ROWS] @ vectors.T
-        cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -np.inf
-        rows.append(np.argpartition(-cosines, most - 1, axis=1)[:, :most])
-    return np.concatenate(rows)
+    """The nearest other rows of each row, int64 [N, at most NEAREST]."""
+    most = min(NEAREST, len(vectors) - 1)
+    _, rows = search_exact(vectors, np.asarray(vectors), most + 1)
+    # A row is among its own nearest, unless many others have the same vector.
+    others = np.argsort(rows == np.arange(len(rows))[:, None], axis=1, kind="stable")[:, :most]
+    return np.take_along_axis(rows, others, axis=1)
 
 
 def shared(values: NDArray[np.int64], known: NDArray[np.bool_], rows: NDArray[np.int64]) -> tuple[int, int]:

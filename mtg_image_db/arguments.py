@@ -168,6 +168,12 @@ def header_text(text: str) -> str | Refused:
 
 # Flags that several scripts share
 
+def add_index_flag(parser: ArgumentParser) -> None:
+    """--index-dir: a finished index."""
+    parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
+                        help="where the build wrote (default: index_out)")
+
+
 def add_source_flags(parser: ArgumentParser, kinds: Collection[str], image_sizes: Collection[str],
                      printings: Collection[str]) -> None:
     """Add the flags that select faces. They are the same for every script that reads a bulk file."""

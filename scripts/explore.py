@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.arguments import OUT, ArgumentParser, directory, number, one_of
+from mtg_image_db.arguments import ArgumentParser, add_index_flag, directory, number, one_of
 from mtg_image_db.art_windows import ART, CARD, REGIONS
 from mtg_image_db.console import EXIT_OK, entry_point, require_writable, say
 from mtg_image_db.exploration.cards import read_cards
@@ -25,8 +25,7 @@ from mtg_image_db.exploration.projection import has_umap, require_umap
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
-                        help="where the build wrote (default: index_out)")
+    add_index_flag(parser)
     parser.add_argument("--out", type=directory, default=Path("explore_out"), metavar="DIR",
                         help="the folder to write (default: explore_out)")
     parser.add_argument("--region", type=one_of(*REGIONS), metavar="PART",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mtg_image_db.arguments import OUT, ArgumentParser, one_of, output_file
+from mtg_image_db.arguments import ArgumentParser, add_index_flag, one_of, output_file
 from mtg_image_db.console import EXIT_OK, entry_point, say
 from mtg_image_db.index.parquet_file import PRECISIONS, write_parquet
 
@@ -20,8 +20,7 @@ from mtg_image_db.index.parquet_file import PRECISIONS, write_parquet
 @entry_point
 def main(argv: list[str] | None = None) -> int:
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--index-dir", type=Path, default=OUT, metavar="DIR",
-                        help="where the build wrote (default: index_out)")
+    add_index_flag(parser)
     parser.add_argument("--parquet", type=output_file, default=Path("cards.parquet"), metavar="FILE",
                         help="the file to write (default: cards.parquet)")
     parser.add_argument("--numbers", type=one_of(*PRECISIONS), default=PRECISIONS[0], metavar="TYPE",

@@ -15,7 +15,7 @@ import contextlib
 import gzip
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ from mtg_image_db.artefacts import (
     BROWSER_SMALL_MODEL,
     BROWSER_TEXT,
     BROWSER_VECTORS,
-    EMBEDDINGS,
     FORMAT_VERSIONS,
     META,
     MODEL,
@@ -46,9 +45,9 @@ from mtg_image_db.artefacts import (
 from mtg_image_db.browser import metadata
 from mtg_image_db.browser.freshness import build_id
 from mtg_image_db.browser.int8_weights import int8_file
-from mtg_image_db.browser.network_files import FINDING, contents, described, identity, reading
+from mtg_image_db.browser.network_files import FINDING, ExportPart, contents, described, identity, reading
 from mtg_image_db.browser.printing_blocks import packed
-from mtg_image_db.browser.text_files import TextSide, text_side
+from mtg_image_db.browser.text_files import text_side
 from mtg_image_db.common import atomic_file, sync
 from mtg_image_db.console import SuiteError, disk_space, say
 from mtg_image_db.embedding.embedder import AGREEMENT
@@ -95,13 +94,6 @@ class ExportResult:
     bytes: dict[str, int]
 
 
-@dataclass(frozen=True)
-class BrowserModel:
-    """The files that a page needs to search for pictures, by name, and their entry in meta.json."""
-    files: dict[str, bytes] = field(default_factory=dict)
-    described: dict[str, Any] = field(default_factory=dict)
-
-
 def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> ExportResult:
     """Write the browser's files. manifest is the build's, if the caller has read it already.
 
@@ -109,7 +101,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     """
     source, target = options.input_dir, options.output_dir
     manifest = manifest or load_manifest(source)
-    verify(source, manifest, (EMBEDDINGS, META, PICTURES) if options.cache else (EMBEDDINGS, META))
+    if options.cache:
+        verify(source, manifest, (PICTURES,))
     vectors, records = open_rows(source, manifest, region_of(manifest))
     if options.art and region_of(manifest) == ART:
         raise SuiteError("Invalid Arguments", "the exported vectors are those of the art already", "--with-art",
@@ -119,8 +112,8 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
     parts = [part for part, is_wanted in asked.items() if is_wanted]
     say(f"{len(vectors):,} vectors of {source} to export to {target}"
         f"{', with the ' if parts else ''}{' and the '.join(parts)}.")
-    text = text_side(source, manifest, len(vectors)) if options.text else TextSide({}, {})
-    model = browser_model(options, manifest, vectors, records) if options.cache else BrowserModel()
+    text = text_side(source, manifest, len(vectors)) if options.text else ExportPart()
+    model = browser_model(options, manifest, vectors, records) if options.cache else ExportPart()
     target.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     quantised = _quantised(vectors)
@@ -134,7 +127,7 @@ def export(options: ExportOptions, manifest: dict[str, Any] | None = None) -> Ex
             "region": region_of(manifest), "fidelity": fidelity,
             "vectors_sha256": hashlib.sha256(quantised.data).hexdigest(),
             "build": build_id(manifest), "collection": COLLECTION, **model.described,
-            **({"text": text.described} if options.text else {})}
+            **text.described}
     ours = manifest["outputs"].keys() if target.resolve() == source.resolve() else set()  # these are there
     exported: dict[str, Any] = {BROWSER_VECTORS: quantised.data, **model.files, **text.files}
     if art is not None:
@@ -190,7 +183,7 @@ def _meta_json(head: dict[str, Any], records: list[bytes], compact: bool) -> Ite
 
 
 def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDArray[np.float32],
-                  records: list[bytes]) -> BrowserModel:
+                  records: list[bytes]) -> ExportPart:
     """The model as ONNX, and the hashes. Raises SuiteError if the index has no network, or its vectors are others."""
     require_cards(options.input_dir, manifest)
     spec, sources = recorded_spec(manifest), read_pictures(options.input_dir)
@@ -237,7 +230,7 @@ def browser_model(options: ExportOptions, manifest: dict[str, Any], vectors: NDA
     if options.reading:
         files |= contents(reading())
         recognition["reading"] = {**READING, "networks": described(reading()), "positions": open_reader().positions}
-    return BrowserModel(files, {
+    return ExportPart(files, {
         "embedding": {"models": models, "input": INPUT, "output": OUTPUT,
                       "resize": "bicubic, antialiased", "mean": spec.mean, "std": spec.std,
                       "window": list(USUAL[:4]) if spec.region == ART else None},

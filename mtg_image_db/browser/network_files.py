@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def contents(networks: Networks) -> dict[str, bytes]:
 def described(networks: Networks) -> dict[str, dict[str, Any]]:
     """What meta.json says of each network, by the network's name."""
     return {name: identity(file, path.read_bytes()) for name, (file, path) in networks.items()}
+
+
+@dataclass(frozen=True)
+class ExportPart:
+    """A part of an export: its files by name, and its entries in meta.json."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    described: dict[str, Any] = field(default_factory=dict)
 
 
 def identity(name: str, data: bytes) -> dict[str, Any]:

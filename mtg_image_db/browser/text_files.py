@@ -2,7 +2,7 @@
 
     text = text_side(Path("index_out"), load_manifest(Path("index_out")), rows=54_000)
     files |= text.files                              # file name -> bytes
-    head["text"] = text.described
+    head |= text.described
 
 Reads   text.onnx and text_tokenizer.json of the index
 Writes  nothing
@@ -10,13 +10,12 @@ Writes  nothing
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtg_image_db.artefacts import BROWSER_TEXT_MODEL, TEXT_MODEL, TOKENIZER
 from mtg_image_db.browser.int8_weights import int8_file
-from mtg_image_db.browser.network_files import identity
+from mtg_image_db.browser.network_files import ExportPart, identity
 from mtg_image_db.console import say
 from mtg_image_db.embedding.embedder import AGREEMENT
 from mtg_image_db.embedding.onnx_embedder import OUTPUT
@@ -29,14 +28,7 @@ MEASURED = ("a dragon over a burning village", "angel", "a snowy mountain at nig
             "a text box", "a forest with a river, seen from above", "an old man with a book", "a castle")
 
 
-@dataclass(frozen=True)
-class TextSide:
-    """The files that a page needs to search by words, by name, and their entry in meta.json."""
-    files: dict[str, bytes]
-    described: dict[str, Any]
-
-
-def text_side(index_dir: Path, manifest: dict[str, Any], rows: int) -> TextSide:
+def text_side(index_dir: Path, manifest: dict[str, Any], rows: int) -> ExportPart:
     """The text side with int8 weights, and its tokenizer. The weights stay float32 without the package onnx, or if int8
     changes the vectors. Raises SuiteError if the model has no words, or if a file is damaged."""
     full = open_words(index_dir, manifest)
@@ -52,10 +44,10 @@ def text_side(index_dir: Path, manifest: dict[str, Any], rows: int) -> TextSide:
             name, cosine, network = BROWSER_TEXT_MODEL, agreement, small
         else:
             say(f"int8 weights change the vectors of words (cosine {agreement:.4f}): {TEXT_MODEL} keeps float32.")
-    return TextSide({name: network, TOKENIZER: tokenizer}, {
+    return ExportPart({name: network, TOKENIZER: tokenizer}, {"text": {
         "model": identity(name, network) | {"cosine": round(cosine, 5)}, "tokenizer": identity(TOKENIZER, tokenizer),
         "input": TOKENS, "dtype": "int32", "context": json.loads(tokenizer)["truncation"]["max_length"],
-        "output": OUTPUT, **recorded(manifest, rows)})
+        "output": OUTPUT, **recorded(manifest, rows)}})
 
 
 def has_text(manifest: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from mtg_image_db.art_windows import ART
 from mtg_image_db.artefacts import ART_EMBEDDINGS, META, load_manifest, release_pages, verify
 from mtg_image_db.common import atomic_file
 from mtg_image_db.console import SuiteError, disk_space
-from mtg_image_db.index.vectors import open_vectors, region_of
+from mtg_image_db.index.vectors import open_vectors, region_of, require_same_rows
 from mtg_image_db.leftovers import remove_leftovers
 from mtg_image_db.version import __version__
 
@@ -60,9 +60,7 @@ def write_parquet(index_dir: Path, target: Path, precision: str = "float32") -> 
         columns[ART_VECTOR] = open_vectors(index_dir, manifest, ART)
     described = _metadata(index_dir / META)
     rows, dimension = vectors.shape
-    if described.num_rows != rows:
-        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
-                         f"{rows} vectors, {described.num_rows} lines", "Run python build_embeddings.py again.")
+    require_same_rows(rows, described.num_rows)
     numbers = pa.float16() if precision == "float16" else pa.float32()
     schema = pa.schema([pa.field(ROW, pa.int32()), *described.schema,
                         *(pa.field(name, pa.list_(numbers, dimension)) for name in columns)], _origin(manifest))

@@ -48,10 +48,15 @@ def open_rows(index_dir: Path, manifest: dict[str, Any], region: str) -> tuple[N
     open_vectors, and if the metadata are damaged or of another build."""
     verify(index_dir, manifest, (META,))
     vectors, lines = open_vectors(index_dir, manifest, region), (index_dir / META).read_bytes().splitlines()
-    if len(lines) != len(vectors):
-        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
-                         f"{len(vectors)} vectors, {len(lines)} lines", "Run python build_embeddings.py again.")
+    require_same_rows(len(vectors), len(lines))
     return vectors, lines
+
+
+def require_same_rows(vectors: int, lines: int) -> None:
+    """Raise SuiteError if there are not as many vectors as lines of metadata."""
+    if vectors != lines:
+        raise SuiteError("Validation Error", "vectors and metadata do not belong together",
+                         f"{vectors} vectors, {lines} lines", "Run python build_embeddings.py again.")
 
 
 def open_vectors(index_dir: Path, manifest: dict[str, Any], region: str) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from mtg_image_db.recognition.namer import in_file_pixels, name_photo
 from mtg_image_db.recognition.retrieval import PictureModel
 
 Picture = str | Path | bytes | NDArray[np.uint8]  # a path, a file's bytes, or RGB pixels [H, W, 3]
+Vector = NDArray[np.float32]
 SEARCHES_KEPT = 64  # results of searches by name. Their pages are asked for one after the other
 
 
@@ -94,17 +96,17 @@ class OpenIndex:
         """How many faces search() finds."""
         return len(self._found(text))
 
-    def search_text(self, texts: Sequence[str], pictures: Sequence[Picture | Face] = (),
+    def search_text(self, texts: Sequence[str], pictures: Sequence[Picture | Vector] = (),
                     exclude: Sequence[str] = (), k: int = 10, least: float | None = None,
                     region: str | None = None) -> list[Found]:
         """The k faces whose pictures fit all texts and pictures best, and the texts of exclude least:
         ["a dragon over a burning village"].
 
-        A picture may also be a Face of this index. Faces that stand out less than `least` standard deviations are left
-        out. None: with texts, as far as one of all faces stands out by chance; pictures alone leave out none. region
-        "art" compares the art of the faces, and that of a card in a picture. None: for pictures alone, the art if the
-        index has vectors of it, and else what its vectors are of. Raises SuiteError if the model has no words, or if
-        the index has no vectors of the art.
+        A picture may also be a unit vector, as art_of gives it. Faces that stand out less than `least` standard
+        deviations are left out. None: with texts, as far as one of all faces stands out by chance; pictures alone leave
+        out none. region "art" compares the art of the faces, and that of a card in a picture. None: for pictures alone,
+        the art if the index has vectors of it, and else what its vectors are of. Raises SuiteError if the model has no
+        words, or if the index has no vectors of the art.
         """
         _require(k, "k", 1)
         region = self._region(region) or self.compared(bool(texts or exclude))
@@ -113,8 +115,7 @@ class OpenIndex:
             raise SuiteError("Invalid Arguments", "there is nothing to search for", f"{len(exclude)} texts to avoid",
                              "Give a text or a picture that cards shall fit.")
         words = list(self._word_model().embed([*texts, *exclude])) if texts or exclude else []
-        embedded = self._art_of if region == ART else self._embedded
-        wanted = words[:len(texts)] + [embedded(picture) for picture in pictures]
+        wanted = words[:len(texts)] + [self._vector_of(picture, region) for picture in pictures]
         parts = [Part(vector) for vector in wanted] + [Part(vector, -1) for vector in words[len(texts):]]
         best = best_rows(vectors, parts, k, -math.inf if least is None and not words else least)
         return [Found(**self._index.described(standing.row), rank=rank, stands_out=round(standing.stands_out, 2),
@@ -157,11 +158,14 @@ class OpenIndex:
         """The region that search_text compares if none is given."""
         return ART if self.has_art and not has_words else self.region
 
-    def recognised(self, picture: Picture) -> Face | None:
-        """The card in a picture. None if no card is recognised, or several, or if the index names no cards."""
+    def art_of(self, picture: Picture) -> tuple[Face | None, Vector]:
+        """(the card in a picture, the unit vector of its art, float32 [D]). If no card is recognised, or several, or if
+        the index names no cards, it is None, and the complete picture is taken for the art."""
         cards = self.name(picture) if names_cards(self._index.manifest) else []
         known = [card.matches[0].row for card in cards if card.accepted]
-        return Face(**self._index.described(known[0])) if len(known) == 1 else None
+        if len(known) != 1:
+            return None, self._embedded(picture)
+        return Face(**self._index.described(known[0])), self._vectors(ART)[known[0]]
 
     def load_model(self) -> PictureModel:
         """The model. Loads it at the first call: then the first picture is named as fast as the next ones."""
@@ -169,19 +173,16 @@ class OpenIndex:
             self._loaded = self._loaded or open_model(self._index_dir, self._index.manifest, self._options)
             return self._loaded
 
-    def _embedded(self, picture: Picture | Face) -> NDArray[np.float32]:
-        """The unit vector of a face or of a complete picture, float32 [D]."""
-        if isinstance(picture, Face):
-            return self._vectors(self.region)[picture.row]
+    def _embedded(self, picture: Picture) -> NDArray[np.float32]:
+        """The unit vector of a complete picture, float32 [D]."""
         with _readable(picture):
             model = self.load_model()
             return model.embed(model.prepare(_opened(picture)[0], COMPLETE)[None])[0]
 
-    def _art_of(self, picture: Picture | Face) -> NDArray[np.float32]:
-        """The unit vector of the art of a face, or of the card in a picture, float32 [D]. If no single card is
-        recognised, the complete picture is taken for the art."""
-        face = picture if isinstance(picture, Face) else self.recognised(picture)
-        return self._vectors(ART)[face.row] if face else self._embedded(picture)
+    def _vector_of(self, picture: Any, region: str) -> Vector:
+        if isinstance(picture, np.ndarray) and picture.dtype == np.float32:
+            return picture
+        return self.art_of(picture)[1] if region == ART else self._embedded(picture)
 
     def _word_model(self) -> WordModel:
         with self._lock:

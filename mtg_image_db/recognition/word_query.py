@@ -13,11 +13,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mtg_image_db.arguments import ArgumentParser, cache_beside, number, one_of
 from mtg_image_db.art_windows import ART, REGIONS
 from mtg_image_db.console import EXIT_NOTHING, EXIT_OK, printable, say
-from mtg_image_db.index.reader import Face, ModelOptions
+from mtg_image_db.index.reader import ModelOptions
 from mtg_image_db.index.word_search import Found, chance
 from mtg_image_db.recognition import html_report
 from mtg_image_db.recognition.answer_files import reference
@@ -58,12 +59,11 @@ def ask(index: OpenIndex, question: WordQuestion) -> WordAnswer:
     """Search the index. Raises SuiteError if it has no words, or if a picture cannot be read."""
     has_words = bool(question.texts or question.exclude)
     least = chance(len(index)) if question.least is None and has_words else question.least
-    pictures, notes = list[Path | Face](question.pictures), []
+    pictures, notes = list[Any](question.pictures), []
     region = question.region or index.compared(has_words)
     if region == ART:
         for place, path in enumerate(question.pictures):
-            if face := index.recognised(path):
-                pictures[place] = face
+            face, pictures[place] = index.art_of(path)
             notes.append(f"{path.name} shows {face.name}: its art is compared." if face else
                          f"The complete picture {path.name} is compared as art: it shows no single card that is "
                          "recognised.")
