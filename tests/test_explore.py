@@ -315,11 +315,13 @@ def test_points_are_drawn_in_the_colours_of_the_legend(opened):
     opened.page.get_by_role("button", name="Show all").click()
     assert opened.pixels_of("White") == white
     opened.page.get_by_label("Colour by").select_option("year")
+    opened.page.locator("#entries button", has_text="2000").wait_for()  # without text before they are laid out
     entries = [text.split() for text in opened.page.locator("#entries button").all_inner_texts()]
     assert entries == [["2000", "39"], *([str(year), "40"] for year in range(2001, 2010)), ["2019", "1"]]
     assert opened.pixels_of("2005") > 300 and opened.pixels_of("2009") > 300
     opened.page.get_by_label("Colour by").select_option("artist")
     opened.page.get_by_label("Find in the legend").fill("artist 29")
+    opened.page.locator("#entries button", has_text="Artist 29").wait_for()
     assert opened.page.locator("#entries li:visible").count() == 1
     assert all(address.startswith("file:") for address in opened.asked)
 
